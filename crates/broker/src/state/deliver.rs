@@ -1,0 +1,165 @@
+//! From the queues to the connections, and back with ACK.
+
+use std::sync::{Arc, atomic::Ordering};
+
+use stomp::Frame;
+
+use super::{
+    Connection, InFlight, Refusal, State,
+    queue::{AckMode, QueueId},
+};
+use crate::link::{ConnectionId, Delivery, Output};
+
+impl State {
+    /// Hands on what the subscribers have room for, reading about `disk_budget` bytes at most from disk.
+    pub(crate) fn pump(&mut self, mut disk_budget: u64) {
+        for queue in self.ready.clone() {
+            if !self.pump_queue(queue, &mut disk_budget) {
+                return;
+            }
+            self.ready.remove(&queue);
+        }
+    }
+
+    /// False when the budget is used up.
+    fn pump_queue(&mut self, id: QueueId, disk_budget: &mut u64) -> bool {
+        let Some(queue) = self.queues.get_mut(&id) else {
+            return true;
+        };
+        let Some(consumer) = &mut queue.consumer else {
+            return true;
+        };
+        let Some(connection) = self.connections.get_mut(&consumer.connection) else {
+            return true;
+        };
+        while consumer.credit() > 0 && !queue.entries.is_empty() {
+            if connection.is_full(self.limits.outgoing_bytes) {
+                return true;
+            }
+            if *disk_budget == 0 {
+                return false;
+            }
+            let Some(mut entry) = queue.entries.pop_front() else {
+                return true;
+            };
+            queue.bytes -= entry.bytes;
+            if !entry.on_disk {
+                queue.memory_bytes -= entry.bytes;
+            }
+            if entry.message.is_none() {
+                *disk_budget = disk_budget.saturating_sub(entry.bytes.max(1));
+            }
+            let message = if entry.on_disk {
+                entry.message.take()
+            } else {
+                entry.message.clone()
+            };
+            let ordinal = connection.next_ordinal;
+            connection.next_ordinal += 1;
+            consumer.in_flight += 1;
+            let link = &connection.link;
+            let bytes = usize::try_from(entry.bytes).unwrap_or(usize::MAX);
+            link.queued_bytes.fetch_add(bytes, Ordering::SeqCst);
+            if consumer.ack == AckMode::Auto {
+                link.wants_flushed.store(true, Ordering::SeqCst);
+            }
+            let delivery = Delivery {
+                subscription: Arc::clone(&consumer.subscription),
+                ordinal,
+                wants_ack: consumer.ack != AckMode::Auto,
+                redelivered: entry.redelivered,
+                sequence: entry.sequence,
+                bytes,
+                message,
+            };
+            let output = (Arc::clone(link), Output::Deliver(delivery));
+            self.effects.outputs.push(output);
+            connection
+                .in_flight
+                .insert(ordinal, InFlight { queue: id, entry });
+        }
+        true
+    }
+
+    pub(super) fn acknowledge(&mut self, id: ConnectionId, frame: &Frame) -> Result<(), Refusal> {
+        let named = frame.header("id").ok_or("ACK needs an id")?;
+        let unknown = || Refusal(format!("ACK of {named:?}, which is not on its way"));
+        let ordinal: u64 = named.parse().map_err(|_| unknown())?;
+        let connection = self.connections.get_mut(&id).expect("it sent this frame");
+        let queue = connection
+            .in_flight
+            .get(&ordinal)
+            .ok_or_else(unknown)?
+            .queue;
+        let consumer = self.queues[&queue].consumer.as_ref();
+        let ack = consumer.map_or(AckMode::Individual, |consumer| consumer.ack);
+        let first = match ack {
+            AckMode::Auto => return Err(unknown()),
+            AckMode::Client => 0,
+            AckMode::Individual => ordinal,
+        };
+        let done = connection
+            .in_flight
+            .extract_if(first..=ordinal, |_, in_flight| in_flight.queue == queue);
+        let done: Vec<_> = done.map(|(_, in_flight)| in_flight).collect();
+        self.dealt_with(done);
+        Ok(())
+    }
+
+    /// The transport took something: automatic acknowledgements, and room for more.
+    pub(super) fn flushed(&mut self, id: ConnectionId) {
+        self.settle_written(id);
+        if let Some(connection) = self.connections.get(&id) {
+            self.ready.extend(connection.subscriptions.values());
+        }
+    }
+
+    /// With `ack:auto` a delivery is dealt with once it was written.
+    pub(super) fn settle_written(&mut self, id: ConnectionId) {
+        let Some(connection) = self.connections.get_mut(&id) else {
+            return;
+        };
+        let queues = &self.queues;
+        let automatic = |queue: &QueueId| {
+            let consumer = queues.get(queue).and_then(|queue| queue.consumer.as_ref());
+            consumer.is_some_and(|consumer| consumer.ack == AckMode::Auto)
+        };
+        if !connection.subscriptions.values().any(automatic) {
+            return;
+        }
+        // Asked first, looked second: no write between the two is missed.
+        connection.link.wants_flushed.store(true, Ordering::SeqCst);
+        let written = connection.link.written.load(Ordering::SeqCst);
+        let done = connection
+            .in_flight
+            .extract_if(..=written, |_, in_flight| automatic(&in_flight.queue));
+        let done = done.map(|(_, in_flight)| in_flight).collect();
+        self.dealt_with(done);
+    }
+
+    fn dealt_with(&mut self, done: Vec<InFlight>) {
+        for InFlight { queue, entry } in done {
+            self.settle(queue, &entry);
+            if let Some(consumer) = self
+                .queues
+                .get_mut(&queue)
+                .and_then(|queue| queue.consumer.as_mut())
+            {
+                consumer.in_flight -= 1;
+            }
+            self.ready.insert(queue);
+        }
+    }
+}
+
+impl Connection {
+    /// True when enough is on its way; the connection then says when there is room.
+    fn is_full(&self, limit: usize) -> bool {
+        if self.link.queued_bytes.load(Ordering::SeqCst) < limit {
+            return false;
+        }
+        self.link.wants_flushed.store(true, Ordering::SeqCst);
+        // The last write may have ended between the two.
+        self.link.queued_bytes.load(Ordering::SeqCst) >= limit
+    }
+}

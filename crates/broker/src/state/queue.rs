@@ -1,0 +1,112 @@
+//! What waits for one subscription.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use crate::{link::ConnectionId, message::Message, store::Durable, topic::Pattern};
+
+pub(super) type QueueId = u64;
+
+/// A message that waits. Bodies of persistent messages lie on disk; this is their index in memory.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) sequence: u64,
+    pub(super) bytes: u64,
+    pub(super) redelivered: bool,
+    pub(super) on_disk: bool,
+    /// The message itself, where it is not on disk, or about to be delivered.
+    pub(super) message: Option<Arc<Message>>,
+}
+
+/// When a delivery counts as dealt with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum AckMode {
+    /// Once it was written.
+    Auto,
+    /// With an ACK of this or of a later one.
+    Client,
+    /// With its own ACK.
+    Individual,
+}
+
+/// Who takes from a queue.
+#[derive(Debug)]
+pub(super) struct Consumer {
+    pub(super) connection: ConnectionId,
+    pub(super) subscription: Arc<str>,
+    pub(super) ack: AckMode,
+    pub(super) prefetch: usize,
+    pub(super) in_flight: usize,
+}
+
+impl Consumer {
+    pub(super) fn credit(&self) -> usize {
+        self.prefetch.saturating_sub(self.in_flight)
+    }
+}
+
+/// The messages of one subscription, in the order of their publication.
+#[derive(Debug)]
+pub(super) struct Queue {
+    pub(super) pattern: Pattern,
+    /// Set where it outlives its connection.
+    pub(super) durable: Option<Durable>,
+    pub(super) entries: VecDeque<Entry>,
+    pub(super) bytes: u64,
+    /// Bytes of `entries` that are not on disk.
+    pub(super) memory_bytes: u64,
+    pub(super) consumer: Option<Consumer>,
+    /// Messages that were lost at a limit since somebody was told.
+    pub(super) lost: u64,
+}
+
+impl Queue {
+    pub(super) fn new(pattern: Pattern, durable: Option<Durable>) -> Self {
+        Self {
+            pattern,
+            durable,
+            entries: VecDeque::new(),
+            bytes: 0,
+            memory_bytes: 0,
+            consumer: None,
+            lost: 0,
+        }
+    }
+
+    fn count(&mut self, entry: &Entry) {
+        self.bytes += entry.bytes;
+        if !entry.on_disk {
+            self.memory_bytes += entry.bytes;
+        }
+    }
+
+    /// Adds what was published last.
+    pub(super) fn push(&mut self, entry: Entry) {
+        self.count(&entry);
+        self.entries.push_back(entry);
+    }
+
+    /// Puts back what was taken; it must be older than all that waits.
+    pub(super) fn put_back(&mut self, entry: Entry) {
+        self.count(&entry);
+        self.entries.push_front(entry);
+    }
+
+    /// Takes the oldest.
+    pub(super) fn pop(&mut self) -> Option<Entry> {
+        let entry = self.entries.pop_front()?;
+        self.bytes -= entry.bytes;
+        if !entry.on_disk {
+            self.memory_bytes -= entry.bytes;
+        }
+        Some(entry)
+    }
+
+    /// What people call it.
+    pub(super) fn name(&self) -> &str {
+        match (&self.durable, &self.consumer) {
+            (Some(durable), _) => &durable.name,
+            (None, Some(consumer)) => &consumer.subscription,
+            (None, None) => "",
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! The crate `tokio-stomp`, for what it can do: a client that we did not write.
+
+use broker::{Broker, Settings};
+use futures_util::{SinkExt, StreamExt};
+use tokio::task::JoinSet;
+use tokio_stomp::{AckMode, FromServer, Message, ToServer, client};
+use tokio_util::sync::CancellationToken;
+use world::World;
+
+use crate::support::{Guest, next, soon, text};
+
+async fn receive(transport: &mut client::ClientTransport) -> Message<FromServer> {
+    let next = soon("a frame", transport.next()).await;
+    next.expect("connected").expect("STOMP")
+}
+
+fn header<'a>(message: &'a Message<FromServer>, name: &str) -> Option<&'a [u8]> {
+    let mut headers = message.extra_headers.iter();
+    let (_, value) = headers.find(|(known, _)| known == name.as_bytes())?;
+    Some(value)
+}
+
+#[tokio::test]
+async fn tokio_stomp_and_our_client_understand_each_other() {
+    let world = World::real();
+    let broker = Broker::open(Settings::default(), &world).await.unwrap();
+    let listener = world.net.listen("127.0.0.1:0").await.unwrap();
+    let address = listener.local_address().unwrap();
+    let stop = CancellationToken::new();
+    let mut running = JoinSet::new();
+    running.spawn(broker.run(listener, stop.clone()));
+    let credentials = || (Some("guest".to_owned()), Some("guest".to_owned()));
+    let (login, passcode) = credentials();
+    let mut foreign = client::connect(address, "/", login, passcode)
+        .await
+        .unwrap();
+    let own = Guest::over(
+        world.net.connect(&address.to_string()).await.unwrap(),
+        "own",
+    )
+    .await;
+    let mut deliveries = own.subscribe("from.them").await;
+
+    let subscribe = ToServer::Subscribe {
+        destination: "/topic/from.us".to_owned(),
+        id: "s".to_owned(),
+        ack: Some(AckMode::ClientIndividual),
+    };
+    foreign.send(subscribe.into()).await.unwrap();
+    let send = ToServer::Send {
+        destination: "/topic/from.them".to_owned(),
+        transaction: None,
+        body: Some(b"a\0b".to_vec()),
+    };
+    foreign.send(send.into()).await.unwrap();
+    let delivery = next(&mut deliveries).await;
+    assert_eq!(text(&delivery), "a\0b");
+
+    for n in 0..3 {
+        own.publish("from.us", &n.to_string()).await;
+        let received = receive(&mut foreign).await;
+        let FromServer::Message {
+            destination,
+            subscription,
+            body,
+            ..
+        } = &received.content
+        else {
+            panic!("{received:?}");
+        };
+        assert_eq!(
+            (destination.as_str(), subscription.as_str()),
+            ("/topic/from.us", "s")
+        );
+        assert_eq!(body.as_deref(), Some(n.to_string().as_bytes()));
+        let id = String::from_utf8(header(&received, "ack").unwrap().to_vec()).unwrap();
+        foreign
+            .send(
+                ToServer::Ack {
+                    id,
+                    transaction: None,
+                }
+                .into(),
+            )
+            .await
+            .unwrap();
+    }
+    let unsubscribe = ToServer::Unsubscribe { id: "s".to_owned() };
+    foreign.send(unsubscribe.into()).await.unwrap();
+    let goodbye = ToServer::Disconnect {
+        receipt: Some("bye".to_owned()),
+    };
+    foreign.send(goodbye.into()).await.unwrap();
+    let receipt = receive(&mut foreign).await.content;
+    assert!(
+        matches!(&receipt, FromServer::Receipt { receipt_id } if receipt_id == "bye"),
+        "{receipt:?}"
+    );
+
+    let (login, _) = credentials();
+    let refused = client::connect(address, "/", login, Some("wrong".to_owned())).await;
+    assert!(format!("{:?}", refused.err().unwrap()).contains("login or passcode is wrong"));
+    stop.cancel();
+    soon("stop", running.join_next())
+        .await
+        .unwrap()
+        .unwrap()
+        .unwrap();
+}

@@ -1,0 +1,191 @@
+//! What happens at each limit is a stated policy.
+
+use std::time::Duration;
+
+use broker::{Limits, Settings};
+use stomp::SendError;
+use tokio::io::AsyncReadExt;
+
+use crate::support::{House, message, next, soon, text, texts};
+
+#[tokio::test(start_paused = true)]
+async fn a_durable_backlog_over_its_limit_loses_its_oldest() {
+    let limits = Limits {
+        backlog_messages: 3,
+        ..Limits::default()
+    };
+    let house = House::limited(limits).await;
+    let agent = house.guest("agent").await;
+    drop(agent.durable("t", "agent", 1).await);
+    for n in 0..5 {
+        agent.publish("t", &n.to_string()).await;
+    }
+    let mut deliveries = agent.durable("t", "agent", 10).await;
+    assert_eq!(texts(&mut deliveries, 3).await, ["2", "3", "4"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_subscriber_without_durability_is_disconnected() {
+    let limits = Limits {
+        backlog_messages: 3,
+        ..Limits::default()
+    };
+    let house = House::limited(limits).await;
+    let (slow, writer) = (house.guest("slow").await, house.guest("w").await);
+    let mut deliveries = slow.subscribe("t").await;
+    // Ten are on their way, three wait; the next is too much.
+    for n in 0..14 {
+        writer.publish("t", &n.to_string()).await;
+    }
+    while soon("end", deliveries.next()).await.is_some() {}
+    let ended = slow.ended().await.to_string();
+    assert!(ended.contains("too slow"), "{ended}");
+    writer.publish("t", "the others go on").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_disk_budget_refuses_the_publisher_and_keeps_what_was_confirmed() {
+    let folder = tempfile::tempdir().unwrap();
+    let limits = Limits {
+        disk_bytes: 3000,
+        ..Limits::default()
+    };
+    let house = House::with(Settings {
+        data: Some(folder.path().into()),
+        limits,
+        ..Settings::default()
+    })
+    .await;
+    let agent = house.guest("agent").await;
+    drop(agent.durable("t", "agent", 1).await);
+    let writer = house.guest("w").await;
+    let body = "x".repeat(1000);
+    for _ in 0..2 {
+        writer.publish("t", &body).await;
+    }
+    let refused = writer.client.send(message("t", &body)).await;
+    assert!(
+        matches!(&refused, Err(SendError::Refused(why)) if why.contains("limit of 3000 bytes")),
+        "{refused:?}"
+    );
+    let mut deliveries = agent.durable("t", "agent", 10).await;
+    for _ in 0..2 {
+        let delivery = next(&mut deliveries).await;
+        agent.client.ack(&delivery).await.unwrap();
+    }
+    // Room again.
+    agent.publish("t", &body).await;
+    assert_eq!(text(&next(&mut deliveries).await), body);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_does_not_read_is_disconnected_and_keeps_its_backlog() {
+    let folder = tempfile::tempdir().unwrap();
+    let limits = Limits {
+        write: Duration::from_secs(2),
+        ..Limits::default()
+    };
+    let house = House::with(Settings {
+        data: Some(folder.path().into()),
+        limits,
+        ..Settings::default()
+    })
+    .await;
+    let mut raw = house.raw("agent").await;
+    raw.say("SUBSCRIBE\nid:agent\ndestination:/topic/t\nack:client-individual\ndurable:true\nreceipt:r\n\n\0").await;
+    raw.receipt("r").await;
+    let writer = house.guest("w").await;
+    let body = "x".repeat(20_000);
+    // More than the pipe holds: the broker's write cannot end.
+    for _ in 0..10 {
+        soon("others are not held up", writer.publish("t", &body)).await;
+    }
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let mut rest = Vec::new();
+    soon("hung up", raw.pipe.read_to_end(&mut rest))
+        .await
+        .unwrap();
+    assert!(rest.len() < 10 * body.len(), "it was cut in the middle");
+    let (agent, mut deliveries) = house.take_over("agent", "t", 10).await;
+    for _ in 0..10 {
+        let delivery = next(&mut deliveries).await;
+        assert_eq!(text(&delivery), body);
+        agent.client.ack(&delivery).await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_large_backlog_passes_a_small_buffer() {
+    let limits = Limits {
+        outgoing_bytes: 10_000,
+        most_prefetch: 1000,
+        ..Limits::default()
+    };
+    let house = House::limited(limits).await;
+    let agent = house.guest("agent").await;
+    drop(agent.durable("t", "agent", 1).await);
+    let body = "x".repeat(5000);
+    for _ in 0..200 {
+        agent.publish("t", &body).await;
+    }
+    let mut deliveries = agent.durable("t", "agent", 1000).await;
+    for _ in 0..200 {
+        assert_eq!(text(&next(&mut deliveries).await).len(), 5000);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn non_persistent_messages_for_an_absent_subscriber_do_not_fill_the_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    let limits = Limits {
+        memory_bytes: 2500,
+        ..Limits::default()
+    };
+    let house = House::with(Settings {
+        data: Some(folder.path().into()),
+        limits,
+        ..Settings::default()
+    })
+    .await;
+    let agent = house.guest("agent").await;
+    drop(agent.durable("t", "agent", 1).await);
+    for n in 0..5 {
+        let light = stomp::Message {
+            persistent: false,
+            ..message("t", &n.to_string().repeat(1000))
+        };
+        agent.client.send(light).await.unwrap();
+    }
+    agent.publish("t", "heavy").await;
+    let mut deliveries = agent.durable("t", "agent", 10).await;
+    let seen: Vec<_> = texts(&mut deliveries, 3)
+        .await
+        .iter()
+        .map(|text| text[..1].to_owned())
+        .collect();
+    assert_eq!(seen, ["0", "1", "h"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn too_many_subscriptions_are_refused() {
+    let limits = Limits {
+        subscriptions: 2,
+        durable_subscriptions: 1,
+        ..Limits::default()
+    };
+    let house = House::limited(limits).await;
+    let mut raw = house.raw("a").await;
+    for n in 0..3 {
+        raw.say(&format!("SUBSCRIBE\nid:{n}\ndestination:/topic/t\n\n\0"))
+            .await;
+    }
+    assert!(raw.error().await.contains("more than 2 subscriptions"));
+    let mut raw = house.raw("a").await;
+    for n in 0..2 {
+        raw.say(&format!(
+            "SUBSCRIBE\nid:{n}\ndestination:/topic/t\ndurable:true\n\n\0"
+        ))
+        .await;
+    }
+    assert!(raw.error().await.contains("more than 1 durable"));
+}

@@ -1,0 +1,265 @@
+//! The connection to the bus, kept for ever.
+//!
+//! Read: this file (what a service calls), `inbox` (what it reads), `connection` (what keeps both going).
+
+mod connection;
+mod dead_letter;
+mod inbox;
+mod recent;
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use events::{Envelope, HostName, MAX_FRAME_BYTES, Names, Payload, Topic, message::Line};
+use stomp::{Client, Message, SendError};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    time::{Instant, timeout_at},
+};
+use uuid::Uuid;
+use world::{Entropy, World};
+
+pub use connection::Connection;
+pub use inbox::{Delivery, Inbox, Listen};
+
+use crate::{BusSettings, Failure, causes};
+use inbox::Subscribed;
+
+/// Why a message was not published.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PublishError {
+    /// No broker confirmed it within the limit; it may have arrived all the same, so send it again under the same id.
+    #[error("no broker confirmed it within {} s ({why})", limit.as_secs_f64())]
+    NotConfirmed {
+        /// The limit, from `[bus] publish_limit_s`.
+        limit: Duration,
+        /// What stood in the way last: `not connected: …`, `no receipt`.
+        why: String,
+    },
+    /// The broker said no, usually for want of a permission.
+    #[error("the broker refused it: {0}")]
+    Refused(String),
+    /// The message itself cannot be sent, ever: too large, or a header that STOMP cannot carry.
+    #[error("it cannot be sent: {0}")]
+    Unsendable(String),
+    /// The service stops; its connection is gone.
+    #[error("the connection was closed because the service stops")]
+    Stopped,
+}
+
+/// The bus, for one service on one host. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Bus {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    service: String,
+    host: HostName,
+    settings: BusSettings,
+    world: World,
+    link: watch::Receiver<Link>,
+    connected: watch::Receiver<bool>,
+    listens: mpsc::UnboundedSender<NewListen>,
+}
+
+/// The connection as publishers see it.
+#[derive(Debug, Clone)]
+enum Link {
+    /// There is none, and why.
+    Down(Arc<str>),
+    /// There is one, and everything is subscribed on it. Each has a higher number than the one before.
+    Up { client: Client, number: u64 },
+}
+
+/// A [`Bus::listen`] on its way to the connection.
+#[derive(Debug)]
+struct NewListen {
+    listen: Listen,
+    arrivals: mpsc::UnboundedSender<Subscribed>,
+    accepted: oneshot::Sender<()>,
+}
+
+impl Bus {
+    /// The bus and what keeps its connection. [`crate::run`] and [`crate::compose`] do this for a service; whoever does
+    /// it themselves runs the [`Connection`] and waits for it.
+    ///
+    /// # Errors
+    /// When the settings are wrong, or the passcode cannot be read.
+    pub fn new(
+        service: &str,
+        host: &HostName,
+        settings: BusSettings,
+        world: World,
+    ) -> Result<(Self, Connection), Failure> {
+        let (bus, connection) = Connection::new(service, host, settings, world)?;
+        Ok((bus, connection))
+    }
+
+    /// Publishes a message under a new id and waits until the broker has it.
+    ///
+    /// Waits for a connection too, at most `[bus] publish_limit_s` in all. A connection lost meanwhile is followed by
+    /// sending it again on the next one, under the same id.
+    ///
+    /// # Errors
+    /// See [`PublishError`].
+    pub async fn publish<P: Payload>(&self, payload: &P) -> Result<Uuid, PublishError> {
+        let envelope = self.seal(payload)?;
+        self.publish_envelope(&payload.topic(), P::PERSISTENT, &envelope)
+            .await?;
+        Ok(envelope.id)
+    }
+
+    /// A payload in an envelope of this service: new id, its source, the time now.
+    ///
+    /// # Errors
+    /// `Unsendable` when it cannot be written as JSON.
+    pub fn seal<P: Payload>(&self, payload: &P) -> Result<Envelope, PublishError> {
+        let Shared {
+            service,
+            host,
+            world,
+            ..
+        } = &*self.shared;
+        let source = format!("/deploykit/{service}/{host}");
+        Envelope::seal(world.new_id(), &source, world.clock.now(), payload)
+            .map_err(|error| PublishError::Unsendable(causes(&error)))
+    }
+
+    /// Publishes an envelope as it is, like [`Bus::publish`].
+    ///
+    /// # Errors
+    /// See [`PublishError`].
+    pub async fn publish_envelope(
+        &self,
+        topic: &Topic,
+        persistent: bool,
+        envelope: &Envelope,
+    ) -> Result<(), PublishError> {
+        let owned = |(name, value): (&str, String)| (name.to_owned(), value);
+        self.confirmed(Message {
+            destination: self.names().destination(topic),
+            headers: envelope.headers().into_iter().map(owned).collect(),
+            body: envelope.to_bytes().into(),
+            persistent,
+            confirm: true,
+        })
+        .await
+    }
+
+    /// Publishes a body that is no envelope, for clients that are none of ours, like [`Bus::publish`].
+    ///
+    /// # Errors
+    /// See [`PublishError`].
+    pub async fn publish_raw(
+        &self,
+        destination: &str,
+        persistent: bool,
+        body: Bytes,
+    ) -> Result<(), PublishError> {
+        self.confirmed(Message {
+            destination: destination.to_owned(),
+            headers: vec![("content-type".to_owned(), "text/plain".to_owned())],
+            body,
+            persistent,
+            confirm: true,
+        })
+        .await
+    }
+
+    /// Sends it on one connection after the other until a broker confirms it, or the limit is over.
+    async fn confirmed(&self, message: Message) -> Result<(), PublishError> {
+        let size = message.body.len();
+        if size > MAX_FRAME_BYTES {
+            let text = format!("{size} bytes are over the limit of {MAX_FRAME_BYTES}");
+            return Err(PublishError::Unsendable(text));
+        }
+        let limit = Duration::from_secs(self.shared.settings.publish_limit_s);
+        let deadline = Instant::now() + limit;
+        let late = |why: String| PublishError::NotConfirmed { limit, why };
+        let mut link = self.shared.link.clone();
+        let mut tried = 0;
+        loop {
+            let next = |link: &Link| matches!(link, Link::Up { number, .. } if *number > tried);
+            let found = match timeout_at(deadline, link.wait_for(next)).await {
+                Ok(Ok(found)) => Some(found.clone()),
+                Ok(Err(_)) => return Err(PublishError::Stopped),
+                Err(_) => None,
+            };
+            let Some(Link::Up { client, number }) = found else {
+                let why = match &*link.borrow() {
+                    Link::Down(why) => format!("not connected: {why}"),
+                    Link::Up { .. } => "the connection was lost".to_owned(),
+                };
+                return Err(late(why));
+            };
+            tried = number;
+            match timeout_at(deadline, client.send(message.clone())).await {
+                Err(_) => return Err(late("no receipt".to_owned())),
+                Ok(Ok(())) => return Ok(()),
+                Ok(Err(SendError::Refused(text))) => return Err(PublishError::Refused(text)),
+                Ok(Err(error @ (SendError::Invalid(_) | SendError::TooLong { .. }))) => {
+                    return Err(PublishError::Unsendable(causes(&error)));
+                }
+                Ok(Err(error)) => {
+                    tracing::debug!(
+                        destination = message.destination,
+                        error = causes(&error),
+                        "goes out again on the next connection"
+                    );
+                }
+            }
+        }
+    }
+
+    /// Subscribes; the inbox survives lost connections, because each new one subscribes again before anything is
+    /// published on it. With a connection, returns once the broker has confirmed; without one, at once.
+    pub async fn listen(&self, listen: Listen) -> Inbox {
+        let (accepted, confirmed) = oneshot::channel();
+        let (inbox, new) = inbox::open(listen, accepted);
+        if self.shared.listens.send(new).is_ok() {
+            // An error means that the connection is closed for good; the inbox ends then.
+            let _closed = confirmed.await;
+        }
+        inbox
+    }
+
+    /// Puts one line for people, and the same as a record for machines, on `events.<service>`. Best
+    /// effort: what fails is logged, and a bus that is away is not waited for.
+    pub async fn line(&self, line: String, record: serde_json::Value) {
+        let Shared { service, host, .. } = &*self.shared;
+        let said = Line {
+            component: service.clone(),
+            host: host.clone(),
+            line,
+            record,
+        };
+        if !*self.shared.connected.borrow() {
+            tracing::debug!("not connected: the line stays in this log");
+        } else if let Err(error) = self.publish(&said).await {
+            tracing::warn!(error = causes(&error), "the line stays in this log");
+        }
+    }
+
+    /// How this site names its topics.
+    #[must_use]
+    pub fn names(&self) -> &Names {
+        &self.shared.settings.topics
+    }
+
+    /// True while a broker is there and everything is subscribed on it.
+    #[must_use]
+    pub fn connected(&self) -> watch::Receiver<bool> {
+        self.shared.connected.clone()
+    }
+
+    pub(crate) fn entropy(&self) -> &dyn Entropy {
+        &*self.shared.world.entropy
+    }
+
+    pub(crate) fn service(&self) -> &str {
+        &self.shared.service
+    }
+}

@@ -1,0 +1,180 @@
+//! HTTP until a stop: an axum router on TCP or on a unix socket.
+
+use std::{io, net::SocketAddr, path::Path, pin::pin, time::Duration};
+
+use axum::{Extension, Router, extract::ConnectInfo};
+use hyper::server::conn::http1;
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    service::TowerToHyperService,
+};
+use rustix::{fs::Mode, io::Errno};
+use tokio::{
+    net::{UnixListener, UnixStream},
+    task::{JoinError, JoinSet},
+    time::{sleep, timeout},
+};
+use tokio_util::sync::CancellationToken;
+use world::{Listener, Stream};
+
+use crate::causes;
+
+/// How long the head of a request may take.
+const HEAD_LIMIT: Duration = Duration::from_secs(10);
+
+/// The pause after a connection could not be accepted.
+const ACCEPT_AGAIN: Duration = Duration::from_secs(1);
+
+/// Who asks; handlers take it as `axum::extract::ConnectInfo<Peer>`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Peer {
+    /// Over TCP, from this address.
+    Tcp(SocketAddr),
+    /// Over a unix socket, from a process of this user, as the kernel says.
+    Unix {
+        /// The user's number.
+        uid: u32,
+        /// The group's number.
+        gid: u32,
+        /// The process, where the kernel knows it.
+        pid: Option<i32>,
+    },
+}
+
+/// What to serve on.
+#[derive(Debug)]
+pub enum Socket {
+    /// From `world.net.listen`.
+    Tcp(Box<dyn Listener>),
+    /// From [`bind_unix`].
+    Unix(UnixListener),
+}
+
+impl From<Box<dyn Listener>> for Socket {
+    fn from(listener: Box<dyn Listener>) -> Self {
+        Self::Tcp(listener)
+    }
+}
+
+impl From<UnixListener> for Socket {
+    fn from(listener: UnixListener) -> Self {
+        Self::Unix(listener)
+    }
+}
+
+/// A unix socket at `path` with these permissions from its first moment on. One left over by a process that is gone is replaced.
+///
+/// # Errors
+/// The system's; `AddrInUse` when a process answers there.
+pub async fn bind_unix(path: &Path, mode: u32) -> io::Result<UnixListener> {
+    if UnixStream::connect(path).await.is_ok() {
+        let text = format!("another process serves on {}", path.display());
+        return Err(io::Error::new(io::ErrorKind::AddrInUse, text));
+    }
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".new");
+    let beside = Path::new(&beside);
+    match rustix::fs::unlink(beside) {
+        Ok(()) | Err(Errno::NOENT) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let listener = UnixListener::bind(beside)?;
+    rustix::fs::chmod(beside, Mode::from_raw_mode(mode))?;
+    rustix::fs::rename(beside, path)?;
+    Ok(listener)
+}
+
+/// Serves HTTP/1.1 until the stop; requests under way then have `grace` to end, after which their connections are cut.
+///
+/// A connection that does not send its request's head within 10 s is closed.
+pub async fn serve(
+    router: Router,
+    socket: impl Into<Socket>,
+    stop: &CancellationToken,
+    grace: Duration,
+) {
+    let socket = socket.into();
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            (stream, peer) = socket.accept() => {
+                let router = router.clone().layer(Extension(ConnectInfo(peer)));
+                connections.spawn(one_connection(stream, router, stop.clone()));
+            }
+            Some(ended) = connections.join_next() => report(ended),
+            () = stop.cancelled() => break,
+        }
+    }
+    drop(socket);
+    let drained = timeout(grace, async {
+        while let Some(ended) = connections.join_next().await {
+            report(ended);
+        }
+    });
+    if drained.await.is_err() {
+        tracing::warn!(
+            connections = connections.len(),
+            "cut: their requests did not end in time"
+        );
+        connections.shutdown().await;
+    }
+}
+
+fn report(ended: Result<(), JoinError>) {
+    if let Err(error) = ended
+        && error.is_panic()
+    {
+        tracing::error!(%error, "a request's handler failed");
+    }
+}
+
+async fn one_connection(stream: Box<dyn Stream>, router: Router, stop: CancellationToken) {
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_LIMIT)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    let mut connection = pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = stop.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(error = causes(&error), "a connection broke off");
+    }
+}
+
+impl Socket {
+    /// The next connection. What goes wrong before one stands (too many open files) is logged and waited out.
+    async fn accept(&self) -> (Box<dyn Stream>, Peer) {
+        loop {
+            let accepted = match self {
+                Self::Tcp(listener) => listener
+                    .accept()
+                    .await
+                    .map(|(stream, address)| (stream, Peer::Tcp(address))),
+                Self::Unix(listener) => accept_unix(listener).await,
+            };
+            match accepted {
+                Ok(accepted) => return accepted,
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept a connection");
+                    sleep(ACCEPT_AGAIN).await;
+                }
+            }
+        }
+    }
+}
+
+async fn accept_unix(listener: &UnixListener) -> io::Result<(Box<dyn Stream>, Peer)> {
+    let (stream, _) = listener.accept().await?;
+    let who = stream.peer_cred()?;
+    let peer = Peer::Unix {
+        uid: who.uid(),
+        gid: who.gid(),
+        pid: who.pid(),
+    };
+    Ok((Box::new(stream), peer))
+}

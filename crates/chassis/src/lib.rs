@@ -1,0 +1,24 @@
+#![doc = include_str!("../README.md")]
+
+mod args;
+mod backoff;
+pub mod bus;
+mod consume;
+mod environment;
+mod failure;
+pub mod http;
+mod logs;
+pub mod outbox;
+mod run;
+pub mod settings;
+mod signals;
+mod status;
+
+pub use bus::{Bus, Delivery, Inbox, Listen, PublishError};
+pub use consume::{ATTEMPTS, Handler, Verdict, consume};
+pub use failure::{EXIT_SETTINGS, Failure, causes};
+pub use logs::start_logs;
+pub use run::{Service, Start, compose, run, run_with_args};
+pub use settings::{BusSettings, Common, Settings};
+pub use status::Status;
+pub use stomp::Secret;

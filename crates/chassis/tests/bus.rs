@@ -1,0 +1,228 @@
+//! Publishing and listening while brokers come and go.
+
+use std::{
+    io::Write,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use chassis::{BusSettings, Listen, PublishError};
+use events::{Topic, message::Beat};
+use tokio::time::Instant;
+
+use crate::peer::{OnSend, Peer, Tester, until, within};
+
+fn beat() -> Beat {
+    Beat {
+        from: "hub1".to_owned(),
+        number: 1,
+        last_round_trip_ms: None,
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_publish_waits_for_a_broker_that_comes_back() {
+    let peer = Peer::new();
+    peer.leave();
+    let tester = Tester::new(&peer);
+    let back = async {
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        assert!(peer.sent().is_empty());
+        peer.come_back();
+    };
+    let beat = beat();
+    let (published, ()) = tokio::join!(within(tester.bus.publish(&beat)), back);
+    let id = published.unwrap();
+    let sent = &peer.sent()[0];
+    assert_eq!(sent.envelope().id, id);
+    assert_eq!(sent.envelope().source, "/deploykit/tester/hub1");
+    assert_eq!(sent.headers["ce-type"], "deploykit.keepalive.v1");
+    assert_eq!(sent.headers.get("persistent"), None, "a beat may be lost");
+    tester.disconnect().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_not_confirmed_goes_out_again_under_the_same_id() {
+    let peer = Peer::new();
+    peer.on_send(OnSend::Cut);
+    let tester = Tester::new(&peer);
+    let mend = async {
+        until("it was cut twice", || peer.sent().len() == 2).await;
+        peer.on_send(OnSend::Confirm);
+    };
+    let beat = beat();
+    let (published, ()) = tokio::join!(within(tester.bus.publish(&beat)), mend);
+    let id = published.unwrap();
+    let ids: Vec<_> = peer.sent().iter().map(|sent| sent.envelope().id).collect();
+    assert_eq!(ids, [id, id, id]);
+    tester.disconnect().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_publish_ends_at_its_limit_and_says_what_stood_in_the_way() {
+    let peer = Peer::new();
+    peer.leave();
+    let settings = BusSettings {
+        publish_limit_s: 7,
+        ..BusSettings::default()
+    };
+    let tester = Tester::with(&peer, settings.clone());
+    let began = Instant::now();
+    let error = within(tester.bus.publish(&beat())).await.unwrap_err();
+    assert_eq!(began.elapsed().as_secs(), 7);
+    assert_eq!(
+        error.to_string(),
+        "no broker confirmed it within 7 s (not connected: 127.0.0.1:61613: connection refused)"
+    );
+    peer.come_back();
+    peer.on_send(OnSend::Silence);
+    tester.connected().await;
+    let error = within(tester.bus.publish(&beat())).await.unwrap_err();
+    assert!(
+        matches!(error, PublishError::NotConfirmed { .. }),
+        "{error}"
+    );
+    tester.disconnect().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_is_told_at_once_and_not_tried_again() {
+    let peer = Peer::new();
+    peer.on_send(OnSend::Refuse);
+    let tester = Tester::new(&peer);
+    let error = within(tester.bus.publish(&beat())).await.unwrap_err();
+    assert!(matches!(error, PublishError::Refused(_)), "{error}");
+    assert_eq!(peer.sent().len(), 1);
+    tester.disconnect().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_over_the_limit_is_not_sent() {
+    let peer = Peer::new();
+    let tester = Tester::new(&peer);
+    let body = vec![b'x'; events::MAX_FRAME_BYTES + 1];
+    let raw = tester.bus.publish_raw("/topic/x", false, body.into());
+    let error = within(raw).await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "it cannot be sent: 131073 bytes are over the limit of 131072"
+    );
+    assert!(peer.sent().is_empty());
+    tester.disconnect().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn brokers_are_tried_in_their_order() {
+    let peer = Peer::new();
+    peer.refuse("first:1");
+    let settings = BusSettings {
+        brokers: vec!["first:1".to_owned(), "second:2".to_owned()],
+        ..BusSettings::default()
+    };
+    let tester = Tester::with(&peer, settings);
+    tester.connected().await;
+    let connect = &peer.connects()[0];
+    assert_eq!(connect["client-id"], "deploykit.tester.hub1");
+    assert_eq!(connect["heart-beat"], "5000,5000");
+    tester.disconnect().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_connection_is_subscribed_before_anything_is_published_on_it() {
+    let peer = Peer::new();
+    peer.leave();
+    let tester = Tester::new(&peer);
+    let durable = Listen::durable(Topic::DeployReports, "deploykit.tester.hub1".to_owned());
+    let mut reports = tester.bus.listen(durable).await;
+    let hints = Listen::hints([Topic::GitCommits, Topic::GitFetched]);
+    let _hints = tester.bus.listen(hints).await;
+    peer.come_back();
+    within(tester.bus.publish(&beat())).await.unwrap();
+    peer.leave();
+    let mut connected = tester.bus.connected();
+    within(connected.wait_for(|connected| !connected))
+        .await
+        .unwrap();
+    peer.come_back();
+    within(tester.bus.publish(&beat())).await.unwrap();
+    let once = ["CONNECT", "SUBSCRIBE", "SUBSCRIBE", "SUBSCRIBE", "SEND"];
+    assert_eq!(peer.commands(), [once, once].concat());
+
+    // What came by the first connection and was not acknowledged comes by the second.
+    peer.bring("/topic/deploykit.deploy.reports", "one");
+    let first = within(reports.next()).await.unwrap();
+    assert_eq!(first.body().as_ref(), b"one");
+    peer.leave();
+    within(connected.wait_for(|connected| !connected))
+        .await
+        .unwrap();
+    peer.come_back();
+    let second = within(reports.next()).await.unwrap();
+    first.ack().await;
+    assert_eq!(peer.acknowledged(), [false], "the first connection is gone");
+    second.ack().await;
+    until("it is acknowledged", || peer.acknowledged() == [true]).await;
+    tester.disconnect().await;
+    assert!(within(reports.next()).await.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_closed_bus_says_so() {
+    let peer = Peer::new();
+    let tester = Tester::new(&peer);
+    tester.connected().await;
+    let bus = tester.bus.clone();
+    tester.disconnect().await;
+    let error = within(bus.publish(&beat())).await.unwrap_err();
+    assert!(matches!(error, PublishError::Stopped), "{error}");
+    let mut inbox = within(bus.listen(Listen::hints([Topic::Keepalive]))).await;
+    assert!(within(inbox.next()).await.is_none());
+}
+
+#[derive(Debug, Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_passcode_goes_to_the_broker_and_into_no_log_and_no_debug_text() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_writer(move || writer.clone())
+        .finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("passcode");
+    std::fs::write(&file, "open-sesame\n").unwrap();
+    let peer = Peer::new();
+    let settings = BusSettings {
+        login: Some("hub".to_owned()),
+        passcode_file: Some(file.clone()),
+        ..BusSettings::default()
+    };
+    let tester = Tester::with(&peer, settings);
+    tester.connected().await;
+    assert_eq!(peer.connects()[0]["passcode"], "open-sesame");
+    // A changed passcode is taken up by the next connection.
+    let inbox = tester.bus.listen(Listen::hints([Topic::Keepalive])).await;
+    std::fs::write(&file, "sesame-2").unwrap();
+    peer.leave();
+    until("it is cut", || !*tester.bus.connected().borrow()).await;
+    peer.come_back();
+    tester.connected().await;
+    assert_eq!(peer.connects()[1]["passcode"], "sesame-2");
+    let debug = format!("{:?} {inbox:?}", tester.bus);
+    tester.disconnect().await;
+    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    assert!(log.contains("connected to the bus"), "{log}");
+    assert!(!log.contains("sesame") && !debug.contains("sesame"));
+}

@@ -1,0 +1,13 @@
+//! What the chassis promises to the services that stand on it.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests set files up and run a broker's side of the wire"
+)]
+
+mod bus;
+mod composing;
+mod http;
+mod outbox;
+mod peer;
+mod run_loop;
+mod settings;

@@ -1,0 +1,51 @@
+//! An agent says that it is there, and what runs on its host.
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::{GroupName, HostName, Payload, ProjectName, Topic, message::Running};
+
+/// A hint from `deploy-agent`: at start, on change and slowly.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Present {
+    /// Where it runs.
+    pub host: HostName,
+    /// This start of the agent; two at once under one host name are two holders of one subscription.
+    pub instance: Uuid,
+    /// The version of the agent.
+    pub version: String,
+    /// The groups that its settings name.
+    #[serde(default)]
+    pub groups: Vec<GroupName>,
+    /// What runs, per project.
+    pub projects: Vec<ProjectState>,
+}
+
+/// One project on one host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProjectState {
+    /// Which project.
+    pub project: ProjectName,
+    /// What `live` leads to; absent before the first deploy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub live: Option<Running>,
+    /// What a rollback would make live.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<Running>,
+    /// The deploy that is under way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub busy: Option<Uuid>,
+    /// A project that cannot go on without a person says why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stuck: Option<String>,
+}
+
+impl Payload for Present {
+    const TYPE: &'static str = "deploykit.agent.present.v1";
+    fn topic(&self) -> Topic {
+        Topic::AgentsPresence
+    }
+    fn subject(&self) -> String {
+        format!("agent on {}", self.host)
+    }
+}

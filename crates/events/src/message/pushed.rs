@@ -1,0 +1,61 @@
+//! Somebody pushed.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{CommitId, Payload, RefName, RepoName, Topic};
+
+/// A hint from a hook or a forge: this ref of this repository has moved.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pushed {
+    /// Which repository.
+    pub repository: RepoName,
+    /// Which ref.
+    #[serde(rename = "ref")]
+    pub name: RefName,
+    /// Where it was; absent for a new ref.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<CommitId>,
+    /// Where it is; absent for a deleted ref.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<CommitId>,
+    /// Who pushed, as the forge or the hook names them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pusher: Option<String>,
+    /// The newest commits of the push, newest last; cut to 20.
+    #[serde(default)]
+    pub commits: Vec<Commit>,
+    /// How many commits there are in all, where known.
+    #[serde(default)]
+    pub commits_total: usize,
+}
+
+/// A commit of a push.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Commit {
+    /// Its id.
+    pub id: CommitId,
+    /// Who wrote it.
+    pub author: String,
+    /// The first line of its message, cut to 200 characters.
+    pub title: String,
+}
+
+impl Payload for Pushed {
+    const TYPE: &'static str = "deploykit.git.pushed.v1";
+    fn topic(&self) -> Topic {
+        Topic::GitCommits
+    }
+    fn subject(&self) -> String {
+        format!("{} {}", self.repository, self.name)
+    }
+    fn dedupkey(&self) -> Option<String> {
+        let id = |commit: &Option<CommitId>| commit.as_ref().map_or("-", |c| c.as_str()).to_owned();
+        Some(format!(
+            "{} {} {} {}",
+            self.repository,
+            self.name,
+            id(&self.before),
+            id(&self.after)
+        ))
+    }
+}

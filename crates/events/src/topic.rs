@@ -1,0 +1,158 @@
+//! Where messages go: topics, and how a site may name them.
+//!
+//! Names have dots only, so that the same ones work on RabbitMQ, ActiveMQ and Artemis.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::name::HostName;
+
+/// A topic of the bus, without the site's prefix.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Topic {
+    /// Pushes: `git.commits`.
+    GitCommits,
+    /// What a host has fetched: `git.fetched`.
+    GitFetched,
+    /// Agents that are there: `agents.presence`.
+    AgentsPresence,
+    /// Orders to one agent: `deploy.orders.HOST`.
+    DeployOrders(HostName),
+    /// What agents answer: `deploy.reports`.
+    DeployReports,
+    /// Output of scripts, live: `deploy.output`.
+    DeployOutput,
+    /// A beat on the bus: `keepalive`.
+    Keepalive,
+    /// One line for people and one record for machines: `events.COMPONENT`.
+    Events(String),
+    /// All of `events.*`, for a reader.
+    AllEvents,
+    /// What a service could not use: `dead.SERVICE`.
+    Dead(String),
+}
+
+impl Topic {
+    /// The names of all topics, those with a host or component at the end without it.
+    pub const STEMS: [&'static str; 9] = [
+        "git.commits",
+        "git.fetched",
+        "agents.presence",
+        "deploy.orders",
+        "deploy.reports",
+        "deploy.output",
+        "keepalive",
+        "events",
+        "dead",
+    ];
+
+    /// The name without prefix, host and component.
+    #[must_use]
+    pub fn stem(&self) -> &'static str {
+        match self {
+            Self::GitCommits => "git.commits",
+            Self::GitFetched => "git.fetched",
+            Self::AgentsPresence => "agents.presence",
+            Self::DeployOrders(_) => "deploy.orders",
+            Self::DeployReports => "deploy.reports",
+            Self::DeployOutput => "deploy.output",
+            Self::Keepalive => "keepalive",
+            Self::Events(_) | Self::AllEvents => "events",
+            Self::Dead(_) => "dead",
+        }
+    }
+
+    /// The dotted name without prefix.
+    #[must_use]
+    pub fn dotted(&self) -> String {
+        self.below(self.stem())
+    }
+
+    /// `stem` and, where the topic has one, its host or component.
+    fn below(&self, stem: &str) -> String {
+        match self {
+            Self::DeployOrders(host) => format!("{stem}.{}", host.segment()),
+            Self::Events(name) | Self::Dead(name) => format!("{stem}.{name}"),
+            Self::AllEvents => format!("{stem}.*"),
+            Self::GitCommits
+            | Self::GitFetched
+            | Self::AgentsPresence
+            | Self::DeployReports
+            | Self::DeployOutput
+            | Self::Keepalive => stem.to_owned(),
+        }
+    }
+}
+
+/// How this site names its topics.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Names {
+    /// First segments of every topic and durable subscription. Default `deploykit`.
+    pub prefix: String,
+    /// Topics under another name: one of [`Topic::STEMS`] → full dotted name. Host or component still follow it.
+    pub rename: BTreeMap<String, String>,
+}
+
+impl Default for Names {
+    fn default() -> Self {
+        Self {
+            prefix: "deploykit".to_owned(),
+            rename: BTreeMap::new(),
+        }
+    }
+}
+
+impl Names {
+    /// The STOMP destination of a topic: `/topic/deploykit.git.commits`.
+    #[must_use]
+    pub fn destination(&self, topic: &Topic) -> String {
+        match self.rename.get(topic.stem()) {
+            Some(name) => format!("/topic/{}", topic.below(name)),
+            None => format!("/topic/{}.{}", self.prefix, topic.dotted()),
+        }
+    }
+
+    /// The name of a durable subscription, which is also its client-id and queue: `deploykit.deploy-agent.web1`.
+    #[must_use]
+    pub fn subscription(&self, service: &str, host: &HostName) -> String {
+        format!("{}.{service}.{}", self.prefix, host.segment())
+    }
+
+    /// Says what is wrong with these settings, if anything.
+    ///
+    /// # Errors
+    /// When a name holds anything but dot-separated words of letters, digits, `_` and `-`, when a topic that does not
+    /// exist is renamed, and when two topics would be one.
+    pub fn check(&self) -> Result<(), String> {
+        let letter = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+        let word = |word: &str| !word.is_empty() && word.chars().all(letter);
+        for name in std::iter::once(&self.prefix).chain(self.rename.values()) {
+            if !name.split('.').all(word) {
+                return Err(format!(
+                    "topic name {name:?} must be words of letters, digits, _ and - with dots between"
+                ));
+            }
+        }
+        let known = |key: &String| Topic::STEMS.contains(&key.as_str());
+        if let Some(topic) = self.rename.keys().find(|key| !known(key)) {
+            return Err(format!(
+                "there is no topic {topic:?} to rename; there are {}",
+                Topic::STEMS.join(", ")
+            ));
+        }
+        let mut taken = BTreeMap::new();
+        for stem in Topic::STEMS {
+            let plain = || format!("{}.{stem}", self.prefix);
+            let name = self.rename.get(stem).cloned().unwrap_or_else(plain);
+            if let Some(other) = taken.insert(name.clone(), stem) {
+                return Err(format!(
+                    "the topics {other} and {stem} would both be {name:?}"
+                ));
+            }
+        }
+        Ok(())
+    }
+}

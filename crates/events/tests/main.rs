@@ -1,0 +1,12 @@
+//! What the words of the bus promise.
+
+#![expect(
+    clippy::disallowed_methods,
+    reason = "golden files and the page are read where they lie"
+)]
+
+mod envelope;
+mod fetched;
+mod golden;
+mod names;
+mod topics;

@@ -1,0 +1,115 @@
+//! Why something could not be done with git.
+
+use std::{io, path::PathBuf, time::Duration};
+
+use command::{Output, Program, RunError};
+use events::CommitId;
+
+use crate::{GitVersion, OriginError, answer};
+
+/// One variant per thing that somebody would do differently.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum GitError {
+    /// Install a newer git.
+    #[error("git {found} is too old: {} or newer is needed", GitVersion::OLDEST)]
+    TooOld {
+        /// The version that is there.
+        found: GitVersion,
+    },
+    /// No git, or it was ended at its limit.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// Git ran and said no: look at what it said.
+    #[error("{program}: {ending}: {said}")]
+    Failed {
+        /// What was run, as text.
+        program: String,
+        /// How it ended: `exit 128`.
+        ending: String,
+        /// What it said, cut.
+        said: String,
+    },
+    /// Git answered something that is not understood here.
+    #[error("{program} answered {answer:?}, which is not understood")]
+    Answer {
+        /// What was run, as text.
+        program: String,
+        /// What it answered, cut.
+        answer: String,
+    },
+    /// There is no mirror (yet): clone it with [`crate::Mirror::ensure`].
+    #[error("there is no mirror at {}", folder.display())]
+    NoMirror {
+        /// Where it was looked for.
+        folder: PathBuf,
+    },
+    /// The mirror does not know where it comes from, or that is refused.
+    #[error("the mirror {} has an origin that cannot be used", folder.display())]
+    Origin {
+        /// The mirror.
+        folder: PathBuf,
+        /// What is wrong with it.
+        source: OriginError,
+    },
+    /// Somebody else is fetching into it; try again later.
+    #[error("the mirror {} was in use by somebody else for {} s", folder.display(), waited.as_secs())]
+    Busy {
+        /// The mirror.
+        folder: PathBuf,
+        /// How long this one waited.
+        waited: Duration,
+    },
+    /// The commit is not in the mirror: fetch, then try again.
+    #[error("commit {commit} is not in the mirror {}", folder.display())]
+    NoCommit {
+        /// The commit.
+        commit: CommitId,
+        /// The mirror.
+        folder: PathBuf,
+    },
+    /// The folder to export into is already there.
+    #[error("{} is already there", into.display())]
+    Exists {
+        /// The folder.
+        into: PathBuf,
+    },
+    /// The tree of the commit holds something that is not laid out on a server.
+    #[error("the tree has {path:?}: {reason}")]
+    Refused {
+        /// The path inside the tree.
+        path: String,
+        /// Why it is refused.
+        reason: String,
+    },
+    /// The disk said no.
+    #[error("cannot use {}", path.display())]
+    Disk {
+        /// Where.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+}
+
+impl GitError {
+    pub(crate) fn failed(program: &Program, output: &Output) -> Self {
+        Self::Failed {
+            program: program.to_string(),
+            ending: output.ending(),
+            said: answer::said(&output.stderr),
+        }
+    }
+
+    pub(crate) fn answer(program: &Program, answer: &str) -> Self {
+        Self::Answer {
+            program: program.to_string(),
+            answer: answer.chars().take(200).collect(),
+        }
+    }
+
+    pub(crate) fn disk(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        |source| Self::Disk { path, source }
+    }
+}

@@ -1,0 +1,278 @@
+//! What is said to git, as values. Nothing here runs anything.
+
+use std::path::Path;
+
+use command::Program;
+use events::CommitId;
+
+use crate::{Git, Origin, Transport};
+
+/// Branches follow their origin; tags are only ever added or removed, so that a moved one is refused by git.
+const REFSPECS: [&str; 2] = ["+refs/heads/*:refs/heads/*", "refs/tags/*:refs/tags/*"];
+
+const SSH: &str =
+    "ssh -oBatchMode=yes -oConnectTimeout=10 -oServerAliveInterval=15 -oServerAliveCountMax=3";
+
+/// An origin on this machine may belong to another user. The settings name it, so it is trusted; git only looks at
+/// settings of the program itself for this, not at those of the one that started it.
+const UPLOAD_PACK: &str = "--upload-pack=git -c 'safe.directory=*' upload-pack";
+
+/// Refs with what they lead to; see `answer::refs`. NUL cannot be in any of the fields.
+const REF_FORMAT: &str = "--format=%(refname)%00%(objectname)%00%(objecttype)%00%(committerdate:unix)%00%(*objectname)%00%(*objecttype)%00%(*committerdate:unix)";
+
+fn git(git: &Git) -> Program {
+    Program::new(&git.program)
+        .env("GIT_CONFIG_NOSYSTEM", "1")
+        .env("GIT_TERMINAL_PROMPT", "0")
+        .env("GIT_ASKPASS", "/bin/false")
+}
+
+/// Git on a mirror, with nobody's settings but the mirror's own. The mirror is named, never searched for in the
+/// folders above.
+fn local(caller: &Git, mirror: &Path) -> Program {
+    git(caller)
+        .env("GIT_CONFIG_GLOBAL", "/dev/null")
+        .arg(format!("--git-dir={}", mirror.display()))
+}
+
+/// Git with what it needs to talk to an origin, and only to that kind of origin.
+fn remote(caller: &Git, transport: Transport) -> Program {
+    let mut program = git(caller).env("GIT_SSH_COMMAND", SSH);
+    if let Some(home) = &caller.home {
+        program = program.env("HOME", home.display().to_string());
+    }
+    let mut settings = vec![
+        "gc.auto=0",
+        "maintenance.auto=false",
+        "http.lowSpeedLimit=1000",
+        "http.lowSpeedTime=30",
+        "core.hooksPath=/dev/null",
+        // A ref lasts only after its objects do; and a pack arrives whole or not at all, so that a commit that is
+        // there has its whole tree there too.
+        "core.fsync=committed,reference",
+        "fetch.unpackLimit=1",
+        "protocol.allow=never",
+    ];
+    settings.extend(match transport {
+        Transport::Https => &["protocol.https.allow=always"][..],
+        Transport::Http => &["protocol.http.allow=always", "protocol.https.allow=always"],
+        Transport::Ssh => &["protocol.ssh.allow=always"],
+        Transport::File => &["protocol.file.allow=always"],
+    });
+    for setting in settings {
+        program = program.arg("-c").arg(setting);
+    }
+    program
+}
+
+fn upload_pack(program: Program, transport: Transport) -> Program {
+    match transport {
+        Transport::File => program.arg(UPLOAD_PACK),
+        Transport::Https | Transport::Http | Transport::Ssh => program,
+    }
+}
+
+pub(crate) fn version(caller: &Git) -> Program {
+    git(caller).arg("version")
+}
+
+/// A new mirror at `folder`. `--no-local`: the objects are sent and checked, not linked.
+pub(crate) fn clone(caller: &Git, origin: &Origin, folder: &Path) -> Program {
+    let program = remote(caller, origin.transport()).args([
+        "clone",
+        "--quiet",
+        "--bare",
+        "--no-local",
+        "--template=",
+        "--origin=origin",
+    ]);
+    upload_pack(program, origin.transport())
+        .arg("--")
+        .arg(origin.as_str())
+        .arg(folder.display().to_string())
+}
+
+pub(crate) fn fetch(caller: &Git, mirror: &Path, transport: Transport) -> Program {
+    let program = remote(caller, transport)
+        .arg(format!("--git-dir={}", mirror.display()))
+        .args([
+            "fetch",
+            "--quiet",
+            "--prune",
+            "--no-tags",
+            "--no-recurse-submodules",
+            "--no-write-fetch-head",
+            "--no-auto-maintenance",
+        ]);
+    upload_pack(program, transport).arg("origin").args(REFSPECS)
+}
+
+/// The tags of the origin, to find those that have moved.
+pub(crate) fn remote_tags(caller: &Git, mirror: &Path, transport: Transport) -> Program {
+    let program = remote(caller, transport)
+        .arg(format!("--git-dir={}", mirror.display()))
+        .args(["ls-remote", "--quiet", "--tags"]);
+    upload_pack(program, transport).arg("origin")
+}
+
+pub(crate) fn get_origin(caller: &Git, mirror: &Path) -> Program {
+    local(caller, mirror).args(["config", "--local", "--get", "remote.origin.url"])
+}
+
+pub(crate) fn set_origin(caller: &Git, mirror: &Path, origin: &Origin) -> Program {
+    local(caller, mirror)
+        .args(["config", "--local", "remote.origin.url"])
+        .arg(origin.as_str())
+}
+
+/// `patterns`: full refs or the folders they are in.
+pub(crate) fn refs(caller: &Git, mirror: &Path, patterns: &[&str]) -> Program {
+    local(caller, mirror)
+        .args(["for-each-ref", REF_FORMAT])
+        .args(patterns.iter().copied())
+}
+
+/// The commit behind an object and its time; for tags of tags, which older gits peel once only.
+pub(crate) fn peel(caller: &Git, mirror: &Path, object: &str) -> Program {
+    local(caller, mirror)
+        .args(["log", "--no-walk", "--format=%H %ct"])
+        .arg(object)
+}
+
+pub(crate) fn has(caller: &Git, mirror: &Path, commit: &CommitId) -> Program {
+    local(caller, mirror)
+        .args(["rev-parse", "--quiet", "--verify"])
+        .arg(format!("{commit}^{{commit}}"))
+}
+
+pub(crate) fn is_ancestor(caller: &Git, mirror: &Path, old: &CommitId, new: &CommitId) -> Program {
+    local(caller, mirror)
+        .args(["merge-base", "--is-ancestor"])
+        .args([old.as_str(), new.as_str()])
+}
+
+/// What is in `new` and not in `old`, newest first.
+pub(crate) fn commits(
+    caller: &Git,
+    mirror: &Path,
+    old: Option<&CommitId>,
+    new: &CommitId,
+    limit: usize,
+) -> Program {
+    let program = local(caller, mirror)
+        .args(["log", "-z", "--format=%H%x1f%an%x1f%s"])
+        .arg(format!("--max-count={limit}"))
+        .arg(new.as_str());
+    match old {
+        Some(old) => program.arg(format!("^{old}")),
+        None => program,
+    }
+}
+
+pub(crate) fn archive(caller: &Git, mirror: &Path, commit: &CommitId) -> Program {
+    local(caller, mirror)
+        .args(["archive", "--format=tar"])
+        .arg(commit.as_str())
+}
+
+/// Packs what has come in many small packs, where there are many.
+pub(crate) fn maintain(caller: &Git, mirror: &Path) -> Program {
+    local(caller, mirror)
+        .args([
+            "-c",
+            "gc.autoDetach=false",
+            "-c",
+            "core.hooksPath=/dev/null",
+        ])
+        .args(["gc", "--auto", "--quiet"])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn caller() -> Git {
+        Git::new(&world::World::real()).with_home("/var/lib/deploykit")
+    }
+
+    const MIRROR: &str = "/srv/mirrors/shop.git";
+
+    const NETWORK: &str = "git -c gc.auto=0 -c maintenance.auto=false -c http.lowSpeedLimit=1000 -c http.lowSpeedTime=30 \
+        -c core.hooksPath=/dev/null -c core.fsync=committed,reference -c fetch.unpackLimit=1 -c protocol.allow=never";
+
+    #[test]
+    fn a_fetch_over_https_allows_only_https_and_forces_branches_only() {
+        let program = fetch(&caller(), Path::new(MIRROR), Transport::Https);
+        let expected = format!(
+            "{NETWORK} -c protocol.https.allow=always --git-dir=/srv/mirrors/shop.git fetch --quiet --prune --no-tags \
+             --no-recurse-submodules --no-write-fetch-head --no-auto-maintenance origin \
+             \"+refs/heads/*:refs/heads/*\" \"refs/tags/*:refs/tags/*\""
+        );
+        assert_eq!(program.to_string(), expected);
+    }
+
+    #[test]
+    fn a_clone_of_a_folder_allows_only_files_and_trusts_that_folder() {
+        let origin: Origin = "/srv/git/shop.git".parse().unwrap();
+        let program = clone(&caller(), &origin, Path::new("/srv/mirrors/shop.git.new"));
+        let expected = format!(
+            "{NETWORK} -c protocol.file.allow=always clone --quiet --bare --no-local --template= --origin=origin \
+             \"--upload-pack=git -c 'safe.directory=*' upload-pack\" -- /srv/git/shop.git /srv/mirrors/shop.git.new"
+        );
+        assert_eq!(program.to_string(), expected);
+    }
+
+    #[test]
+    fn a_fetch_never_asks_and_sees_only_the_home_that_was_given() {
+        let program = fetch(&caller(), Path::new(MIRROR), Transport::Ssh);
+        let mut same = Program::new("git")
+            .env("GIT_CONFIG_NOSYSTEM", "1")
+            .env("GIT_TERMINAL_PROMPT", "0")
+            .env("GIT_ASKPASS", "/bin/false")
+            .env("GIT_SSH_COMMAND", SSH)
+            .env("HOME", "/var/lib/deploykit");
+        for word in NETWORK.split(' ').skip(1) {
+            same = same.arg(word);
+        }
+        same = same.args(["-c", "protocol.ssh.allow=always"]);
+        same = same.arg(format!("--git-dir={MIRROR}")).args([
+            "fetch",
+            "--quiet",
+            "--prune",
+            "--no-tags",
+            "--no-recurse-submodules",
+            "--no-write-fetch-head",
+            "--no-auto-maintenance",
+            "origin",
+        ]);
+        assert_eq!(program, same.args(REFSPECS));
+    }
+
+    #[test]
+    fn a_question_to_the_mirror_reads_nobodys_settings() {
+        let id: CommitId = "0123456789012345678901234567890123456789".parse().unwrap();
+        let program = has(&caller(), Path::new(MIRROR), &id);
+        let same = Program::new("git")
+            .env("GIT_CONFIG_NOSYSTEM", "1")
+            .env("GIT_TERMINAL_PROMPT", "0")
+            .env("GIT_ASKPASS", "/bin/false")
+            .env("GIT_CONFIG_GLOBAL", "/dev/null")
+            .args([
+                "--git-dir=/srv/mirrors/shop.git",
+                "rev-parse",
+                "--quiet",
+                "--verify",
+            ])
+            .arg("0123456789012345678901234567890123456789^{commit}");
+        assert_eq!(program, same);
+    }
+
+    #[test]
+    fn an_export_names_the_commit_and_nothing_else() {
+        let id: CommitId = "0123456789012345678901234567890123456789".parse().unwrap();
+        assert_eq!(
+            archive(&caller(), Path::new(MIRROR), &id).to_string(),
+            "git --git-dir=/srv/mirrors/shop.git archive --format=tar 0123456789012345678901234567890123456789"
+        );
+    }
+}

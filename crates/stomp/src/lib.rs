@@ -1,0 +1,16 @@
+#![doc = include_str!("../README.md")]
+
+pub mod client;
+pub mod codec;
+pub mod dialect;
+pub mod frame;
+mod secret;
+
+pub use client::{
+    Client, Connect, ConnectError, Deliveries, Delivery, Driver, Ended, Limits, Message, SendError,
+    Subscription, connect,
+};
+pub use codec::{Codec, DecodeError, EncodeError, FrameLimits, Item, encode};
+pub use dialect::Dialect;
+pub use frame::{Command, Frame, Headers};
+pub use secret::Secret;

@@ -1,0 +1,111 @@
+//! Properties of the codec over generated frames and bytes.
+
+use bytes::{Bytes, BytesMut};
+use proptest::{collection::vec, prelude::*};
+use stomp::{Codec, Command, Frame, FrameLimits, Headers, Item, encode};
+use tokio_util::codec::Decoder;
+
+/// What a stream holds, and how it ended: all items up to an error's text.
+fn decode(pieces: &[&[u8]]) -> (Vec<Item>, Option<String>) {
+    let limits = FrameLimits {
+        header_bytes: 400,
+        headers: 8,
+        body_bytes: 300,
+    };
+    let mut codec = Codec::new(limits);
+    let mut buffer = BytesMut::new();
+    let mut items = Vec::new();
+    for (at, piece) in pieces.iter().enumerate() {
+        buffer.extend_from_slice(piece);
+        let last = at + 1 == pieces.len();
+        loop {
+            let item = if last {
+                codec.decode_eof(&mut buffer)
+            } else {
+                codec.decode(&mut buffer)
+            };
+            match item {
+                Ok(Some(item)) => items.push(item),
+                Ok(None) => break,
+                Err(error) => return (items, Some(error.to_string())),
+            }
+        }
+    }
+    (items, None)
+}
+
+fn split<'a>(bytes: &'a [u8], cuts: &[prop::sample::Index]) -> Vec<&'a [u8]> {
+    let mut at: Vec<usize> = cuts.iter().map(|cut| cut.index(bytes.len() + 1)).collect();
+    at.extend([0, bytes.len()]);
+    at.sort_unstable();
+    at.windows(2).map(|pair| &bytes[pair[0]..pair[1]]).collect()
+}
+
+fn commands() -> impl Strategy<Value = Command> {
+    prop::sample::select(vec![
+        Command::Send,
+        Command::Message,
+        Command::Error,
+        Command::Ack,
+    ])
+}
+
+fn frames() -> impl Strategy<Value = Frame> {
+    let name = "[a-z:\\\\\r\n\u{e4}-]{1,8}";
+    let value = "[ -~\r\n\u{e4}\u{1f600}]{0,20}";
+    let headers = vec((name, value), 0..6);
+    (commands(), headers, vec(any::<u8>(), 0..200)).prop_map(|(command, pairs, body)| {
+        let headers: Headers = pairs
+            .iter()
+            .map(|(name, value)| (&**name, &**value))
+            .collect();
+        Frame {
+            command,
+            headers,
+            body: Bytes::from(body),
+        }
+    })
+}
+
+/// Mostly STOMP, with damage: the decoder gets into all its states.
+fn streams() -> impl Strategy<Value = Vec<u8>> {
+    let piece = prop_oneof![
+        4 => frames().prop_map(|frame| {
+            let mut bytes = BytesMut::new();
+            encode(&frame, &mut bytes).expect("it can be written");
+            bytes.to_vec()
+        }),
+        2 => Just(b"\n".to_vec()),
+        1 => Just(b"\r\n".to_vec()),
+        1 => Just(b"SEND\r\na:b\r\n\r\ntext\0".to_vec()),
+        1 => vec(any::<u8>(), 0..20),
+        1 => prop::sample::select(vec!["SEND", "\n", ":", "content-length:", "9", "\\", "\0", "\r"])
+            .prop_map(|text| text.as_bytes().to_vec()),
+    ];
+    vec(piece, 0..8).prop_map(|pieces| pieces.concat())
+}
+
+proptest! {
+    #[test]
+    fn what_is_written_is_read(frames in vec(frames(), 1..4)) {
+        let mut bytes = BytesMut::new();
+        for frame in &frames {
+            encode(frame, &mut bytes).expect("it can be written");
+        }
+        let mut codec = Codec::new(FrameLimits::default());
+        for frame in frames {
+            prop_assert_eq!(codec.decode(&mut bytes).unwrap(), Some(Item::Frame(frame)));
+        }
+        prop_assert!(bytes.is_empty());
+    }
+
+    #[test]
+    fn any_split_is_read_the_same(bytes in streams(), cuts in vec(any::<prop::sample::Index>(), 0..12)) {
+        let whole = decode(&[&bytes]);
+        let single: Vec<&[u8]> = bytes.chunks(1).collect();
+        prop_assert_eq!(&decode(&split(&bytes, &cuts)), &whole);
+        if !single.is_empty() {
+            prop_assert_eq!(&decode(&single), &whole);
+        }
+    }
+}

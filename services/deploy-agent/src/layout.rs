@@ -1,0 +1,320 @@
+//! Where things are on the disk, and the few changes that count.
+//!
+//! ```text
+//! <base>/mirrors/<repository>.git        kept by stomp-git
+//! <base>/<project>/releases/<release>/   complete, or named `.partial` or `.gone` and nobody's
+//!                  live, previous, next  relative links into releases/
+//!                  shared/               what outlives releases
+//!                  journal/journal.jsonl the truth, with `live`
+//!                  steps/<order>-<step>-<try>/  each run of a script: specification, output, outcome
+//! ```
+
+use std::{
+    io,
+    path::{Component, Path, PathBuf},
+};
+
+use events::ProjectName;
+use world::{Disk, Kind};
+
+use crate::machine::Ground;
+
+/// The end of the name of a release that is being made.
+const PARTIAL: &str = ".partial";
+/// The end of the name of a release that is being removed.
+const GONE: &str = ".gone";
+
+/// The folders of one project.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Layout {
+    folder: PathBuf,
+}
+
+impl Layout {
+    /// The project's folder below `base`.
+    #[must_use]
+    pub fn new(base: &Path, project: &ProjectName) -> Self {
+        Self {
+            folder: base.join(project.as_str()),
+        }
+    }
+
+    /// The project's folder.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// All releases.
+    #[must_use]
+    pub fn releases(&self) -> PathBuf {
+        self.folder.join("releases")
+    }
+
+    /// One release.
+    #[must_use]
+    pub fn release(&self, name: &str) -> PathBuf {
+        self.releases().join(name)
+    }
+
+    /// A release that is being made.
+    #[must_use]
+    pub fn partial(&self, name: &str) -> PathBuf {
+        self.releases().join(format!("{name}{PARTIAL}"))
+    }
+
+    /// What outlives releases.
+    #[must_use]
+    pub fn shared(&self) -> PathBuf {
+        self.folder.join("shared")
+    }
+
+    /// The journal.
+    #[must_use]
+    pub fn journal(&self) -> PathBuf {
+        self.folder.join("journal").join("journal.jsonl")
+    }
+
+    /// The folder of one run of a script.
+    #[must_use]
+    pub fn step(&self, name: &str) -> PathBuf {
+        self.folder.join("steps").join(name)
+    }
+
+    /// Makes the folders, where missing, and removes what a crash left half made or half removed.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn make(&self, disk: &dyn Disk) -> io::Result<()> {
+        let folders = ["releases", "shared", "journal", "steps"].map(|name| self.folder.join(name));
+        let mut made = false;
+        for folder in &folders {
+            if disk.look(folder)?.is_none() {
+                disk.create_folders(folder, 0o755)?;
+                made = true;
+            }
+        }
+        if made {
+            disk.sync_folder(&self.folder)?;
+        }
+        for entry in disk.list(&self.releases())? {
+            let name = name_of(&entry.path);
+            if name.ends_with(PARTIAL) || name.ends_with(GONE) {
+                disk.remove_tree(&entry.path)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The complete releases, and whether each has a script of the name `refresh` in its folder `scripts`.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn ground(&self, disk: &dyn Disk, scripts: &str) -> io::Result<Ground> {
+        let mut ground = Ground::new();
+        for entry in disk.list(&self.releases())? {
+            let name = name_of(&entry.path);
+            if entry.kind == Kind::Folder && !name.ends_with(PARTIAL) && !name.ends_with(GONE) {
+                let refresh = disk.look(&entry.path.join(scripts).join("refresh"))?;
+                ground.insert(name, refresh.is_some());
+            }
+        }
+        Ok(ground)
+    }
+
+    /// Makes a laid-out tree count: flushes it, then gives it its name.
+    ///
+    /// # Errors
+    /// The system's; there is then no release of that name.
+    pub fn complete(&self, disk: &dyn Disk, name: &str) -> io::Result<()> {
+        let partial = self.partial(name);
+        disk.sync_all(&partial)?;
+        disk.rename(&partial, &self.release(name))?;
+        disk.sync_folder(&self.releases())
+    }
+
+    /// The release that `live` leads to.
+    ///
+    /// # Errors
+    /// The system's, or that `live` is no link to a release.
+    pub fn live(&self, disk: &dyn Disk) -> io::Result<Option<String>> {
+        let live = self.folder.join("live");
+        let Some(target) = disk.read_link(&live)? else {
+            return Ok(None);
+        };
+        match target.strip_prefix("releases") {
+            Ok(name) if name.components().count() == 1 => Ok(Some(name_of(name))),
+            _ => Err(io::Error::other(format!(
+                "{} leads to {}, which is no release of this project",
+                live.display(),
+                target.display()
+            ))),
+        }
+    }
+
+    /// Makes a link lead to a release, or takes it away; in one step, and flushed.
+    ///
+    /// # Errors
+    /// The system's; the link then leads to the old release or to the new one.
+    pub fn point(&self, disk: &dyn Disk, link: &str, release: Option<&str>) -> io::Result<()> {
+        let path = self.folder.join(link);
+        match release {
+            Some(release) => {
+                let beside = self.folder.join(format!(".{link}.new"));
+                disk.remove_file(&beside)?;
+                disk.symlink(&Path::new("releases").join(release), &beside)?;
+                disk.rename(&beside, &path)?;
+            }
+            None => disk.remove_file(&path)?,
+        }
+        disk.sync_folder(&self.folder)
+    }
+
+    /// Makes a derived link (`previous`, `next`) right; does nothing if it is.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn derive(&self, disk: &dyn Disk, link: &str, release: Option<&str>) -> io::Result<()> {
+        let wanted = release.map(|release| Path::new("releases").join(release));
+        if disk.read_link(&self.folder.join(link))? == wanted {
+            return Ok(());
+        }
+        self.point(disk, link, release)
+    }
+
+    /// Takes the name from a release, so that it no longer counts. [`Layout::sweep`] removes it.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn retire(&self, disk: &dyn Disk, name: &str) -> io::Result<()> {
+        if disk.look(&self.release(name))?.is_some() {
+            let gone = self.releases().join(format!("{name}{GONE}"));
+            disk.remove_tree(&gone)?;
+            disk.rename(&self.release(name), &gone)?;
+        }
+        Ok(())
+    }
+
+    /// Removes retired releases, and the records of scripts of orders that `known` does not know.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn sweep(&self, disk: &dyn Disk, known: impl Fn(&str) -> bool) -> io::Result<()> {
+        for entry in disk.list(&self.releases())? {
+            if name_of(&entry.path).ends_with(GONE) {
+                disk.remove_tree(&entry.path)?;
+            }
+        }
+        for entry in disk.list(&self.folder.join("steps"))? {
+            if !known(&name_of(&entry.path)) {
+                disk.remove_tree(&entry.path)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Links one path of a release to the same path in `shared/`. Repeatable.
+    ///
+    /// What the release has at that path gives way. A missing shared folder is made; a missing shared file is an error,
+    /// because nobody but its owner knows what is in it.
+    ///
+    /// # Errors
+    /// One sentence.
+    pub fn share(&self, disk: &dyn Disk, release: &str, path: &str) -> Result<(), String> {
+        let failed = |error: io::Error| format!("shared path {path}: {error}");
+        let inside = self.release(release).join(path);
+        let kept = self.shared().join(path);
+        let own = disk.look(&inside).map_err(failed)?;
+        let parts: Vec<Component<'_>> = Path::new(path).components().collect();
+        if disk.look(&kept).map_err(failed)?.is_none() {
+            if own.as_ref().is_some_and(|own| own.kind == Kind::File) {
+                return Err(format!(
+                    "shared file {} is missing: put it there",
+                    kept.display()
+                ));
+            }
+            disk.create_folders(&kept, 0o755).map_err(failed)?;
+        }
+        // From <project>/releases/<release>/a/b to <project>/shared/a/b.
+        let up: PathBuf = std::iter::repeat_n("..", parts.len() + 1).collect();
+        let target = up.join("shared").join(path);
+        if own.as_ref().is_some_and(|own| own.kind == Kind::Link)
+            && disk.read_link(&inside).map_err(failed)? == Some(target.clone())
+        {
+            return Ok(());
+        }
+        let parent = self.parent_in(disk, release, &parts)?;
+        match own {
+            Some(own) if own.kind == Kind::Folder => disk.remove_tree(&inside),
+            Some(_) => disk.remove_file(&inside),
+            None => Ok(()),
+        }
+        .and_then(|()| disk.symlink(&target, &inside))
+        .and_then(|()| disk.sync_folder(&parent))
+        .map_err(failed)
+    }
+
+    /// The folder in the release that a shared path is in; made where missing, never through a link of the revision.
+    fn parent_in(
+        &self,
+        disk: &dyn Disk,
+        release: &str,
+        parts: &[Component<'_>],
+    ) -> Result<PathBuf, String> {
+        let mut folder = self.release(release);
+        for part in parts.split_last().map_or(&[][..], |(_, above)| above) {
+            let above = folder.clone();
+            folder.push(part);
+            let failed = |error: io::Error| format!("{}: {error}", folder.display());
+            match disk.look(&folder).map_err(failed)? {
+                Some(entry) if entry.kind == Kind::Folder => {}
+                Some(_) => {
+                    return Err(format!("{} in the release is no folder", folder.display()));
+                }
+                None => disk
+                    .create_folders(&folder, 0o755)
+                    .and_then(|()| disk.sync_folder(&above))
+                    .map_err(failed)?,
+            }
+        }
+        Ok(folder)
+    }
+
+    /// Checks the scripts of a tree before anything runs: each that is there is a file that can be executed.
+    ///
+    /// # Errors
+    /// Names the script and the next step.
+    pub fn verify_scripts(
+        disk: &dyn Disk,
+        tree: &Path,
+        folder: &str,
+        names: &[&str],
+    ) -> Result<(), String> {
+        let failed = |error: io::Error| format!("{folder}: {error}");
+        match disk.look(&tree.join(folder)).map_err(failed)? {
+            None => return Ok(()),
+            Some(entry) if entry.kind == Kind::Folder => {}
+            Some(_) => return Err(format!("{folder} is no folder")),
+        }
+        for name in names {
+            let Some(entry) = disk.look(&tree.join(folder).join(name)).map_err(failed)? else {
+                continue;
+            };
+            if entry.kind != Kind::File {
+                return Err(format!("{folder}/{name} is no regular file"));
+            }
+            if entry.mode & 0o100 == 0 {
+                return Err(format!(
+                    "{folder}/{name} is not executable: git update-index --chmod=+x {folder}/{name}"
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn name_of(path: &Path) -> String {
+    path.file_name()
+        .map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_default()
+}

@@ -1,0 +1,19 @@
+#![doc = include_str!("../README.md")]
+
+mod agent;
+pub mod journal;
+pub mod layout;
+pub mod machine;
+pub mod project;
+pub mod redact;
+pub mod run_folder;
+mod runner;
+pub mod script;
+pub mod settings;
+pub mod steps;
+pub mod tell;
+pub mod trust;
+
+pub use agent::serve;
+pub use runner::step;
+pub use settings::Settings;

@@ -1,0 +1,15 @@
+//! What a project's state is, and what comes next: values in, values out, no clock, no files.
+//!
+//! Read: [`record`] (what the journal says), [`state`] (the fold over it), [`accept`] (what an order becomes),
+//! [`decide`] (the next step), [`report`] (what is told to the orchestrator).
+
+pub mod accept;
+pub mod decide;
+pub mod record;
+pub mod report;
+pub mod state;
+
+pub use accept::{Ground, accept};
+pub use decide::{Decision, Facts, Rules, decide};
+pub use record::{Asked, End, Outcome, Record, Task, What};
+pub use state::{Known, State, Taken};

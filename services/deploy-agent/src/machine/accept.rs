@@ -1,0 +1,174 @@
+//! What an order becomes on this host, or why it is not accepted.
+
+use std::collections::BTreeMap;
+
+use events::{
+    CommitId,
+    message::{Phase, Step},
+};
+use jiff::{Timestamp, tz::TimeZone};
+
+use super::{
+    record::{Asked, Task},
+    state::{Known, State},
+};
+
+/// What is on the disk: each complete release, and whether it has a `refresh` script.
+pub type Ground = BTreeMap<String, bool>;
+
+/// Decides about a verified order that was not seen before.
+///
+/// # Errors
+/// The reason for a refusal, for people.
+pub fn accept(
+    state: &State,
+    asked: &Asked,
+    ground: &Ground,
+    now: Timestamp,
+) -> Result<Task, String> {
+    match asked.phase {
+        Phase::Prepare => prepare(state, asked, ground, now),
+        Phase::Activate => activate(state, asked, ground),
+        Phase::Rollback => rollback(state, asked, ground),
+        Phase::Abort => Ok(Task::Abort),
+    }
+}
+
+/// The folder name of a release that is made now: names sort by time.
+#[must_use]
+pub fn release_name(commit: &CommitId, now: Timestamp) -> String {
+    let time = now
+        .to_zoned(TimeZone::UTC)
+        .strftime("%Y%m%dT%H%M%S.%3fZ")
+        .to_string();
+    format!("{time}-{}", commit.short())
+}
+
+fn free(state: &State) -> Result<(), String> {
+    match state.current() {
+        Some(job) => Err(busy(job)),
+        None => Ok(()),
+    }
+}
+
+/// Who holds the project, and since when.
+fn busy(job: &Known) -> String {
+    let Asked {
+        phase, deploy, by, ..
+    } = &job.asked;
+    let by = if by.is_empty() {
+        "nobody named".to_owned()
+    } else {
+        by.join(", ")
+    };
+    let since = job.since.strftime("%Y-%m-%d %H:%M:%S UTC");
+    format!("busy since {since} with the {phase} of deploy {deploy}, ordered by {by}")
+}
+
+fn commit(asked: &Asked) -> Result<&CommitId, String> {
+    let missing = || {
+        format!(
+            "an order to {} names a commit, this one does not",
+            asked.phase
+        )
+    };
+    asked.commit.as_ref().ok_or_else(missing)
+}
+
+fn prepare(state: &State, asked: &Asked, ground: &Ground, now: Timestamp) -> Result<Task, String> {
+    free(state)?;
+    let commit = commit(asked)?;
+    if let Some(release) = state.prepared(commit)
+        && ground.contains_key(release)
+    {
+        let release = release.to_owned();
+        return Ok(Task::Prepare {
+            release,
+            ready: true,
+        });
+    }
+    let mut made = now;
+    let mut release = release_name(commit, made);
+    while ground.contains_key(&release) || state.discard.contains(&release) {
+        made += jiff::SignedDuration::from_millis(1);
+        release = release_name(commit, made);
+    }
+    Ok(Task::Prepare {
+        release,
+        ready: false,
+    })
+}
+
+fn activate(state: &State, asked: &Asked, ground: &Ground) -> Result<Task, String> {
+    free(state)?;
+    let commit = commit(asked)?;
+    let prepared = state
+        .prepared(commit)
+        .and_then(|release| ground.get_key_value(release));
+    let Some((release, refresh)) = prepared else {
+        return Err(format!("{} is not prepared here", commit.short()));
+    };
+    Ok(Task::Activate {
+        release: release.clone(),
+        refresh: *refresh && state.live.is_some(),
+    })
+}
+
+fn rollback(state: &State, asked: &Asked, ground: &Ground) -> Result<Task, String> {
+    let rollback = |known: &&Known| matches!(known.task, Some(Task::Rollback { .. }));
+    let unfinished = state.queue.iter().filter_map(|order| state.known(*order));
+    if let Some(other) = { unfinished }.find(rollback) {
+        return Err(busy(other));
+    }
+    let under_way = state.current().filter(|job| job.task.is_some());
+    match under_way {
+        Some(job) if asked.undo && job.asked.deploy != asked.deploy => Err(busy(job)),
+        _ if asked.undo => Ok(undo(state, asked)),
+        // A deploy that is going live is what is rolled back, whether it has come to its switch or not.
+        Some(job) if matches!(job.task, Some(Task::Activate { .. })) => Ok(back_from(job)),
+        _ => release_before(state, ground),
+    }
+}
+
+fn back_from(activation: &Known) -> Task {
+    let leaves = match &activation.task {
+        Some(Task::Activate { release, .. }) => Some(release.clone()),
+        _ => None,
+    };
+    let to = activation.before.as_ref().map(|past| past.release.clone());
+    Task::Rollback { to, leaves }
+}
+
+/// Takes back what the order's own deploy did here; nothing, if that is not what is live.
+fn undo(state: &State, asked: &Asked) -> Task {
+    let live = state.live.as_ref().map(|live| live.release.clone());
+    let unfinished = |known: &Known| known.verdict.is_none();
+    match state.activation(asked.deploy) {
+        Some(known) if unfinished(known) || state.release_of(known, Step::Start) == live => {
+            back_from(known)
+        }
+        _ => Task::Rollback {
+            to: live,
+            leaves: None,
+        },
+    }
+}
+
+fn release_before(state: &State, ground: &Ground) -> Result<Task, String> {
+    let Some(live) = state.live.as_ref().map(|live| live.release.clone()) else {
+        return Err("nothing is live, so there is nothing to go back from".to_owned());
+    };
+    match state.previous() {
+        Some(past) if ground.contains_key(&past.release) => Ok(Task::Rollback {
+            to: Some(past.release.clone()),
+            leaves: Some(live),
+        }),
+        Some(past) => Err(format!(
+            "the release before, {}, is no longer on this host",
+            past.release
+        )),
+        None => Err(format!(
+            "there is nothing to go back to: no release before {live} was live and good"
+        )),
+    }
+}

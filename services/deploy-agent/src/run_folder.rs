@@ -1,0 +1,205 @@
+//! The folder of one run of a script: the only thing that the agent and the script's runner share.
+//!
+//! ```text
+//! spec.json    what to run; written whole before the runner is started
+//! lock         held by the runner as long as it lives
+//! started      written before the script starts: from then on it is not started again
+//! output       standard output and error, byte for byte
+//! end          written by the agent to have the script ended
+//! status.json  how it went; written whole at the end
+//! ```
+//!
+//! So a restarted agent knows: `status.json` there: over; else `lock` held: under way; else `started` there: interrupted;
+//! else it never ran, and may be started.
+
+use std::{
+    collections::BTreeMap,
+    io,
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use world::Disk;
+
+/// What to run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Spec {
+    /// The script.
+    pub program: PathBuf,
+    /// The folder it runs in.
+    pub folder: PathBuf,
+    /// Its whole environment.
+    pub env: BTreeMap<String, String>,
+    /// After this it gets TERM, with all its children.
+    pub limit_s: u64,
+    /// And this long after TERM it gets KILL.
+    pub grace_s: u64,
+}
+
+/// How it went.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Status {
+    /// The exit code, if it ended by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit: Option<i32>,
+    /// The signal that ended it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signal: Option<i32>,
+    /// True if it was ended at its limit.
+    #[serde(default)]
+    pub timed_out: bool,
+    /// True if it was ended because `end` was there.
+    #[serde(default)]
+    pub ended: bool,
+    /// Why it could not be started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// How long it ran.
+    pub duration_ms: u64,
+}
+
+/// What a run's folder says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Found {
+    /// It is over.
+    Over(Status),
+    /// Its runner lives.
+    UnderWay,
+    /// It was started, and its runner is gone without a word.
+    Interrupted,
+    /// It was never started.
+    Fresh,
+}
+
+/// The folder of one run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunFolder(PathBuf);
+
+impl RunFolder {
+    /// The folder at a path; made by [`RunFolder::make`].
+    #[must_use]
+    pub fn at(path: impl Into<PathBuf>) -> Self {
+        Self(path.into())
+    }
+
+    /// Its path.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// What the script wrote.
+    #[must_use]
+    pub fn output(&self) -> PathBuf {
+        self.0.join("output")
+    }
+
+    /// The file that its runner holds locked.
+    #[must_use]
+    pub fn lock(&self) -> PathBuf {
+        self.0.join("lock")
+    }
+
+    fn status(&self) -> PathBuf {
+        self.0.join("status.json")
+    }
+
+    fn started(&self) -> PathBuf {
+        self.0.join("started")
+    }
+
+    fn end(&self) -> PathBuf {
+        self.0.join("end")
+    }
+
+    /// Makes the folder with its specification; repeatable.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn make(&self, disk: &dyn Disk, spec: &Spec) -> io::Result<()> {
+        disk.create_folders(&self.0, 0o750)?;
+        let spec = serde_json::to_vec_pretty(spec).map_err(io::Error::other)?;
+        disk.replace(&self.0.join("spec.json"), &spec, 0o640)
+    }
+
+    /// The specification.
+    ///
+    /// # Errors
+    /// The system's, or that it is not understood.
+    pub fn spec(&self, disk: &dyn Disk) -> io::Result<Spec> {
+        json(&disk.read(&self.0.join("spec.json"))?)
+    }
+
+    /// What the folder says, without its lock: `None` if only the lock can tell.
+    ///
+    /// # Errors
+    /// The system's, or that the outcome is not understood.
+    pub fn outcome(&self, disk: &dyn Disk) -> io::Result<Option<Status>> {
+        match disk.read(&self.status()) {
+            Ok(bytes) => json(&bytes).map(Some),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What the folder says.
+    ///
+    /// # Errors
+    /// The system's, or that the outcome is not understood.
+    pub fn look(&self, disk: &dyn Disk) -> io::Result<Found> {
+        if let Some(status) = self.outcome(disk)? {
+            return Ok(Found::Over(status));
+        }
+        if disk.look(&self.0)?.is_none() {
+            return Ok(Found::Fresh);
+        }
+        let Some(_held) = disk.lock(&self.lock())? else {
+            return Ok(Found::UnderWay);
+        };
+        // The runner may have ended between the two looks.
+        if let Some(status) = self.outcome(disk)? {
+            return Ok(Found::Over(status));
+        }
+        match disk.look(&self.started())? {
+            Some(_) => Ok(Found::Interrupted),
+            None => Ok(Found::Fresh),
+        }
+    }
+
+    /// Says that the script starts now. Fails if it was started before.
+    ///
+    /// # Errors
+    /// The system's; `AlreadyExists` if it was started before.
+    pub fn begin(&self, disk: &dyn Disk) -> io::Result<()> {
+        disk.create(&self.started(), b"", 0o640)?;
+        disk.sync_folder(&self.0)
+    }
+
+    /// Says how it went.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn finish(&self, disk: &dyn Disk, status: &Status) -> io::Result<()> {
+        let status = serde_json::to_vec(status).map_err(io::Error::other)?;
+        disk.replace(&self.status(), &status, 0o640)
+    }
+
+    /// Asks for the script to be ended.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn ask_end(&self, disk: &dyn Disk) -> io::Result<()> {
+        disk.replace(&self.end(), b"", 0o640)
+    }
+
+    /// True if the script shall be ended.
+    #[must_use]
+    pub fn end_asked(&self, disk: &dyn Disk) -> bool {
+        disk.look(&self.end()).is_ok_and(|entry| entry.is_some())
+    }
+}
+
+fn json<T: DeserializeOwned>(bytes: &[u8]) -> io::Result<T> {
+    serde_json::from_slice(bytes).map_err(io::Error::other)
+}

@@ -1,0 +1,205 @@
+//! What the agent is told: `/etc/deploykit/deploy-agent.toml`.
+
+use std::{
+    collections::BTreeMap,
+    path::{Component, Path, PathBuf},
+};
+
+use events::{EnvironmentName, GroupName, ProjectName, RepoName};
+use git::Origin;
+use jiff::SignedDuration;
+use serde::Deserialize;
+
+use crate::machine::Rules;
+
+/// The agent's settings.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// Where releases, mirrors and journals are.
+    #[serde(default = "base")]
+    pub base: PathBuf,
+    /// Whose signatures are known.
+    #[serde(default = "allowed_signers")]
+    pub allowed_signers: PathBuf,
+    /// Who may ask for what.
+    #[serde(default = "policy")]
+    pub policy: PathBuf,
+    /// Groups that this host says it is in.
+    #[serde(default)]
+    pub groups: Vec<GroupName>,
+    /// How often this host says that it is there.
+    #[serde(default = "presence_s")]
+    pub presence_s: u64,
+    /// How far clocks may differ.
+    #[serde(default = "clock_skew_s")]
+    pub clock_skew_s: u64,
+    /// How long to wait before a preparation is tried again.
+    #[serde(default = "retry_s")]
+    pub retry_s: u64,
+    /// The program that runs a script; empty: this program, with `step`.
+    #[serde(default)]
+    pub step_command: Vec<String>,
+    /// Files whose lines are secrets.
+    #[serde(default)]
+    pub secret_files: Vec<PathBuf>,
+    /// Output of one script that goes to the bus.
+    #[serde(default = "output_kb")]
+    pub output_kb: u64,
+    /// The projects that may be deployed here.
+    #[serde(default)]
+    pub projects: BTreeMap<ProjectName, Project>,
+}
+
+/// The settings of one project.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Project {
+    /// The repository it comes from.
+    pub repository: RepoName,
+    /// Where it is deployed.
+    pub environment: EnvironmentName,
+    /// From where to clone the mirror, if nobody else keeps one.
+    #[serde(default)]
+    pub origin: Option<Origin>,
+    /// How many releases are kept.
+    #[serde(default = "keep")]
+    pub keep: usize,
+    /// The folder of the scripts in a release.
+    #[serde(default = "scripts")]
+    pub scripts: String,
+    /// Paths that outlive releases.
+    #[serde(default)]
+    pub shared: Vec<String>,
+    /// How long one run of a script may take.
+    #[serde(default = "script_limit_s")]
+    pub script_limit_s: u64,
+    /// How long after TERM it gets KILL.
+    #[serde(default = "script_grace_s")]
+    pub script_grace_s: u64,
+    /// How often the check is tried.
+    #[serde(default = "check_tries")]
+    pub check_tries: u32,
+    /// How long to wait between two tries.
+    #[serde(default = "check_pause_s")]
+    pub check_pause_s: u64,
+}
+
+fn base() -> PathBuf {
+    PathBuf::from("/var/lib/deploykit")
+}
+fn allowed_signers() -> PathBuf {
+    PathBuf::from("/etc/deploykit/allowed_signers")
+}
+fn policy() -> PathBuf {
+    PathBuf::from("/etc/deploykit/policy.toml")
+}
+fn presence_s() -> u64 {
+    60
+}
+fn clock_skew_s() -> u64 {
+    30
+}
+fn retry_s() -> u64 {
+    10
+}
+fn output_kb() -> u64 {
+    1024
+}
+fn keep() -> usize {
+    5
+}
+fn scripts() -> String {
+    ".deploy".to_owned()
+}
+fn script_limit_s() -> u64 {
+    600
+}
+fn script_grace_s() -> u64 {
+    10
+}
+fn check_tries() -> u32 {
+    3
+}
+fn check_pause_s() -> u64 {
+    1
+}
+
+impl chassis::Settings for Settings {
+    const SHIPPED: &'static str = include_str!("../dist/deploy-agent.toml");
+
+    fn check(&self) -> Result<(), String> {
+        if !self.base.is_absolute() {
+            return Err(format!("base: {} is no absolute path", self.base.display()));
+        }
+        let times = [
+            ("presence_s", self.presence_s),
+            ("retry_s", self.retry_s),
+            ("output_kb", self.output_kb),
+        ];
+        if let Some((key, _)) = times.iter().find(|(_, value)| *value == 0) {
+            return Err(format!("{key}: 0 is too small"));
+        }
+        if self
+            .step_command
+            .first()
+            .is_some_and(|program| !program.starts_with('/'))
+        {
+            return Err("step_command: the program is an absolute path".to_owned());
+        }
+        self.projects.iter().try_for_each(|(name, project)| {
+            project
+                .check()
+                .map_err(|wrong| format!("projects.{name}.{wrong}"))
+        })
+    }
+}
+
+impl Project {
+    fn check(&self) -> Result<(), String> {
+        if self.keep < 2 {
+            return Err(format!(
+                "keep: {} is too small, a rollback needs 2",
+                self.keep
+            ));
+        }
+        if self.script_limit_s == 0 || self.check_tries == 0 {
+            return Err("script_limit_s and check_tries: 0 is too small".to_owned());
+        }
+        if !is_inside(&self.scripts) {
+            return Err(format!("scripts: {:?} is no path inside", self.scripts));
+        }
+        for path in &self.shared {
+            let within = |other: &str| Path::new(path).starts_with(other);
+            let doubled = |other: &String| other != path && within(other);
+            if !is_inside(path) || within(&self.scripts) || self.shared.iter().any(doubled) {
+                return Err(format!(
+                    "shared: {path:?} must be a path inside the release, outside {:?} and the other shared paths",
+                    self.scripts
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// What the decisions depend on.
+    #[must_use]
+    pub fn rules(&self, retry_s: u64) -> Rules {
+        let seconds = |s: u64| SignedDuration::from_secs(i64::try_from(s).unwrap_or(i64::MAX));
+        Rules {
+            check_tries: self.check_tries,
+            check_pause: seconds(self.check_pause_s),
+            retry: seconds(retry_s),
+            keep: self.keep,
+        }
+    }
+}
+
+/// A relative path that stays where it is joined: no `..`, no `.`, nothing doubled or trailing.
+fn is_inside(path: &str) -> bool {
+    let normal = Path::new(path)
+        .components()
+        .all(|part| matches!(part, Component::Normal(_)));
+    let exact: PathBuf = Path::new(path).components().collect();
+    !path.is_empty() && normal && exact.as_os_str() == path
+}

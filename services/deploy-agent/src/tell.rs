@@ -1,0 +1,205 @@
+//! What leaves the host: reports (until confirmed), presence, output of scripts (best effort).
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use chassis::{Bus, PublishError};
+use events::{
+    GroupName, HostName, ProjectName,
+    message::{Present, ProjectState, Reported, ScriptOutput, State},
+};
+use tokio::{
+    sync::{Notify, mpsc},
+    time::{MissedTickBehavior, interval, sleep},
+};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::project::Mail;
+
+/// How long to wait after a report that no broker took.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// Reports on their way: the newest of each order, in the order in which they came.
+#[derive(Debug, Default)]
+pub struct Reports {
+    waiting: Mutex<Vec<(Reported, mpsc::Sender<Mail>)>>,
+    more: Notify,
+}
+
+fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // A panic elsewhere leaves whole values behind: they are only ever replaced.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Reports {
+    /// Puts a report on its way, in place of an older one of the same order. `project` hears when a final one is confirmed.
+    pub fn tell(&self, report: Reported, project: &mpsc::Sender<Mail>) {
+        let mut waiting = held(&self.waiting);
+        match waiting
+            .iter_mut()
+            .find(|(old, _)| old.order == report.order)
+        {
+            Some((old, _)) if old.number > report.number => {}
+            Some((old, _)) => *old = report,
+            None => waiting.push((report, project.clone())),
+        }
+        drop(waiting);
+        self.more.notify_one();
+    }
+
+    /// Sends reports until the stop, each until the broker has it.
+    pub async fn deliver(&self, bus: &Bus, stop: &CancellationToken) {
+        loop {
+            let next = held(&self.waiting).first().cloned();
+            let Some((report, project)) = next else {
+                tokio::select! {
+                    () = self.more.notified() => continue,
+                    () = stop.cancelled() => return,
+                }
+            };
+            let sent = tokio::select! {
+                sent = bus.publish(&report) => sent,
+                () = stop.cancelled() => return,
+            };
+            if let Err(error @ PublishError::Unsendable(_)) = &sent {
+                tracing::error!(order = %report.order, error = chassis::causes(error), "a report cannot be sent");
+            } else if let Err(error) = sent {
+                tracing::warn!(order = %report.order, error = chassis::causes(&error), "a report waits for the broker");
+                tokio::select! {
+                    () = sleep(AGAIN) => continue,
+                    () = stop.cancelled() => return,
+                }
+            }
+            // A newer one that came meanwhile stays.
+            held(&self.waiting)
+                .retain(|(left, _)| left.order != report.order || left.number > report.number);
+            if report.state.is_final() {
+                // A project that has stopped sends the report again when it starts.
+                let _stopped = project.send(Mail::Told(report.order)).await;
+                let (line, record) = line(&report);
+                bus.line(line, record).await;
+            }
+        }
+    }
+}
+
+/// One line for people: `web1: shop v2 is live`.
+fn line(report: &Reported) -> (String, serde_json::Value) {
+    let Reported {
+        host,
+        project,
+        phase,
+        ..
+    } = report;
+    let live = report.live.as_ref().map_or("nothing", |live| live.label());
+    let text = match &report.state {
+        State::Live => format!("{host}: {project} {live} is live"),
+        State::Prepared { release } => format!("{host}: {project} has {release} prepared"),
+        State::PutBack { reason } => format!("{host}: {project} is back on {live}: {reason}"),
+        State::Failed { reason } => format!("{host}: {project} failed, {live} untouched: {reason}"),
+        State::Broken { reason } => format!("{host}: {project} NEEDS A PERSON: {reason}"),
+        State::Refused { reason } => format!("{host}: {project} {phase} refused: {reason}"),
+        _ => format!("{host}: {project} {phase} ended, {live} is live"),
+    };
+    let record = serde_json::json!({
+        "host": host, "project": project, "phase": phase, "deploy": report.deploy,
+        "order": report.order, "state": report.state, "live": report.live,
+    });
+    (text, record)
+}
+
+/// What this host says about itself.
+#[derive(Debug)]
+pub struct Presence {
+    host: HostName,
+    instance: Uuid,
+    groups: Vec<GroupName>,
+    projects: Mutex<BTreeMap<ProjectName, ProjectState>>,
+    changed: Notify,
+}
+
+impl Presence {
+    /// A new one for this start of the agent.
+    #[must_use]
+    pub fn new(host: HostName, instance: Uuid, groups: Vec<GroupName>) -> Self {
+        Self {
+            host,
+            instance,
+            groups,
+            projects: Mutex::default(),
+            changed: Notify::new(),
+        }
+    }
+
+    /// Takes in how a project stands; says so to the bus if that is new.
+    pub fn update(&self, state: ProjectState) {
+        let mut projects = held(&self.projects);
+        if projects.get(&state.project) != Some(&state) {
+            projects.insert(state.project.clone(), state);
+            self.changed.notify_one();
+        }
+    }
+
+    fn present(&self) -> Present {
+        Present {
+            host: self.host.clone(),
+            instance: self.instance,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            groups: self.groups.clone(),
+            projects: held(&self.projects).values().cloned().collect(),
+        }
+    }
+
+    /// Says that this host is there: at start, on change, after each connect, and every `period`, until the stop.
+    pub async fn announce(&self, bus: &Bus, period: Duration, stop: &CancellationToken) {
+        let mut connected = bus.connected();
+        let mut ticks = interval(period);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = ticks.tick() => {}
+                () = self.changed.notified() => {}
+                changed = connected.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                }
+                () = stop.cancelled() => return,
+            }
+            if !*connected.borrow_and_update() {
+                continue;
+            }
+            let present = self.present();
+            tokio::select! {
+                said = bus.publish(&present) => if let Err(error) = said {
+                    tracing::debug!(error = chassis::causes(&error), "presence was not heard");
+                },
+                () = stop.cancelled() => return,
+            }
+        }
+    }
+}
+
+/// Sends output of scripts until the stop; what no broker takes is dropped.
+pub async fn speak(bus: &Bus, mut said: mpsc::Receiver<ScriptOutput>, stop: &CancellationToken) {
+    loop {
+        let output = tokio::select! {
+            output = said.recv() => output,
+            () = stop.cancelled() => return,
+        };
+        let Some(output) = output else { return };
+        if !*bus.connected().borrow() {
+            continue;
+        }
+        tokio::select! {
+            sent = bus.publish(&output) => if let Err(error) = sent {
+                tracing::debug!(error = chassis::causes(&error), "output was not heard");
+            },
+            () = stop.cancelled() => return,
+        }
+    }
+}

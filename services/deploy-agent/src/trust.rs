@@ -1,0 +1,58 @@
+//! Whom this host believes: two files that configuration management ships, read again for each order.
+
+use std::path::{Path, PathBuf};
+
+use events::{HostName, message::Ordered};
+use orders::{Admitted, Keyring, Policy};
+use world::World;
+
+/// Where the two files are.
+#[derive(Debug, Clone)]
+pub struct Trust {
+    /// `allowed_signers`, in OpenSSH's format.
+    pub allowed_signers: PathBuf,
+    /// Who may ask for what.
+    pub policy: PathBuf,
+}
+
+impl Trust {
+    /// Reads both files.
+    ///
+    /// # Errors
+    /// One sentence that names the file. Nothing is believed then.
+    pub async fn read(&self, world: &World) -> Result<(Keyring, Policy), String> {
+        let signers = text(world, &self.allowed_signers).await?;
+        let keyring =
+            Keyring::parse(&signers).map_err(|error| wrong(&self.allowed_signers, &error))?;
+        let policy = text(world, &self.policy).await?;
+        let policy = Policy::parse(&policy).map_err(|error| wrong(&self.policy, &error))?;
+        Ok((keyring, policy))
+    }
+
+    /// Believes an order, or says why not. Whether it comes in time and in order, its project says.
+    ///
+    /// # Errors
+    /// One sentence.
+    pub async fn believe(
+        &self,
+        world: &World,
+        ordered: &Ordered,
+        host: &HostName,
+    ) -> Result<Admitted, String> {
+        let (keyring, policy) = self.read(world).await?;
+        let now = world.clock.now();
+        orders::authentic(ordered, host, &keyring, &policy, now)
+            .map_err(|refusal| chassis::causes(&refusal))
+    }
+}
+
+async fn text(world: &World, path: &Path) -> Result<String, String> {
+    let file = path.to_owned();
+    let bytes = world.on_disk(move |disk| disk.read(&file)).await;
+    let bytes = bytes.map_err(|error| wrong(path, &error))?;
+    String::from_utf8(bytes).map_err(|error| wrong(path, &error))
+}
+
+fn wrong(path: &Path, error: &(dyn std::error::Error + 'static)) -> String {
+    format!("{}: {}", path.display(), chassis::causes(error))
+}

@@ -1,0 +1,12 @@
+//! What the agent promises: decisions as tables, the journal, the disk, and the whole agent on a real bus.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests look at the real disk beside the seam, and play the part of other programs"
+)]
+
+mod agent;
+mod decisions;
+mod disk;
+mod journal;
+mod rig;
+mod settings;

@@ -1,0 +1,355 @@
+//! A broker, a repository, keys, and agents as processes of their own that can be killed.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Child, Command},
+    time::Duration,
+};
+
+use broker::Broker;
+use chassis::{Bus, BusSettings, Inbox, Listen};
+use events::{
+    CommitId, HostName, TagName, Topic,
+    message::{Ordered, Phase, Present, Reported, ScriptOutput, Signed},
+};
+use jiff::SignedDuration;
+use orders::{Action, Document, Grant, Key, Order, targets_digest};
+use tempfile::TempDir;
+use tokio::{task::JoinSet, time::timeout};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+use world::World;
+
+/// How long anything may take that is waited for here.
+pub(crate) const LIMIT: Duration = Duration::from_secs(30);
+
+const AGENT: &str = env!("CARGO_BIN_EXE_deploy-agent");
+
+/// Everything around the agent of one host.
+pub(crate) struct Rig {
+    folder: TempDir,
+    world: World,
+    address: String,
+    bus: Bus,
+    inbox: Inbox,
+    orchestrator: Key,
+    alice: Key,
+    sequence: u64,
+    agent: Option<Child>,
+    seen: Vec<Reported>,
+    pub(crate) output: Vec<ScriptOutput>,
+    pub(crate) present: Option<Present>,
+    stop: CancellationToken,
+    _tasks: JoinSet<()>,
+}
+
+impl Drop for Rig {
+    fn drop(&mut self) {
+        self.kill();
+        self.stop.cancel();
+    }
+}
+
+fn bus_settings(address: &str, passcode: &Path) -> BusSettings {
+    BusSettings {
+        brokers: vec![address.to_owned()],
+        login: Some("guest".to_owned()),
+        passcode_file: Some(passcode.to_owned()),
+        ..BusSettings::default()
+    }
+}
+
+impl Rig {
+    /// A broker, an empty repository and an agent of `web1` that may be told to deploy `shop` from it.
+    pub(crate) async fn start() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let world = World::real();
+        let stop = CancellationToken::new();
+        let mut tasks = JoinSet::new();
+        let listener = world.net.listen("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_address().expect("it has one").to_string();
+        let broker = Broker::open(broker::Settings::default(), &world).await.expect("a broker");
+        let stopped = stop.clone();
+        tasks.spawn(async move { broker.run(listener, stopped).await.expect("it runs") });
+        let passcode = folder.path().join("passcode");
+        fs::write(&passcode, "guest").expect("written");
+        let hub: HostName = "hub1".parse().expect("a host");
+        let settings = bus_settings(&address, &passcode);
+        let (bus, connection) = Bus::new("test", &hub, settings, world.clone()).expect("a bus");
+        tasks.spawn(connection.run(stop.clone()));
+        let topics = [Topic::DeployReports, Topic::DeployOutput, Topic::AgentsPresence];
+        let inbox = bus.listen(Listen::hints(topics)).await;
+        let rig = Self {
+            world,
+            address,
+            bus,
+            inbox,
+            orchestrator: Key::generate(&[1; 32], "orchestrator"),
+            alice: Key::generate(&[2; 32], "alice"),
+            sequence: 0,
+            agent: None,
+            seen: Vec::new(),
+            output: Vec::new(),
+            present: None,
+            stop,
+            _tasks: tasks,
+            folder,
+        };
+        rig.write_trust();
+        rig.git(&["init", "--quiet", "--initial-branch=main"]);
+        rig
+    }
+
+    fn write_trust(&self) {
+        let signers = format!(
+            "{}\n{}\n",
+            self.alice.allowed_signer("alice", &[Grant::NAMESPACE]),
+            self.orchestrator.allowed_signer("orchestrator", &[Order::NAMESPACE]),
+        );
+        fs::write(self.path("allowed_signers"), signers).expect("written");
+        let policy = "orchestrators = ['orchestrator']\n[[allow]]\nproject = 'shop'\n\
+                      environment = 'prod'\nprincipals = ['alice']\n";
+        fs::write(self.path("policy.toml"), policy).expect("written");
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// A path in the project's folder.
+    pub(crate) fn shop(&self, name: &str) -> PathBuf {
+        self.path("base/shop").join(name)
+    }
+
+    fn repository(&self) -> PathBuf {
+        let path = self.path("repository");
+        fs::create_dir_all(&path).expect("made");
+        path
+    }
+
+    fn git(&self, args: &[&str]) -> String {
+        let output = Command::new("git")
+            .args(["-c", "user.name=Ann", "-c", "user.email=ann@example.org"])
+            .args(args)
+            .current_dir(self.repository())
+            .env("GIT_CONFIG_GLOBAL", "/dev/null")
+            .output()
+            .expect("git runs");
+        assert!(output.status.success(), "git {args:?}: {output:?}");
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    }
+
+    /// Commits and tags a version with the usual scripts, which write down that they ran, and with these files.
+    pub(crate) fn version(&self, tag: &str, files: &[(&str, &str)]) -> CommitId {
+        use std::os::unix::fs::PermissionsExt;
+        let tree = self.repository();
+        let scripts = tree.join(".deploy");
+        self.git(&["rm", "-r", "-q", "--ignore-unmatch", "."]);
+        fs::create_dir_all(&scripts).expect("made");
+        let note = "#!/bin/sh\necho \"$DEPLOYKIT_STEP $DEPLOYKIT_TAG\" >> \"$DEPLOYKIT_SHARED/ran\"\n";
+        let own = [
+            ("name", tag.to_owned()),
+            (".deploy/build", note.to_owned()),
+            (".deploy/stop", note.to_owned()),
+            (".deploy/start", note.to_owned()),
+            (".deploy/check", note.to_owned()),
+        ];
+        let given = files.iter().map(|(path, text)| (*path, (*text).to_owned()));
+        for (path, text) in own.into_iter().chain(given) {
+            let file = tree.join(path);
+            fs::write(&file, text).expect("written");
+            if path.starts_with(".deploy/") {
+                fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).expect("set");
+            }
+        }
+        self.commit(tag)
+    }
+
+    /// Commits and tags the repository's work tree as it is.
+    pub(crate) fn commit(&self, tag: &str) -> CommitId {
+        self.git(&["add", "--all"]);
+        self.git(&["commit", "--quiet", "--allow-empty", "-m", tag]);
+        self.git(&["tag", tag]);
+        self.git(&["rev-parse", "HEAD"]).parse().expect("a commit")
+    }
+
+    /// Starts the agent's own program.
+    pub(crate) fn run_agent(&mut self) {
+        let path = |name: &str| self.path(name).display().to_string();
+        let settings = format!(
+            "host = 'web1'\nlog = 'info'\nbase = '{}'\nallowed_signers = '{}'\npolicy = '{}'\n\
+             retry_s = 1\nsecret_files = ['{}']\n\
+             [bus]\nbrokers = ['{}']\nlogin = 'guest'\npasscode_file = '{}'\n\
+             [projects.shop]\nrepository = 'shop'\nenvironment = 'prod'\norigin = '{}'\n\
+             shared = ['log']\ncheck_pause_s = 0\nscript_limit_s = 20\nscript_grace_s = 2\n",
+            path("base"),
+            path("allowed_signers"),
+            path("policy.toml"),
+            path("secrets"),
+            self.address,
+            path("passcode"),
+            path("repository"),
+        );
+        fs::write(self.path("secrets"), "DB_PASSWORD=correct-horse\n").expect("written");
+        fs::write(self.path("agent.toml"), settings).expect("written");
+        let log = fs::File::options().append(true).create(true).open(self.path("agent.log"));
+        let child = Command::new(AGENT)
+            .arg("--config")
+            .arg(self.path("agent.toml"))
+            .env_clear()
+            .env("PATH", "/usr/local/bin:/usr/bin:/bin")
+            .stderr(log.expect("a log"))
+            .spawn();
+        self.agent = Some(child.expect("the agent starts"));
+    }
+
+    /// `kill -9`.
+    pub(crate) fn kill(&mut self) {
+        if let Some(mut agent) = self.agent.take() {
+            agent.kill().expect("killed");
+            agent.wait().expect("reaped");
+        }
+    }
+
+    fn sign<D: Document>(document: &D, key: &Key) -> Signed {
+        orders::sign(document, key).expect("signed")
+    }
+
+    /// A grant to deploy a commit, or to roll back.
+    pub(crate) fn grant(&self, version: Option<(&str, &CommitId)>) -> Grant {
+        let now = self.world.clock.now();
+        Grant {
+            id: self.world.new_id(),
+            project: "shop".parse().expect("a project"),
+            environment: "prod".parse().expect("an environment"),
+            action: if version.is_some() { Action::Deploy } else { Action::Rollback },
+            commit: version.map(|(_, commit)| commit.clone()),
+            tag: version.map(|(tag, _)| tag.parse::<TagName>().expect("a tag")),
+            targets: targets_digest(&["web1".parse().expect("a host")]),
+            reason: None,
+            not_before: now,
+            expires: now + SignedDuration::from_mins(5),
+        }
+    }
+
+    /// An order under a grant, not yet on its way.
+    pub(crate) fn order(&mut self, grant: &Grant, phase: Phase) -> Ordered {
+        let signed_grant = Self::sign(grant, &self.alice);
+        self.sequence += 1;
+        let now = self.world.clock.now();
+        let host: HostName = "web1".parse().expect("a host");
+        let order = Order {
+            id: self.world.new_id(),
+            deploy: grant.id,
+            host: host.clone(),
+            project: grant.project.clone(),
+            environment: grant.environment.clone(),
+            phase,
+            commit: grant.commit.clone(),
+            tag: grant.tag.clone(),
+            wave: 1,
+            sequence: self.sequence,
+            epoch: 1,
+            grant: orders::payload_digest::<Grant>(&signed_grant).expect("a digest"),
+            issued: now,
+            expires: now + SignedDuration::from_mins(5),
+        };
+        Ordered {
+            host: host.clone(),
+            project: grant.project.clone(),
+            phase,
+            order: Self::sign(&order, &self.orchestrator),
+            grant: signed_grant,
+            targets: vec![host],
+        }
+    }
+
+    pub(crate) async fn send(&self, ordered: &Ordered) {
+        self.bus.publish(ordered).await.expect("published");
+    }
+
+    /// Hears until `wanted` gives something, or a limit says what was waited for.
+    pub(crate) async fn wait<T>(
+        &mut self,
+        what: &str,
+        mut wanted: impl FnMut(&Self) -> Option<T>,
+    ) -> T {
+        let waited = timeout(LIMIT, async {
+            loop {
+                if let Some(found) = wanted(self) {
+                    return found;
+                }
+                let heard = timeout(Duration::from_millis(20), self.inbox.next()).await;
+                let Ok(Some(delivery)) = heard else { continue };
+                let envelope = delivery.envelope().expect("an envelope");
+                if let Ok(report) = envelope.open::<Reported>() {
+                    self.seen.push(report);
+                } else if let Ok(output) = envelope.open::<ScriptOutput>() {
+                    self.output.push(output);
+                } else if let Ok(present) = envelope.open::<Present>() {
+                    self.present = Some(present);
+                }
+                delivery.ack().await;
+            }
+        });
+        let waited = waited.await;
+        waited.unwrap_or_else(|_| {
+            let log = fs::read_to_string(self.path("agent.log")).unwrap_or_default();
+            panic!("waited in vain for {what}; reports: {:#?}; log:\n{log}", self.seen)
+        })
+    }
+
+    /// The final report of an order.
+    pub(crate) async fn answer(&mut self, order: Uuid) -> Reported {
+        self.wait("a final report", |rig| {
+            let of_it = |report: &&Reported| report.order == order && report.state.is_final();
+            rig.seen.iter().find(of_it).cloned()
+        })
+        .await
+    }
+
+    /// All reports of an order so far.
+    pub(crate) fn reports(&self, order: Uuid) -> Vec<&Reported> {
+        self.seen.iter().filter(|report| report.order == order).collect()
+    }
+
+    /// Sends an order and waits for its end.
+    pub(crate) async fn carry_out(&mut self, grant: &Grant, phase: Phase) -> Reported {
+        let ordered = self.order(grant, phase);
+        self.send(&ordered).await;
+        self.answer(id_of(&ordered)).await
+    }
+
+    /// Prepares and activates.
+    pub(crate) async fn deploy(&mut self, tag: &str, commit: &CommitId) -> Reported {
+        let grant = self.grant(Some((tag, commit)));
+        let prepared = self.carry_out(&grant, Phase::Prepare).await;
+        assert!(
+            matches!(prepared.state, events::message::State::Prepared { .. }),
+            "{prepared:#?}"
+        );
+        self.carry_out(&grant, Phase::Activate).await
+    }
+
+    /// What `live` leads to: the file `name` in it.
+    pub(crate) fn live(&self) -> Option<String> {
+        fs::read_to_string(self.shop("live/name")).ok()
+    }
+
+    /// What the scripts wrote down, since the last look.
+    pub(crate) fn ran(&self) -> String {
+        let path = self.shop("shared/ran");
+        let text = fs::read_to_string(&path).unwrap_or_default();
+        let _none = fs::remove_file(&path);
+        text.lines().collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// The id of an order on its way.
+pub(crate) fn id_of(ordered: &Ordered) -> Uuid {
+    use base64::{Engine, prelude::BASE64_STANDARD};
+    let payload = BASE64_STANDARD.decode(&ordered.order.payload).expect("base64");
+    let order: Order = serde_json::from_slice(&payload).expect("an order");
+    order.id
+}

@@ -1,0 +1,60 @@
+//! The settings file that is shipped.
+
+use chassis::{
+    Settings as _,
+    settings::{parse, switched_on},
+};
+use deploy_agent::Settings;
+
+#[test]
+fn as_shipped_it_parses() {
+    let (_, settings) = parse::<Settings>(Settings::SHIPPED, "shipped").expect("it parses");
+    assert!(settings.projects.is_empty());
+    settings.check().expect("it makes sense");
+}
+
+#[test]
+fn with_every_commented_key_switched_on_it_parses() {
+    let text = switched_on(Settings::SHIPPED);
+    let (common, settings) = parse::<Settings>(&text, "switched on").expect("it parses");
+    settings.check().expect("it makes sense");
+    assert!(common.host.is_some());
+    let project = settings
+        .projects
+        .values()
+        .next()
+        .expect("the example project");
+    assert!(project.origin.is_some());
+    let bare: deploy_agent::settings::Project =
+        toml::from_str("repository = 'shop'\nenvironment = 'prod'").expect("the rest has defaults");
+    assert_eq!(
+        (bare.keep, bare.check_tries),
+        (project.keep, project.check_tries),
+        "defaults as shown"
+    );
+    assert_eq!(bare.script_limit_s, project.script_limit_s);
+    assert_eq!(bare.scripts, project.scripts);
+}
+
+#[test]
+fn paths_that_lead_out_are_refused() {
+    for path in [
+        "../x",
+        "/etc",
+        "a//b",
+        "a/",
+        "./a",
+        ".deploy/x",
+        "",
+        "a/../../b",
+    ] {
+        let text = format!(
+            "[projects.shop]\nrepository = 'shop'\nenvironment = 'prod'\nshared = ['{path}']\n"
+        );
+        let checked = parse::<Settings>(&text, "test")
+            .map_err(|error| error.to_string())
+            .and_then(|(_, settings)| settings.check());
+        let error = checked.expect_err(path);
+        assert!(error.contains("shared"), "{path}: {error}");
+    }
+}

@@ -1,0 +1,312 @@
+//! What the orchestrator's HTTP API takes and gives, as JSON. The command line and the web page use nothing else.
+//!
+//! Served on a unix socket (the command line) and, for reading and for the page's own forms, on loopback TCP.
+//!
+//! | request | body | answer |
+//! |---|---|---|
+//! | `GET /api/v1/status` | | [`Status`] |
+//! | `GET /api/v1/hosts` | | `[HostView]` |
+//! | `POST /api/v1/hosts/{host}/admit` | | [`HostView`] |
+//! | `GET /api/v1/projects/{project}/tags` | | `[TagView]` |
+//! | `POST /api/v1/plans` | [`PlanRequest`] | [`Plan`] with the grant to sign |
+//! | `POST /api/v1/deploys` | [`DeployRequest`] | [`DeployView`] |
+//! | `GET /api/v1/deploys?project=&limit=` | | `[DeployView]`, newest first |
+//! | `GET /api/v1/deploys/{id}` | | [`DeployView`]; `{id}` may be a unique beginning of it |
+//! | `POST /api/v1/deploys/{id}/abort`, `…/pause`, `…/resume` | | [`DeployView`] |
+//! | `GET /api/v1/deploys/{id}/watch` | | server-sent events `deploy`, each a [`DeployView`]; ends after the last one |
+//! | `GET /api/v1/deploys/{id}/output?host=&step=` | | `[OutputView]` |
+//! | `GET /api/v1/watch` | | server-sent events `status`, each a [`Status`] |
+//!
+//! An error is [`ApiError`] with status 400 (not understood), 403 (not allowed), 404 (unknown), 409 (busy) or 422 (cannot be done).
+
+use events::{
+    CommitId, EnvironmentName, GroupName, HostName, ProjectName, RepoName, TagName,
+    message::{Running, Signed, Step, StepReport},
+};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// What runs where.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// When this was true.
+    pub time: Timestamp,
+    /// Each project with its hosts.
+    pub projects: Vec<ProjectView>,
+}
+
+/// One project.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ProjectView {
+    /// Its name.
+    pub project: ProjectName,
+    /// Where it is deployed.
+    pub environment: EnvironmentName,
+    /// The repository that it comes from.
+    pub repository: RepoName,
+    /// Its hosts, in the order of their names.
+    pub hosts: Vec<ProjectHost>,
+    /// The deploy that is under way.
+    pub deploy: Option<DeployView>,
+}
+
+/// One project on one host.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ProjectHost {
+    /// The host.
+    pub host: HostName,
+    /// True if its agent was heard within the presence limit.
+    pub present: bool,
+    /// When its agent was last heard.
+    pub seen: Option<Timestamp>,
+    /// What is live.
+    pub live: Option<Running>,
+    /// What a rollback would make live.
+    pub previous: Option<Running>,
+    /// Why it cannot go on without a person.
+    pub stuck: Option<String>,
+}
+
+/// A host, for `deploykit hosts`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HostView {
+    /// Its name.
+    pub host: HostName,
+    /// False for a host that is heard but that nobody admitted; it gets nothing.
+    pub admitted: bool,
+    /// True if its agent was heard within the presence limit.
+    pub present: bool,
+    /// When its agent was last heard.
+    pub seen: Option<Timestamp>,
+    /// The agent's version.
+    pub version: Option<String>,
+    /// Its groups, from the settings here and from the agent.
+    pub groups: Vec<GroupName>,
+    /// The projects that its agent knows, with what is live.
+    pub projects: Vec<(ProjectName, Option<Running>)>,
+    /// What is wrong, such as two agents under one name.
+    pub trouble: Option<String>,
+}
+
+/// A tag that can be deployed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TagView {
+    /// The tag.
+    pub tag: TagName,
+    /// The commit it leads to.
+    pub commit: CommitId,
+    /// When that commit was made.
+    pub committed: Timestamp,
+    /// Hosts that have it.
+    pub on: Vec<HostName>,
+    /// Hosts of the project that do not have it (yet).
+    pub missing: Vec<HostName>,
+    /// Set if hosts disagree about the commit: the tag was moved.
+    pub moved: bool,
+}
+
+/// What is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Action {
+    /// Make a tag or commit live.
+    Deploy,
+    /// Back to the release before, host by host.
+    Rollback,
+}
+
+/// Asks what a deploy would do. Nothing is touched by it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlanRequest {
+    /// Which project.
+    pub project: ProjectName,
+    /// What to do.
+    pub action: Action,
+    /// A tag, a branch or a commit id (needed to deploy; not allowed with a rollback).
+    #[serde(default)]
+    pub revision: Option<String>,
+    /// Hosts and groups; absent means all hosts of the project. An empty list is an error.
+    #[serde(default)]
+    pub on: Option<Vec<String>>,
+    /// Why, for the history.
+    #[serde(default)]
+    pub reason: Option<String>,
+}
+
+/// What a deploy would do, and the grant that allows it once it is signed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// The grant to sign, as it is: [`orders::Grant`].
+    pub grant: orders::Grant,
+    /// All targets, sorted; the grant holds their digest.
+    pub targets: Vec<HostName>,
+    /// The same hosts in waves, first wave first.
+    pub waves: Vec<Vec<HostName>>,
+    /// What runs on each target now.
+    pub now: Vec<ProjectHost>,
+    /// What a person should know before signing: hosts not heard of, tag not everywhere.
+    pub warnings: Vec<String>,
+}
+
+/// Asks for a deploy.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeployRequest {
+    /// The grant of a [`Plan`], signed.
+    pub grant: Signed,
+    /// The targets of that plan, as they were.
+    pub targets: Vec<HostName>,
+}
+
+/// A deploy, whole: what the history keeps and what `show` prints.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DeployView {
+    /// Its id.
+    pub id: Uuid,
+    /// Which project.
+    pub project: ProjectName,
+    /// Where.
+    pub environment: EnvironmentName,
+    /// What was asked for.
+    pub action: Action,
+    /// The commit; absent for a rollback, where each host has its own.
+    pub commit: Option<CommitId>,
+    /// The tag it was asked for by.
+    pub tag: Option<TagName>,
+    /// Where it stands.
+    pub state: DeployState,
+    /// Why it stands there, in one line: `wave 1 of 2: web1 failed its check`.
+    pub reason: Option<String>,
+    /// Who signed the grant.
+    pub by: Vec<String>,
+    /// When it was asked for.
+    pub created: Timestamp,
+    /// When it ended.
+    pub ended: Option<Timestamp>,
+    /// Its waves in order.
+    pub waves: Vec<WaveView>,
+    /// Commands that make sense next, as a person would type them.
+    pub next: Vec<String>,
+}
+
+/// Where a deploy stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DeployState {
+    /// Hosts are preparing; nothing live is touched yet.
+    Preparing,
+    /// Waves are under way.
+    Activating,
+    /// Paused by a person.
+    Paused,
+    /// A wave failed; what had changed is being put back.
+    PuttingBack,
+    /// All targets (but a few unreachable ones, named) run what was asked for.
+    Succeeded,
+    /// It stopped; hosts are on what they had, or say what they are on.
+    Failed,
+    /// Ended by a person.
+    Aborted,
+}
+
+impl DeployState {
+    /// True if nothing more happens.
+    #[must_use]
+    pub fn is_final(self) -> bool {
+        matches!(self, Self::Succeeded | Self::Failed | Self::Aborted)
+    }
+}
+
+/// One wave.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WaveView {
+    /// From 1 on.
+    pub number: u32,
+    /// Its hosts.
+    pub hosts: Vec<HostProgress>,
+}
+
+/// One host in a deploy.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HostProgress {
+    /// The host.
+    pub host: HostName,
+    /// Where it stands.
+    pub state: HostState,
+    /// What failed or what it waits for: `check: exit 1, 3 tries: GET /health 500 "no such table"`.
+    pub detail: Option<String>,
+    /// What was live before this deploy.
+    pub before: Option<Running>,
+    /// What is live now.
+    pub now: Option<Running>,
+    /// The steps so far.
+    pub steps: Vec<StepReport>,
+    /// When its first order of this deploy was sent.
+    pub started: Option<Timestamp>,
+    /// When the order to activate (or to go back) was sent.
+    pub activated_at: Option<Timestamp>,
+    /// When it was reported live.
+    pub live_at: Option<Timestamp>,
+    /// When its last report came.
+    pub updated: Option<Timestamp>,
+    /// Seconds from the failure until it was back on what it had.
+    pub back_after_s: Option<f64>,
+}
+
+/// Where a host stands in a deploy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HostState {
+    /// Nothing was sent to it that touches anything live.
+    Untouched,
+    /// Laying the release out.
+    Preparing,
+    /// Has the release, proven by its receipt.
+    Prepared,
+    /// Its turn has come: scripts and switch are under way.
+    Activating,
+    /// Runs what was asked for.
+    Live,
+    /// It failed and is back on what it had.
+    PutBack,
+    /// It is being put back because other hosts failed.
+    PuttingBack,
+    /// It failed before anything live was touched.
+    Failed,
+    /// It failed, and putting it back failed too: a person is needed.
+    Broken,
+    /// Its agent did not answer within the limit.
+    Unreachable,
+    /// It refused the order.
+    Refused,
+}
+
+/// A piece of a script's output.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutputView {
+    /// The host.
+    pub host: HostName,
+    /// The step.
+    pub step: Step,
+    /// Where `text` begins in the whole output, in bytes.
+    pub offset: u64,
+    /// The output.
+    pub text: String,
+    /// True if the host has more of it than was sent.
+    pub cut: bool,
+}
+
+/// Why a request was not done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApiError {
+    /// One sentence with the input and the cause.
+    pub error: String,
+    /// What exists in place of what was asked for: the known tags, hosts, projects.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exists: Vec<String>,
+    /// What to do next.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}

@@ -1,0 +1,183 @@
+//! What is known of the fleet, from hints and reports: who is there, what runs, which refs have come. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use events::{
+    HostName, ProjectName, RepoName,
+    message::{Fetched, Present, ProjectState, RefTip, Reported, Running},
+};
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::{
+    select::Groups,
+    settings::{Project, Settings},
+};
+
+/// What is known of all hosts.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Known {
+    /// Each host that was heard, or that somebody admitted.
+    pub hosts: BTreeMap<HostName, HostKnown>,
+    /// The refs of each repository on each host.
+    pub refs: BTreeMap<RepoName, BTreeMap<HostName, Vec<RefTip>>>,
+}
+
+/// What is known of one host.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct HostKnown {
+    /// True if a person admitted it here.
+    pub admitted: bool,
+    /// What its agent said last.
+    pub present: Option<Present>,
+    /// When its agent was last heard.
+    pub seen: Option<Timestamp>,
+    /// What it said of each project, with the time of that.
+    pub projects: BTreeMap<ProjectName, Told>,
+    /// The newest starts of its agent, with when each was last heard.
+    pub instances: Vec<(Uuid, Timestamp)>,
+    /// When two agents were last seen to take turns under this name.
+    pub doubled: Option<Timestamp>,
+}
+
+/// What a host said of a project.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Told {
+    /// By the host's clock.
+    pub at: Timestamp,
+    /// What it said.
+    pub state: ProjectState,
+}
+
+/// Starts of an agent that are remembered.
+const INSTANCES: usize = 4;
+
+impl Known {
+    /// An agent says that it is there; `sent` is the message's own time.
+    pub fn present(&mut self, present: Present, sent: Timestamp, now: Timestamp, limit: SignedDuration) {
+        let known = self.hosts.entry(present.host.clone()).or_default();
+        known.met(present.instance, now, limit);
+        known.seen = Some(now);
+        for state in &present.projects {
+            known.told(sent, state.clone());
+        }
+        let named: BTreeSet<_> = present.projects.iter().map(|state| state.project.clone()).collect();
+        known.projects.retain(|project, told| named.contains(project) || told.at > sent);
+        known.present = Some(present);
+    }
+
+    /// An agent reports; that says what runs, too.
+    pub fn reported(&mut self, report: &Reported, sent: Timestamp, now: Timestamp) {
+        let known = self.hosts.entry(report.host.clone()).or_default();
+        known.seen = Some(now);
+        let before = known.projects.get(&report.project);
+        let state = ProjectState {
+            project: report.project.clone(),
+            live: report.live.clone(),
+            previous: report.previous.clone(),
+            busy: (!report.state.is_final()).then_some(report.deploy),
+            stuck: before.and_then(|told| told.state.stuck.clone()),
+        };
+        known.told(sent, state);
+    }
+
+    /// A host's mirror says what it holds.
+    pub fn fetched(&mut self, fetched: Fetched, settings: &Settings) {
+        let repository = settings.repository(&fetched.repository).clone();
+        self.refs.entry(repository).or_default().insert(fetched.host, fetched.refs);
+    }
+
+    /// True if the host takes part.
+    #[must_use]
+    pub fn is_admitted(&self, host: &HostName, settings: &Settings) -> bool {
+        settings.names(host) || self.hosts.get(host).is_some_and(|known| known.admitted)
+    }
+
+    /// True if the host's agent was heard within the limit.
+    #[must_use]
+    pub fn is_present(&self, host: &HostName, now: Timestamp, limit: SignedDuration) -> bool {
+        let seen = self.hosts.get(host).and_then(|known| known.seen);
+        seen.is_some_and(|seen| now.duration_since(seen) < limit)
+    }
+
+    /// When the next host that is present now is so no longer, if it stays silent.
+    #[must_use]
+    pub fn next_silence(&self, now: Timestamp, limit: SignedDuration) -> Option<Timestamp> {
+        let seen = self.hosts.values().filter_map(|known| known.seen);
+        let silent = seen.filter_map(|seen| seen.checked_add(limit).ok());
+        silent.filter(|silent| *silent > now).min()
+    }
+
+    /// What a host runs of a project.
+    #[must_use]
+    pub fn state(&self, host: &HostName, project: &ProjectName) -> Option<&ProjectState> {
+        let told = self.hosts.get(host)?.projects.get(project)?;
+        Some(&told.state)
+    }
+
+    /// What is live of a project on a host.
+    #[must_use]
+    pub fn live(&self, host: &HostName, project: &ProjectName) -> Option<&Running> {
+        self.state(host, project)?.live.as_ref()
+    }
+
+    /// The groups of the settings, with the hosts that say they belong to them.
+    #[must_use]
+    pub fn groups(&self, settings: &Settings) -> Groups {
+        let mut groups = settings.groups.clone();
+        for (host, known) in &self.hosts {
+            let said = known.present.iter().flat_map(|present| &present.groups);
+            for group in said {
+                groups.entry(group.clone()).or_default().insert(host.clone());
+            }
+        }
+        groups
+    }
+
+    /// All hosts of a project, admitted or not.
+    #[must_use]
+    pub fn project_hosts(&self, project: &Project, settings: &Settings) -> BTreeSet<HostName> {
+        let groups = self.groups(settings);
+        let grouped = project.groups.iter().filter_map(|group| groups.get(group));
+        let mut hosts = project.hosts.clone();
+        hosts.extend(grouped.flatten().cloned());
+        hosts
+    }
+}
+
+impl HostKnown {
+    fn told(&mut self, at: Timestamp, state: ProjectState) {
+        let known = self.projects.get(&state.project);
+        if known.is_none_or(|told| told.at <= at) {
+            self.projects.insert(state.project.clone(), Told { at, state });
+        }
+    }
+
+    /// An agent that is started again is a new instance once. Only two that both run come in turns.
+    fn met(&mut self, instance: Uuid, now: Timestamp, limit: SignedDuration) {
+        let place = self.instances.iter().position(|(known, _)| *known == instance);
+        let newest = self.instances.last().is_some_and(|(known, _)| *known == instance);
+        if let Some(place) = place {
+            let (_, seen) = self.instances.remove(place);
+            if !newest && now.duration_since(seen) < limit {
+                self.doubled = Some(now);
+            }
+        }
+        self.instances.push((instance, now));
+        if self.instances.len() > INSTANCES {
+            self.instances.remove(0);
+        }
+    }
+
+    /// What is wrong with it, for people.
+    #[must_use]
+    pub fn trouble(&self, now: Timestamp, limit: SignedDuration) -> Option<String> {
+        let doubled = self.doubled.filter(|seen| now.duration_since(*seen) < limit)?;
+        let since = doubled.strftime("%H:%M:%SZ");
+        Some(format!(
+            "two agents run under this name (seen in turns, last at {since}): each takes half of its orders; stop one, \
+             or set `host` in its deploy-agent.toml"
+        ))
+    }
+}

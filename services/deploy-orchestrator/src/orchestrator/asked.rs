@@ -1,0 +1,255 @@
+//! Requests of people, from the API and the page.
+
+use std::collections::BTreeMap;
+
+use anyhow::Context as _;
+use chassis::Failure;
+use events::{HostName, ProjectName};
+use orders::Grant;
+use tokio::sync::oneshot;
+use uuid::Uuid;
+
+use super::Orchestrator;
+use crate::{
+    api::{Action, DeployRequest, DeployView, HostView, Plan, PlanRequest, Status, TagView},
+    app::{Answer, Control, Request},
+    deploy::{About, Deploy},
+    plan::{self, Context},
+    refused::{Kind, Refused},
+    rollout::{Input, Rollout, Spec},
+    texts, waves,
+};
+
+/// Who asks may have gone; then nobody needs the answer.
+fn reply<T>(to: oneshot::Sender<T>, answer: T) {
+    let _gone = to.send(answer);
+}
+
+impl Orchestrator {
+    pub(super) async fn answer(&mut self, request: Request) -> Result<(), Failure> {
+        match request {
+            Request::Status(to) => reply(to, Ok(self.status())),
+            Request::Hosts(to) => reply(to, Ok(self.scene().hosts())),
+            Request::Admit(host, to) => reply(to, self.admit(host).await?),
+            Request::Tags(project, to) => reply(to, self.tags(&project)),
+            Request::Plan(request, to) => reply(to, self.plan(&request)),
+            Request::Deploy(request, to) => reply(to, self.deploy(request).await?),
+            Request::DeployFromPage(plan, to) => reply(to, self.deploy_from_page(plan).await?),
+            Request::List(project, limit, to) => {
+                let deploys = self.parts.store.deploys(project, limit).await.context("cannot read the history")?;
+                reply(to, Ok(deploys.iter().map(texts::view).collect()));
+            }
+            Request::Show(id, to) => reply(to, self.find(&id).await?.map(|deploy| texts::view(&deploy))),
+            Request::Output(id, host, step, to) => {
+                self.commit().await?;
+                let answer = match self.find(&id).await? {
+                    Err(refused) => Err(refused),
+                    Ok(deploy) => {
+                        let output = self.parts.store.output(deploy.about.id, host, step).await;
+                        Ok(output.context("cannot read output")?)
+                    }
+                };
+                reply(to, answer);
+            }
+            Request::Lines(id, to) => {
+                let answer = match self.find(&id).await? {
+                    Err(refused) => Err(refused),
+                    Ok(deploy) => Ok(self.parts.store.lines(deploy.about.id).await.context("cannot read lines")?),
+                };
+                reply(to, answer);
+            }
+            Request::Control(id, control, to) => reply(to, self.control(&id, control).await?),
+        }
+        Ok(())
+    }
+
+    fn status(&self) -> Status {
+        let running: Vec<DeployView> = self.running.values().map(texts::view).collect();
+        self.scene().status(&running)
+    }
+
+    fn tags(&self, project: &ProjectName) -> Answer<Vec<TagView>> {
+        let project = plan::find_project(&self.parts.settings, project)?;
+        Ok(self.scene().tags(project))
+    }
+
+    async fn admit(&mut self, host: HostName) -> Result<Answer<HostView>, Failure> {
+        let Some(known) = self.known.hosts.get_mut(&host) else {
+            if self.parts.settings.names(&host) {
+                return Ok(Ok(self.scene().host(&host)));
+            }
+            let error = format!("nothing was ever heard of {host}: start its agent first");
+            return Ok(Err(Refused::new(Kind::Unknown, error).exists(self.known.hosts.keys())));
+        };
+        known.admitted = true;
+        tracing::info!(%host, "admitted");
+        self.met.insert(host.clone());
+        self.commit().await?;
+        self.bump();
+        Ok(Ok(self.scene().host(&host)))
+    }
+
+    fn plan(&self, request: &PlanRequest) -> Answer<Plan> {
+        plan::plan(request, &self.context(&self.abouts(), self.parts.world.new_id()))
+    }
+
+    fn context<'a>(&'a self, running: &'a [&'a About], new_id: Uuid) -> Context<'a> {
+        Context {
+            scene: self.scene(),
+            running,
+            new_id,
+        }
+    }
+
+    async fn deploy_from_page(&mut self, plan: Plan) -> Result<Answer<DeployView>, Failure> {
+        match self.parts.trust.sign_for_page(&plan.grant) {
+            Err(refused) => Ok(Err(refused)),
+            Ok(grant) => self.deploy(DeployRequest { grant, targets: plan.targets }).await,
+        }
+    }
+
+    async fn deploy(&mut self, request: DeployRequest) -> Result<Answer<DeployView>, Failure> {
+        let rules = match self.parts.trust.rules().await {
+            Ok(rules) => rules,
+            Err(error) => return Ok(Err(Refused::new(Kind::Trouble, error))),
+        };
+        let (verified, by) = match rules.allow(&request.grant, self.now()) {
+            Ok(allowed) => allowed,
+            Err(refused) => return Ok(Err(refused)),
+        };
+        let grant = verified.document;
+        let known = self.parts.store.find(&grant.id.to_string()).await.context("cannot look a grant up")?;
+        if let Some(known) = known.first() {
+            // The same request again, since its answer was lost.
+            return Ok(if known.about.digest == verified.digest {
+                Ok(texts::view(self.running.get(&grant.id).unwrap_or(known)))
+            } else {
+                Err(Refused::new(Kind::Busy, format!("another grant with the id {} was used already", grant.id)))
+            });
+        }
+        let mut targets = request.targets;
+        targets.sort_unstable();
+        targets.dedup();
+        if let Err(refused) = plan::check(&grant, &targets, &self.context(&self.abouts(), grant.id)) {
+            return Ok(Err(refused));
+        }
+        let about = self.about(grant, by, targets, request.grant, verified.digest);
+        self.begin(about).await.map(Ok)
+    }
+
+    fn about(
+        &self,
+        grant: Grant,
+        by: Vec<String>,
+        targets: Vec<HostName>,
+        signed: events::message::Signed,
+        digest: String,
+    ) -> (About, Grant) {
+        let about = About {
+            id: grant.id,
+            project: grant.project.clone(),
+            environment: grant.environment.clone(),
+            action: match grant.action {
+                orders::Action::Deploy => Action::Deploy,
+                orders::Action::Rollback => Action::Rollback,
+            },
+            commit: grant.commit.clone(),
+            tag: grant.tag.clone(),
+            reason: grant.reason.clone(),
+            by,
+            created: self.now(),
+            targets,
+            grant: signed,
+            digest,
+        };
+        (about, grant)
+    }
+
+    async fn begin(&mut self, (about, grant): (About, Grant)) -> Result<DeployView, Failure> {
+        let settings = &self.parts.settings;
+        let project = settings.projects.get(&about.project).context("a checked project is gone")?;
+        let sizes = match about.action {
+            Action::Deploy => &project.waves,
+            Action::Rollback => &project.rollback_waves,
+        };
+        let live = |host: &HostName| Some((host.clone(), self.known.live(host, &about.project)?.clone()));
+        let before: BTreeMap<_, _> = about.targets.iter().filter_map(live).collect();
+        let rollout = Rollout::new(Spec {
+            deploy: about.id,
+            action: about.action,
+            policy: settings.rules(project, self.now(), grant.expires),
+            waves: waves::split(&about.targets, sizes, &project.canary),
+            before,
+        });
+        if about.action == Action::Rollback {
+            self.take_over(&about);
+        }
+        let id = about.id;
+        tracing::info!(deploy = %id, project = %about.project, by = about.by.join(", "), hosts = about.targets.len(), "{} begins", about.title());
+        let deploy = Deploy { about, rollout };
+        self.changes.deploys.push(deploy.clone());
+        self.running.insert(id, deploy);
+        self.feed(id, Input::Begin);
+        let view = self.running.get(&id).map(texts::view).context("a deploy that began is gone")?;
+        self.commit().await?;
+        Ok(view)
+    }
+
+    /// A rollback does not wait for a deploy that is under way.
+    fn take_over(&mut self, rollback: &About) {
+        let same = |deploy: &&Deploy| deploy.about.project == rollback.project && deploy.about.action == Action::Deploy;
+        let others: Vec<Uuid> = self.running.values().filter(same).map(|deploy| deploy.about.id).collect();
+        for other in others {
+            let hosts = rollback.targets.iter().cloned().collect();
+            self.feed(other, Input::TakenOver { by: rollback.id, hosts });
+        }
+    }
+
+    /// The only deploy whose id begins or ends so.
+    async fn find(&self, id: &str) -> Result<Answer<Deploy>, Failure> {
+        if let Ok(whole) = id.parse::<Uuid>()
+            && let Some(deploy) = self.running.get(&whole)
+        {
+            return Ok(Ok(deploy.clone()));
+        }
+        let found = self.parts.store.find(id).await.context("cannot look a deploy up")?;
+        let mut found = found.into_iter();
+        Ok(match (found.next(), found.next()) {
+            (Some(only), None) => Ok(self.running.get(&only.about.id).cloned().unwrap_or(only)),
+            (None, _) => {
+                let shown: String = id.chars().take(80).collect();
+                let error = format!("there is no deploy {shown:?}");
+                Err(Refused::new(Kind::Unknown, error).next("deploykit history"))
+            }
+            (Some(first), Some(second)) => {
+                let all = [first, second].into_iter().chain(found).map(|deploy| deploy.about.id);
+                let error = format!("{id:?} is the beginning or end of more than one deploy id");
+                Err(Refused::new(Kind::NotUnderstood, error).exists(all))
+            }
+        })
+    }
+
+    async fn control(&mut self, id: &str, control: Control) -> Result<Answer<DeployView>, Failure> {
+        let deploy = match self.find(id).await? {
+            Ok(deploy) => deploy,
+            Err(refused) => return Ok(Err(refused)),
+        };
+        let id = deploy.about.id;
+        if !self.running.contains_key(&id) {
+            let state = texts::state_word(texts::state(&deploy.rollout));
+            let error = format!("{} has ended: it {state}", deploy.about.title());
+            return Ok(Err(Refused::new(Kind::Impossible, error).next(format!("deploykit rollback {}", deploy.about.project))));
+        }
+        self.feed(
+            id,
+            match control {
+                Control::Abort => Input::Abort,
+                Control::Pause => Input::Pause,
+                Control::Resume => Input::Resume,
+            },
+        );
+        let view = self.running.get(&id).map(texts::view).context("a deploy under way is gone")?;
+        self.commit().await?;
+        Ok(Ok(view))
+    }
+}

@@ -1,0 +1,125 @@
+//! Messages from the bus: reports, hints, output.
+
+use chassis::{Delivery, Failure, causes};
+use events::{
+    Envelope, OpenError,
+    message::{Fetched, Present, Reported, ScriptOutput},
+};
+
+use super::Orchestrator;
+use crate::rollout::Input;
+use anyhow::Context as _;
+
+impl Orchestrator {
+    /// Reports change rollouts: all of a batch is stored, then acknowledged.
+    pub(super) async fn reports(&mut self, batch: Vec<Delivery>) -> Result<(), Failure> {
+        let mut taken = Vec::new();
+        for delivery in batch {
+            match open(&delivery, |envelope| envelope.open::<Reported>()) {
+                Ok((report, sent)) => {
+                    self.report(report, sent).await?;
+                    taken.push(delivery);
+                }
+                Err(cause) => self.put_aside(delivery, &cause).await,
+            }
+        }
+        self.commit().await?;
+        for delivery in taken {
+            delivery.ack().await;
+        }
+        Ok(())
+    }
+
+    async fn report(&mut self, report: Reported, sent: jiff::Timestamp) -> Result<(), Failure> {
+        let now = self.now();
+        let expected = self.running.get(&report.deploy).map(|deploy| deploy.rollout.hosts.contains_key(&report.host));
+        if expected == Some(false) {
+            tracing::warn!(deploy = %report.deploy, host = %report.host, "a host reports on a deploy that it is no target of");
+            return Ok(());
+        }
+        self.known.reported(&report, sent, now);
+        self.met.insert(report.host.clone());
+        if expected.is_some() {
+            self.feed(report.deploy, Input::Report(report));
+            return Ok(());
+        }
+        // The end of it is past, but what a host says late is still the truth about that host.
+        let id = report.deploy.to_string();
+        let found = self.parts.store.find(&id).await.context("cannot look a deploy up")?;
+        if let Some(mut deploy) = found.into_iter().next()
+            && !deploy.rollout.step(now, Input::Report(report)).is_empty()
+        {
+            self.changes.rollouts.push(deploy.rollout);
+        }
+        Ok(())
+    }
+
+    /// Hints change what is known; they may wait a moment for being stored.
+    pub(super) async fn hints(&mut self, batch: Vec<Delivery>) -> Result<(), Failure> {
+        for delivery in batch {
+            match hint(&delivery) {
+                Ok((Hint::Present(present), sent)) => {
+                    let (now, limit) = (self.now(), self.scene().limit());
+                    self.met.insert(present.host.clone());
+                    self.known.present(present, sent, now, limit);
+                    delivery.ack().await;
+                }
+                Ok((Hint::Fetched(mut fetched), _)) => {
+                    fetched.repository = self.parts.settings.repository(&fetched.repository).clone();
+                    self.changes.refs.push(fetched.clone());
+                    self.known.fetched(fetched, &self.parts.settings);
+                    delivery.ack().await;
+                }
+                Err(cause) => self.put_aside(delivery, &cause).await,
+            }
+        }
+        self.flush_soon();
+        self.bump();
+        Ok(())
+    }
+
+    pub(super) async fn output_pieces(&mut self, batch: Vec<Delivery>) -> Result<(), Failure> {
+        for delivery in batch {
+            match open(&delivery, |envelope| envelope.open::<ScriptOutput>()) {
+                Ok((piece, _)) => {
+                    self.changes.output.push(piece);
+                    delivery.ack().await;
+                }
+                Err(cause) => self.put_aside(delivery, &cause).await,
+            }
+        }
+        self.flush_soon();
+        Ok(())
+    }
+
+    async fn put_aside(&self, delivery: Delivery, cause: &str) {
+        tracing::warn!(from = delivery.destination(), cause, "a message that cannot be used is put aside");
+        if let Err(error) = delivery.put_aside(&self.parts.bus, cause).await {
+            tracing::warn!(error = causes(&error), "and could not be; the broker brings it again");
+        }
+    }
+}
+
+enum Hint {
+    Present(Present),
+    Fetched(Fetched),
+}
+
+fn hint(delivery: &Delivery) -> Result<(Hint, jiff::Timestamp), String> {
+    open(delivery, |envelope| {
+        if envelope.is::<Fetched>() {
+            envelope.open().map(Hint::Fetched)
+        } else {
+            envelope.open().map(Hint::Present)
+        }
+    })
+}
+
+fn open<T>(
+    delivery: &Delivery,
+    open: impl Fn(&Envelope) -> Result<T, OpenError>,
+) -> Result<(T, jiff::Timestamp), String> {
+    let envelope = delivery.envelope().map_err(|error| causes(error))?;
+    let payload = open(envelope).map_err(|error| causes(&error))?;
+    Ok((payload, envelope.time))
+}

@@ -1,0 +1,97 @@
+//! From the settings to a running orchestrator.
+
+use std::{io, sync::Arc, time::Duration};
+
+use anyhow::{Context as _, anyhow};
+use chassis::{Failure, Listen, Start, causes, http};
+use events::Topic;
+use tokio::{net::UnixListener, task::JoinSet};
+use world::{Listener, World};
+
+use crate::{
+    app::App,
+    orchestrator::{Inlets, Orchestrator, Parts},
+    settings::Settings,
+    store::{Store, StoreError},
+    trust::Trust,
+    web,
+};
+
+/// How long requests under way have at a stop.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// The service: what `main`, the demo and a simulation compose.
+///
+/// # Errors
+/// When its keys, its folder or its sockets cannot be used, or when something cannot be stored.
+pub async fn serve(start: Start<Settings>) -> Result<(), Failure> {
+    let Start { service, host, settings, bus, world, stop, status } = start;
+    let settings = Arc::new(settings);
+    let trust = Trust::load(Arc::clone(&settings), &world).await?;
+    let store = Store::open(&world, &settings.data).await.map_err(failed)?;
+    let loaded = store.load().await.map_err(failed)?;
+    let page = listen(&world, &settings.listen).await?;
+    let socket = bind(&world, &settings).await?;
+
+    let (app, requests, version) = App::new();
+    let inlets = Inlets {
+        requests,
+        reports: bus.listen(Listen::durable(Topic::DeployReports, bus.names().subscription(service, &host))).await,
+        hints: bus.listen(Listen::hints([Topic::AgentsPresence, Topic::GitFetched])).await,
+        output: bus.listen(Listen::hints([Topic::DeployOutput])).await,
+    };
+    let address = page.local_address().context("the page's socket has no address")?;
+    let mut servers = JoinSet::new();
+    let on_page = web::router(app.clone()).merge(crate::http::reading(app.clone()));
+    let on_socket = crate::http::api(app);
+    let until = stop.clone();
+    servers.spawn(async move { http::serve(on_page, page, &until, GRACE).await });
+    let until = stop.clone();
+    servers.spawn(async move { http::serve(on_socket, socket, &until, GRACE).await });
+
+    tracing::info!(page = %format!("http://{address}/"), socket = %settings.socket.display(), "ready");
+    status.ready();
+    status.says("nothing under way");
+    let parts = Parts { settings, world, bus, store, trust, status, version };
+    let ended = Orchestrator::new(parts, loaded).run(inlets, &stop).await;
+    stop.cancel();
+    while let Some(server) = servers.join_next().await {
+        if let Err(error) = server {
+            tracing::error!(%error, "an HTTP server failed");
+        }
+    }
+    ended
+}
+
+fn failed(error: StoreError) -> Failure {
+    Failure::Failed(anyhow!(causes(&error)))
+}
+
+async fn listen(world: &World, address: &str) -> Result<Box<dyn Listener>, Failure> {
+    let listener = world.net.listen(address).await.map_err(|error| in_words("listen", address, &error))?;
+    // A name such as localhost can lead elsewhere.
+    match listener.local_address() {
+        Ok(found) if !found.ip().is_loopback() => Err(Failure::Settings(format!(
+            "listen is {address:?}, which is {found} here: the web page has no login yet, so it stays on loopback"
+        ))),
+        _ => Ok(listener),
+    }
+}
+
+async fn bind(world: &World, settings: &Settings) -> Result<UnixListener, Failure> {
+    let path = settings.socket.clone();
+    let shown = path.display().to_string();
+    if let Some(folder) = path.parent().map(ToOwned::to_owned) {
+        let made = world.on_disk(move |disk| disk.create_folders(&folder, 0o755)).await;
+        made.map_err(|error| in_words("socket", &shown, &error))?;
+    }
+    http::bind_unix(&path, 0o660).await.map_err(|error| in_words("socket", &shown, &error))
+}
+
+fn in_words(setting: &str, value: &str, error: &io::Error) -> Failure {
+    let cause = match error.kind() {
+        io::ErrorKind::AddrInUse => "it is in use by another process".to_owned(),
+        _ => error.to_string(),
+    };
+    Failure::Failed(anyhow!("cannot use {setting} = {value:?}: {cause}"))
+}

@@ -1,0 +1,332 @@
+//! The words: why a deploy stands where it stands, and what to type next. Pure.
+
+use events::{
+    HostName,
+    message::{Running, StepState},
+};
+use jiff::Timestamp;
+
+use crate::{
+    api::{Action, DeployState, DeployView, HostProgress, HostState, WaveView},
+    deploy::{About, Deploy, short},
+    rollout::{HostRecord, OnFailure, Outcome, Rollout, Stage, Stopped},
+};
+
+/// A deploy as people and programs see it.
+#[must_use]
+pub fn view(deploy: &Deploy) -> DeployView {
+    let Deploy { about, rollout } = deploy;
+    let waves = rollout.waves.iter().zip(1..).map(|(hosts, number)| WaveView {
+        number,
+        hosts: hosts
+            .iter()
+            .filter_map(|host| Some(progress(host, rollout.hosts.get(host)?)))
+            .collect(),
+    });
+    DeployView {
+        id: about.id,
+        project: about.project.clone(),
+        environment: about.environment.clone(),
+        action: about.action,
+        commit: about.commit.clone(),
+        tag: about.tag.clone(),
+        state: state(rollout),
+        reason: reason(rollout),
+        by: about.by.clone(),
+        created: about.created,
+        ended: rollout.ended,
+        waves: waves.collect(),
+        next: next(about, rollout),
+    }
+}
+
+/// Where a rollout stands, in one word.
+#[must_use]
+pub fn state(rollout: &Rollout) -> DeployState {
+    match rollout.stage {
+        Stage::Ended(Outcome::Succeeded) => DeployState::Succeeded,
+        Stage::Ended(Outcome::Failed) => DeployState::Failed,
+        Stage::Ended(Outcome::Aborted) => DeployState::Aborted,
+        Stage::PuttingBack => DeployState::PuttingBack,
+        Stage::Stopping => DeployState::Activating,
+        _ if rollout.paused => DeployState::Paused,
+        Stage::New | Stage::Preparing => DeployState::Preparing,
+        Stage::Wave(_) | Stage::Baking { .. } => DeployState::Activating,
+    }
+}
+
+/// A state in words that follow a title: `shop v2 is preparing`.
+#[must_use]
+pub fn state_word(state: DeployState) -> &'static str {
+    match state {
+        DeployState::Preparing => "is preparing",
+        DeployState::Activating => "is under way",
+        DeployState::Paused => "is paused",
+        DeployState::PuttingBack => "is being put back",
+        DeployState::Succeeded => "succeeded",
+        DeployState::Failed => "failed",
+        DeployState::Aborted => "was aborted",
+    }
+}
+
+fn progress(host: &HostName, record: &HostRecord) -> HostProgress {
+    HostProgress {
+        host: host.clone(),
+        state: record.state,
+        detail: record.detail.clone(),
+        before: record.before.clone(),
+        now: record.now.clone(),
+        steps: record.steps.clone(),
+        started: record.started,
+        activated_at: record.activated_at,
+        live_at: record.live_at,
+        updated: record.updated,
+        back_after_s: record.back_after_s,
+    }
+}
+
+/// Up to five names; the others are counted.
+#[must_use]
+pub fn names(hosts: &[HostName]) -> String {
+    const SHOWN: usize = 5;
+    let shown: Vec<&str> = hosts.iter().take(SHOWN).map(HostName::as_str).collect();
+    match hosts.len().saturating_sub(SHOWN) {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
+}
+
+/// A time of day, UTC, to the second.
+#[must_use]
+pub fn clock(time: Timestamp) -> String {
+    time.strftime("%H:%M:%SZ").to_string()
+}
+
+/// Why a rollout stands where it stands, in one line.
+#[must_use]
+pub fn reason(rollout: &Rollout) -> Option<String> {
+    match rollout.stage {
+        Stage::New => None,
+        Stage::Preparing => Some(preparing(rollout)),
+        Stage::Wave(wave) => Some(in_wave(rollout, wave)),
+        Stage::Baking { wave, until } => Some(baking(rollout, wave, until)),
+        Stage::Stopping | Stage::PuttingBack => {
+            let waiting = rollout.which(|host| host.order.is_some() || host.abort.is_some());
+            let doing = match rollout.stage {
+                Stage::PuttingBack => "putting back",
+                _ => "waiting for",
+            };
+            Some(format!("{}; {doing} {}", stopped(rollout), names(&waiting)))
+        }
+        Stage::Ended(Outcome::Succeeded) => succeeded(rollout),
+        Stage::Ended(_) => Some(stopped(rollout) + &left_on_new(rollout)),
+    }
+}
+
+fn preparing(rollout: &Rollout) -> String {
+    let ready = rollout.which(|host| host.state == HostState::Prepared).len();
+    let waiting = rollout.which(|host| host.order.is_some());
+    if rollout.paused {
+        return format!("paused before wave 1; {ready} of {} hosts are prepared", rollout.hosts.len());
+    }
+    let why = why_waiting(rollout, &waiting);
+    format!("{ready} of {} hosts are prepared; waiting for {}{why}", rollout.hosts.len(), names(&waiting))
+}
+
+/// For one host only: what it does, or what it waits for.
+fn why_waiting(rollout: &Rollout, waiting: &[HostName]) -> String {
+    let [only] = waiting else {
+        return String::new();
+    };
+    let Some(record) = rollout.hosts.get(only) else {
+        return String::new();
+    };
+    let unheard = record.order.as_ref().is_some_and(|order| order.accepted.is_none());
+    let step = record.steps.last().map(|step| step.step.to_string());
+    match record.detail.clone().or(step) {
+        _ if unheard => " (its agent has not answered yet)".to_owned(),
+        Some(detail) => format!(" ({detail})"),
+        None => String::new(),
+    }
+}
+
+fn of_waves(rollout: &Rollout, wave: usize) -> String {
+    format!("wave {} of {}", wave + 1, rollout.waves.len())
+}
+
+fn in_wave(rollout: &Rollout, wave: usize) -> String {
+    let here = of_waves(rollout, wave);
+    let waiting = rollout.which(|host| host.order.is_some());
+    match (rollout.paused, waiting.is_empty()) {
+        (true, true) => format!("paused after {here}"),
+        (true, false) => format!("paused; {here} is still under way on {}", names(&waiting)),
+        (false, _) => format!("{here}: waiting for {}{}", names(&waiting), why_waiting(rollout, &waiting)),
+    }
+}
+
+fn baking(rollout: &Rollout, wave: usize, until: Timestamp) -> String {
+    let here = of_waves(rollout, wave);
+    if rollout.paused {
+        return format!("paused after {here}, which is good");
+    }
+    format!("{here} is good; the next one starts at {}", clock(until))
+}
+
+fn stopped(rollout: &Rollout) -> String {
+    let here = |wave: usize| of_waves(rollout, wave);
+    match &rollout.stopped {
+        None => "stopped".to_owned(),
+        Some(Stopped::CannotPrepare { hosts }) => {
+            format!("{} cannot prepare; nothing live was touched", names(hosts))
+        }
+        Some(Stopped::Unreachable { wave, hosts, allowed }) => {
+            let at = wave.map_or(String::new(), |wave| format!("{}: ", here(wave)));
+            let allowed = match allowed {
+                0 => String::new(),
+                allowed => format!(", at most {allowed} may be"),
+            };
+            let untouched = if wave.is_none() { "; nothing live was touched" } else { "" };
+            format!("{at}{} unreachable{allowed}{untouched}", names(hosts))
+        }
+        Some(Stopped::Failures { wave, hosts }) => format!("{}: {}", here(*wave), how_failed(rollout, hosts)),
+        Some(Stopped::Unproven { wave }) => {
+            format!("{}: no host came to run it, so nothing shows that it is good", here(*wave))
+        }
+        Some(Stopped::GrantRunsOut { wave }) => {
+            format!("{} was not started: the grant has run out, ask for the deploy again", here(*wave))
+        }
+        Some(Stopped::ByPerson) => "aborted by a person".to_owned(),
+        Some(Stopped::ByRollback { by }) => format!("the rollback {} took over", short(*by)),
+    }
+}
+
+/// `web1 failed its check`, or the names only when they failed in different ways.
+fn how_failed(rollout: &Rollout, hosts: &[HostName]) -> String {
+    let how = |host: &HostName| -> &'static str {
+        match rollout.hosts.get(host).map(|record| record.state) {
+            Some(HostState::Refused) => "refused the order",
+            Some(HostState::Unreachable) => "accepted the order and was not heard again",
+            _ => "failed",
+        }
+    };
+    let step = |host: &HostName| {
+        let steps = rollout.hosts.get(host).map(|record| record.steps.as_slice());
+        let failed = |state| matches!(state, StepState::Failed | StepState::TimedOut);
+        let step = steps?.iter().find(|step| failed(step.state))?;
+        Some(step.step)
+    };
+    let Some(first) = hosts.first() else {
+        return "failed".to_owned();
+    };
+    let all_alike = hosts.iter().all(|host| how(host) == how(first) && step(host) == step(first));
+    let their = if hosts.len() == 1 { "its" } else { "their" };
+    match (all_alike, how(first), step(first)) {
+        (true, "failed", Some(step)) => format!("{} failed {their} {step}", names(hosts)),
+        (true, how, _) => format!("{} {how}", names(hosts)),
+        (false, ..) => format!("{} failed", names(hosts)),
+    }
+}
+
+/// Hosts of a deploy that did not succeed which run its release all the same.
+fn left_on_new(rollout: &Rollout) -> String {
+    if rollout.action == Action::Rollback {
+        return String::new();
+    }
+    let left = rollout.which(|host| host.state == HostState::Live);
+    match (left.is_empty(), rollout.policy.on_failure) {
+        (true, _) => String::new(),
+        (false, OnFailure::Stop) => format!("; {} kept the new release (on_failure = \"stop\")", names(&left)),
+        (false, OnFailure::Restore) => format!("; {} had it before", names(&left)),
+    }
+}
+
+fn succeeded(rollout: &Rollout) -> Option<String> {
+    let behind = rollout.which(|host| host.state == HostState::Unreachable && !host.lost);
+    let failed = rollout.which(HostRecord::failed);
+    let parts = [
+        (!behind.is_empty()).then(|| format!("left behind, unreachable: {}", names(&behind))),
+        (!failed.is_empty()).then(|| format!("within the failure budget: {}", how_failed(rollout, &failed))),
+    ];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    (!parts.is_empty()).then(|| parts.join("; "))
+}
+
+/// Commands that make sense next, as a person would type them.
+#[must_use]
+pub fn next(about: &About, rollout: &Rollout) -> Vec<String> {
+    let id = short(about.id);
+    match state(rollout) {
+        DeployState::Preparing | DeployState::Activating => {
+            vec![format!("deploykit show {id}"), format!("deploykit abort {id}")]
+        }
+        DeployState::Paused => vec![format!("deploykit resume {id}"), format!("deploykit abort {id}")],
+        DeployState::PuttingBack => vec![format!("deploykit show {id}")],
+        DeployState::Succeeded => after_success(about, rollout, &id),
+        DeployState::Failed | DeployState::Aborted => after_failure(about, rollout, &id),
+    }
+}
+
+fn after_success(about: &About, rollout: &Rollout, id: &str) -> Vec<String> {
+    let behind = rollout.which(|host| host.state == HostState::Unreachable);
+    let failed = rollout.which(HostRecord::failed);
+    let mut next: Vec<String> = logs(&failed, id);
+    if !behind.is_empty() {
+        next.push(again(about, &behind));
+    }
+    if about.action == Action::Deploy {
+        next.push(format!("deploykit rollback {}", about.project));
+    }
+    next
+}
+
+fn after_failure(about: &About, rollout: &Rollout, id: &str) -> Vec<String> {
+    let with_steps = rollout.which(|host| host.failed() && !host.steps.is_empty());
+    let mut next = logs(&with_steps, id);
+    let unreachable = rollout.which(|host| host.state == HostState::Unreachable);
+    if !unreachable.is_empty() {
+        next.push("deploykit hosts".to_owned());
+    }
+    // A fleet that is not on one release is brought back to what it had by deploying that.
+    let elsewhere = rollout.which(|host| host.changed() || host.state == HostState::Broken || host.lost);
+    if about.action == Action::Deploy && !elsewhere.is_empty() {
+        next.extend(common_before(rollout, &elsewhere).map(|before| {
+            format!("deploykit deploy {} {before}{}", about.project, on(&elsewhere))
+        }));
+    }
+    let reachable = rollout.which(|host| host.state != HostState::Unreachable);
+    if about.action == Action::Rollback {
+        let not_back = rollout.which(|host| host.state != HostState::Live);
+        next.push(again(about, &not_back));
+    } else if !unreachable.is_empty() && !reachable.is_empty() && elsewhere.is_empty() && with_steps.is_empty() {
+        next.push(again(about, &reachable));
+    }
+    if next.is_empty() {
+        next.push(format!("deploykit status {}", about.project));
+    }
+    next
+}
+
+fn logs(hosts: &[HostName], id: &str) -> Vec<String> {
+    let shown = hosts.iter().take(2);
+    shown.map(|host| format!("deploykit logs {id} --host {host}")).collect()
+}
+
+/// The same once more, on these hosts.
+fn again(about: &About, hosts: &[HostName]) -> String {
+    match (about.action, about.revision()) {
+        (Action::Deploy, Some(revision)) => format!("deploykit deploy {} {revision}{}", about.project, on(hosts)),
+        (Action::Deploy, None) | (Action::Rollback, _) => format!("deploykit rollback {}{}", about.project, on(hosts)),
+    }
+}
+
+fn on(hosts: &[HostName]) -> String {
+    hosts.iter().map(|host| format!(" --on {host}")).collect()
+}
+
+/// What all of these hosts ran before, if it was the same.
+fn common_before(rollout: &Rollout, hosts: &[HostName]) -> Option<String> {
+    let before = |host: &HostName| rollout.hosts.get(host)?.before.as_ref();
+    let first: &Running = before(hosts.first()?)?;
+    let same = |host: &HostName| before(host).is_some_and(|before| before.revision == first.revision);
+    hosts.iter().all(same).then(|| first.label().to_owned())
+}

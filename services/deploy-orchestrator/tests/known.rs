@@ -1,0 +1,80 @@
+//! What hints and reports make known.
+
+use deploy_orchestrator::{Settings, known::Known, views::Scene};
+use events::message::{Phase, Present, ProjectState, Reported, State};
+use jiff::SignedDuration;
+use uuid::Uuid;
+
+use crate::support::{DEPLOY, at, host, running};
+
+const LIMIT: SignedDuration = SignedDuration::from_secs(90);
+
+fn present(instance: u128, live: &str) -> Present {
+    Present {
+        host: host("web1"),
+        instance: Uuid::from_u128(instance),
+        version: "0.1.0".to_owned(),
+        groups: Vec::new(),
+        projects: vec![ProjectState {
+            project: "shop".parse().expect("a project"),
+            live: Some(running(live)),
+            previous: None,
+            busy: None,
+            stuck: None,
+        }],
+    }
+}
+
+fn live(known: &Known) -> String {
+    let project = "shop".parse().expect("a project");
+    known.live(&host("web1"), &project).map_or("nothing", |running| running.label()).to_owned()
+}
+
+#[test]
+fn an_agent_that_was_not_heard_within_the_limit_is_away() {
+    let mut known = Known::default();
+    assert!(!known.is_present(&host("web1"), at(0), LIMIT));
+    known.present(present(1, "v1"), at(0), at(0), LIMIT);
+    assert!(known.is_present(&host("web1"), at(89), LIMIT));
+    assert_eq!(known.next_silence(at(5), LIMIT), Some(at(90)));
+    assert!(!known.is_present(&host("web1"), at(90), LIMIT));
+    assert_eq!(known.next_silence(at(90), LIMIT), None);
+}
+
+#[test]
+fn what_was_said_earlier_does_not_undo_what_was_said_later() {
+    let mut known = Known::default();
+    let report = Reported {
+        host: host("web1"),
+        project: "shop".parse().expect("a project"),
+        order: Uuid::from_u128(1),
+        deploy: DEPLOY,
+        phase: Phase::Activate,
+        number: 3,
+        state: State::Live,
+        steps: Vec::new(),
+        live: Some(running("v2")),
+        previous: Some(running("v1")),
+    };
+    known.reported(&report, at(10), at(11));
+    // A hint that was sent before the report and came after it.
+    known.present(present(1, "v1"), at(9), at(12), LIMIT);
+    assert_eq!(live(&known), "v2");
+    known.present(present(1, "v3"), at(20), at(21), LIMIT);
+    assert_eq!(live(&known), "v3");
+}
+
+#[test]
+fn two_agents_that_take_turns_under_one_name_are_noticed_and_a_restart_is_not() {
+    let settings = Settings::default();
+    let trouble = |known: &Known, now| Scene { settings: &settings, known, now: at(now) }.host(&host("web1")).trouble;
+    let mut known = Known::default();
+    known.present(present(1, "v1"), at(0), at(0), LIMIT);
+    known.present(present(2, "v1"), at(30), at(30), LIMIT);
+    known.present(present(2, "v1"), at(60), at(60), LIMIT);
+    assert_eq!(trouble(&known, 60), None, "it was restarted");
+    known.present(present(1, "v1"), at(70), at(70), LIMIT);
+    let said = trouble(&known, 70).expect("the first one is still there");
+    assert!(said.starts_with("two agents run under this name"), "{said}");
+    assert_eq!(trouble(&known, 170), None, "it is over");
+}

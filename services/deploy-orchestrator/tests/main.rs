@@ -1,0 +1,15 @@
+//! The orchestrator's promises, by part.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests read and write files and know the time themselves"
+)]
+
+mod known;
+mod plan;
+mod properties;
+mod rollout;
+mod select;
+mod settings;
+mod store;
+mod support;
+mod waves;

@@ -1,0 +1,426 @@
+//! What a rollout keeps, whatever hosts do and whatever comes in between: thousands of random histories.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use deploy_orchestrator::{
+    api::{Action, HostState},
+    rollout::{Input, OnFailure, Outcome, Output, Policy, Rollout, Spec, Stage},
+    waves::{Size, split},
+};
+use events::{
+    HostName,
+    message::{Phase, Reported, Running, State},
+};
+use jiff::{SignedDuration, Timestamp};
+use proptest::prelude::*;
+use uuid::Uuid;
+
+use crate::support::{DEPLOY, at, host, rules, running};
+
+/// What a host does with an order.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Does {
+    Works,
+    Fails,
+    Breaks,
+    Refuses,
+    AcceptsAndFallsSilent,
+    Ignores,
+}
+
+/// A host that obeys the rules of agents: one job at a time, an abort or a rollback cuts it.
+#[derive(Debug, Clone)]
+struct Agent {
+    name: HostName,
+    does: BTreeMap<Phase, Does>,
+    live: Option<Running>,
+    before: Option<Running>,
+    job: Option<Phase>,
+    ended: BTreeMap<Phase, State>,
+    seen: BTreeSet<Phase>,
+    number: u64,
+    outbox: VecDeque<Reported>,
+}
+
+impl Agent {
+    fn new(name: HostName, does: BTreeMap<Phase, Does>, before: Option<Running>) -> Self {
+        Self {
+            name,
+            does,
+            live: before.clone(),
+            before,
+            job: None,
+            ended: BTreeMap::new(),
+            seen: BTreeSet::new(),
+            number: 0,
+            outbox: VecDeque::new(),
+        }
+    }
+
+    fn say(&mut self, phase: Phase, state: State) {
+        self.number += 1;
+        if state.is_final() {
+            self.ended.insert(phase, state.clone());
+        }
+        self.outbox.push_back(Reported {
+            host: self.name.clone(),
+            project: "shop".parse().expect("a project"),
+            order: Uuid::from_u128(phase as u128),
+            deploy: DEPLOY,
+            phase,
+            number: self.number,
+            state,
+            steps: Vec::new(),
+            live: self.live.clone(),
+            previous: None,
+        });
+    }
+
+    fn ordered(&mut self, phase: Phase) {
+        let does = self.does.get(&phase).copied().unwrap_or(Does::Works);
+        if does == Does::Ignores || !self.seen.insert(phase) {
+            return;
+        }
+        if does == Does::Refuses {
+            return self.say(phase, State::Refused { reason: "no".to_owned() });
+        }
+        if matches!(phase, Phase::Abort | Phase::Rollback) {
+            self.cut();
+        }
+        self.say(phase, State::Accepted);
+        if phase == Phase::Abort {
+            let last = self.ended.values().next_back().cloned();
+            let state = match last {
+                None | Some(State::Prepared { .. } | State::Refused { .. }) => State::Aborted,
+                Some(state) => state,
+            };
+            return self.say(phase, state);
+        }
+        self.job = Some(phase);
+    }
+
+    fn cut(&mut self) {
+        match self.job.take() {
+            Some(Phase::Prepare) => self.say(Phase::Prepare, State::Aborted),
+            Some(phase) => self.say(phase, State::PutBack { reason: "aborted".to_owned() }),
+            None => {}
+        }
+    }
+
+    /// Ends the job that is under way.
+    fn work(&mut self) {
+        let Some(phase) = self.job.take() else {
+            return;
+        };
+        let reason = "exit 1".to_owned();
+        let state = match (self.does.get(&phase).copied().unwrap_or(Does::Works), phase) {
+            (Does::AcceptsAndFallsSilent, _) => return,
+            (Does::Fails, Phase::Prepare) => State::Failed { reason },
+            (Does::Fails, _) => State::PutBack { reason },
+            (Does::Breaks, Phase::Activate | Phase::Rollback) => State::Broken { reason },
+            (_, Phase::Prepare) => State::Prepared { release: running("v2").release },
+            (_, Phase::Rollback) => {
+                self.live = self.before.clone();
+                State::Live
+            }
+            (_, _) => {
+                self.live = Some(running("v2"));
+                State::Live
+            }
+        };
+        self.say(phase, state);
+    }
+}
+
+/// What happens next in a history.
+#[derive(Debug, Clone)]
+enum Event {
+    Works(usize),
+    Tells(usize),
+    TellsTwice(usize),
+    Time(u16),
+    Pause,
+    Resume,
+    Abort,
+    Back,
+    TakenOver(u8),
+}
+
+#[derive(Debug, Clone)]
+struct Setting {
+    action: Action,
+    policy: Policy,
+    sizes: Vec<Size>,
+    does: Vec<BTreeMap<Phase, Does>>,
+    first_deploy: bool,
+}
+
+fn does() -> impl Strategy<Value = Does> {
+    prop_oneof![
+        12 => Just(Does::Works),
+        2 => Just(Does::Fails),
+        1 => Just(Does::Breaks),
+        1 => Just(Does::Refuses),
+        1 => Just(Does::AcceptsAndFallsSilent),
+        2 => Just(Does::Ignores),
+    ]
+}
+
+fn host_does() -> impl Strategy<Value = BTreeMap<Phase, Does>> {
+    (does(), does(), does(), does()).prop_map(|(prepare, activate, rollback, abort)| {
+        BTreeMap::from([
+            (Phase::Prepare, prepare),
+            (Phase::Activate, activate),
+            (Phase::Rollback, rollback),
+            (Phase::Abort, abort),
+        ])
+    })
+}
+
+fn setting() -> impl Strategy<Value = Setting> {
+    let size = prop_oneof![(1_u32..4).prop_map(Size::Count), (1_u32..=100).prop_map(Size::Percent)];
+    let tolerated = prop_oneof![(0_u32..3).prop_map(Size::Count), Just(Size::Percent(2)), Just(Size::Percent(40))];
+    (
+        prop_oneof![5 => Just(Action::Deploy), 1 => Just(Action::Rollback)],
+        (tolerated, 0_u32..3, prop_oneof![Just(0_u64), Just(30)], any::<bool>(), any::<bool>()),
+        prop::collection::vec(size, 1..4),
+        prop::collection::vec(host_does(), 1..9),
+    )
+        .prop_map(|(action, (max_unreachable, failure_budget, bake_s, stop, first_deploy), sizes, does)| Setting {
+            action,
+            policy: Policy {
+                max_unreachable,
+                failure_budget,
+                bake_s,
+                on_failure: if stop { OnFailure::Stop } else { OnFailure::Restore },
+                ..rules()
+            },
+            sizes,
+            does,
+            first_deploy,
+        })
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        8 => any::<usize>().prop_map(Event::Works),
+        12 => any::<usize>().prop_map(Event::Tells),
+        2 => any::<usize>().prop_map(Event::TellsTwice),
+        4 => (1_u16..90).prop_map(Event::Time),
+        1 => Just(Event::Pause),
+        1 => Just(Event::Resume),
+        1 => Just(Event::Back),
+    ]
+}
+
+/// Nearly all histories have no person in them who ends them.
+fn history() -> impl Strategy<Value = Vec<Event>> {
+    let end = prop_oneof![6 => Just(None), 1 => Just(Some(Event::Abort)), 1 => any::<u8>().prop_map(|mask| Some(Event::TakenOver(mask)))];
+    (prop::collection::vec(event(), 0..120), end, any::<prop::sample::Index>()).prop_map(|(mut events, end, place)| {
+        if let Some(end) = end {
+            events.insert(place.index(events.len() + 1), end);
+        }
+        events
+    })
+}
+
+/// A rollout, its hosts, and what was seen of both.
+struct World {
+    setting: Setting,
+    now: Timestamp,
+    rollout: Rollout,
+    agents: Vec<Agent>,
+    orders: BTreeMap<HostName, BTreeSet<Phase>>,
+    taken_over: BTreeSet<HostName>,
+    ended: usize,
+}
+
+impl World {
+    fn new(setting: Setting) -> Self {
+        let names: Vec<HostName> = (0..setting.does.len()).map(|n| host(&format!("web{n}"))).collect();
+        let before = (!setting.first_deploy).then(|| running("v1"));
+        let agents: Vec<Agent> =
+            names.iter().zip(&setting.does).map(|(name, does)| Agent::new(name.clone(), does.clone(), before.clone())).collect();
+        let spec = Spec {
+            deploy: DEPLOY,
+            action: setting.action,
+            policy: setting.policy.clone(),
+            waves: split(&names, &setting.sizes, &[]),
+            before: agents.iter().filter_map(|agent| Some((agent.name.clone(), agent.live.clone()?))).collect(),
+        };
+        Self {
+            setting,
+            now: at(0),
+            rollout: Rollout::new(spec),
+            agents,
+            orders: BTreeMap::new(),
+            taken_over: BTreeSet::new(),
+            ended: 0,
+        }
+    }
+
+    /// One step, done twice: by the rollout, and by a copy that went through the store.
+    fn feed(&mut self, input: Input) {
+        let stored = serde_json::to_string(&self.rollout).expect("a rollout is JSON");
+        let mut restored: Rollout = serde_json::from_str(&stored).expect("what was stored can be read");
+        let was_ended = self.rollout.is_ended();
+        let outputs = self.rollout.step(self.now, input.clone());
+        assert_eq!(restored.step(self.now, input), outputs, "a stored rollout goes on in the same way");
+        for output in outputs {
+            match output {
+                Output::Order { host, phase } => {
+                    assert!(!was_ended, "nothing is ordered after the end");
+                    self.check_order(&host, phase);
+                    self.orders.entry(host.clone()).or_default().insert(phase);
+                    let agent = self.agents.iter_mut().find(|agent| agent.name == host);
+                    agent.expect("an order for a target").ordered(phase);
+                }
+                Output::Changed => {}
+                Output::Ended => self.ended += 1,
+            }
+        }
+    }
+
+    fn check_order(&self, host: &HostName, phase: Phase) {
+        let known = self.orders.get(host);
+        let had = |phase| known.is_some_and(|known| known.contains(&phase));
+        assert!(!self.taken_over.contains(host), "{host} was taken over and gets nothing more");
+        match (self.setting.action, phase) {
+            (Action::Deploy, Phase::Prepare) => {}
+            (Action::Deploy, Phase::Activate) if had(Phase::Activate) => {}
+            (Action::Deploy, Phase::Activate) => self.check_wave(host),
+            (Action::Deploy, Phase::Rollback) => {
+                assert!(had(Phase::Activate), "{host} was never activated, so it has nothing to go back from");
+            }
+            (_, Phase::Abort) => {
+                assert_eq!(self.setting.action, Action::Deploy, "a rollback is never aborted on a host");
+            }
+            (Action::Rollback, Phase::Rollback) => {}
+            (Action::Rollback, _) => panic!("a rollback prepares and activates nothing"),
+        }
+    }
+
+    /// The first order to activate: everything before must be proven good.
+    fn check_wave(&self, host: &HostName) {
+        let record = |name: &HostName| &self.rollout.hosts[name];
+        let settled = |name: &HostName| !matches!(record(name).state, HostState::Untouched | HostState::Preparing);
+        assert!(self.rollout.hosts.keys().all(settled), "{host} activates before all are prepared or given up");
+        let wave = self.rollout.wave_of(host).expect("it is in a wave") as usize - 1;
+        let failed = self.rollout.which(|record| record.failed()).len();
+        assert!(failed <= self.rollout.policy.failure_budget as usize, "{host} activates beyond the budget");
+        for earlier in &self.rollout.waves[..wave] {
+            let activated = |name: &&HostName| self.orders.get(*name).is_some_and(|had| had.contains(&Phase::Activate));
+            let live = earlier.iter().filter(|name| record(name).state == HostState::Live).count();
+            let under_way = earlier.iter().any(|name| record(name).order.is_some());
+            assert!(!under_way, "{host} activates while the wave before is under way");
+            let nobody = earlier.iter().filter(activated).count() == 0;
+            assert!(live > 0 || nobody, "{host} activates after a wave that no host came through");
+        }
+    }
+
+    fn happen(&mut self, event: Event) {
+        let count = self.agents.len();
+        match event {
+            Event::Works(n) => self.agents[n % count].work(),
+            Event::Tells(n) => {
+                if let Some(report) = self.agents[n % count].outbox.pop_front() {
+                    self.feed(Input::Report(report));
+                }
+            }
+            Event::TellsTwice(n) => {
+                if let Some(report) = self.agents[n % count].outbox.pop_front() {
+                    self.feed(Input::Report(report.clone()));
+                    let once = self.rollout.clone();
+                    self.feed(Input::Report(report));
+                    assert_eq!(self.rollout, once, "a report that comes twice changes nothing");
+                }
+            }
+            Event::Time(seconds) => {
+                self.now = self.now.checked_add(SignedDuration::from_secs(seconds.into())).expect("in range");
+                self.feed(Input::Tick);
+            }
+            Event::Pause => self.feed(Input::Pause),
+            Event::Resume => self.feed(Input::Resume),
+            Event::Abort => self.feed(Input::Abort),
+            Event::Back => self.feed(Input::Back),
+            Event::TakenOver(mask) => {
+                let chosen = self.agents.iter().enumerate().filter(|(n, _)| mask & (1 << (n % 8)) != 0);
+                let hosts: BTreeSet<_> = chosen.map(|(_, agent)| agent.name.clone()).collect();
+                if !self.rollout.is_ended() {
+                    self.taken_over.clone_from(&hosts);
+                }
+                self.feed(Input::TakenOver { by: Uuid::from_u128(9), hosts });
+            }
+        }
+    }
+
+    /// Everybody does what is left, and time passes: then it must end.
+    fn drain(&mut self) {
+        self.feed(Input::Resume);
+        for _ in 0..400 {
+            for n in 0..self.agents.len() {
+                self.agents[n].work();
+                while let Some(report) = self.agents[n].outbox.pop_front() {
+                    self.feed(Input::Report(report));
+                }
+            }
+            if self.rollout.is_ended() {
+                return;
+            }
+            let wake = self.rollout.next_wake().expect("a rollout that waits says until when");
+            self.now = self.now.max(wake);
+            self.feed(Input::Tick);
+        }
+        panic!("it never ends: {:?}", self.rollout);
+    }
+
+    fn check_end(&self) {
+        assert_eq!(self.ended, 1, "the end comes once");
+        let live = self.rollout.which(|record| record.state == HostState::Live);
+        match self.rollout.stage {
+            Stage::Ended(Outcome::Succeeded) => {
+                assert!(!live.is_empty(), "a success runs somewhere");
+                let failed = self.rollout.which(|record| record.failed()).len();
+                assert!(failed <= self.rollout.policy.failure_budget as usize);
+                let away = self.rollout.which(|record| record.state == HostState::Unreachable && !record.lost).len();
+                assert!(away <= self.rollout.allowed_unreachable());
+            }
+            Stage::Ended(Outcome::Failed | Outcome::Aborted) => {
+                let restores = self.setting.policy.on_failure == OnFailure::Restore
+                    || matches!(self.rollout.stage, Stage::Ended(Outcome::Aborted));
+                if self.setting.action == Action::Deploy && restores {
+                    let left: Vec<_> = live.iter().filter(|name| !self.taken_over.contains(*name)).collect();
+                    assert!(left.is_empty(), "{left:?} were left on a release that failed");
+                }
+            }
+            _ => panic!("it has ended"),
+        }
+        for agent in &self.agents {
+            let orders = self.orders.get(&agent.name).cloned().unwrap_or_default();
+            if !orders.contains(&Phase::Activate) && self.setting.action == Action::Deploy {
+                assert_eq!(agent.live, agent.before, "{} was never told to activate", agent.name);
+            }
+        }
+        assert!(deploy_orchestrator::texts::reason(&self.rollout).is_some() || matches!(self.rollout.stage, Stage::Ended(Outcome::Succeeded)));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 3000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_wave_starts_before_the_one_before_is_good_and_untouched_hosts_stay_untouched(
+        setting in setting(),
+        history in history(),
+    ) {
+        let mut world = World::new(setting);
+        world.feed(Input::Begin);
+        for event in history {
+            world.happen(event);
+            let waits = !world.rollout.is_ended();
+            prop_assert!(!waits || deploy_orchestrator::texts::reason(&world.rollout).is_some(), "each waiting state says why");
+        }
+        world.drain();
+        world.check_end();
+    }
+}

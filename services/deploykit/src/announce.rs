@@ -1,0 +1,108 @@
+//! `deploykit announce`: what hooks call, and what delivers their spool.
+
+use std::path::{Path, PathBuf};
+
+use chassis::{
+    Failure as ServiceFailure, Settings, Start,
+    outbox::{Limits, Spool},
+};
+use events::{
+    CommitId, Envelope, HostName, NameError, Payload, RefName, RepoName, message::Pushed,
+};
+use serde::Deserialize;
+use world::World;
+
+/// Settings of what delivers the spool.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Deliver {
+    /// The spool folder.
+    pub spool: PathBuf,
+}
+
+impl Settings for Deliver {
+    const SHIPPED: &'static str =
+        "# Where hooks leave their messages.\nspool = \"/var/spool/deploykit\"\n";
+}
+
+/// Delivers what hooks leave in the spool.
+///
+/// # Errors
+/// When the folder cannot be read at all.
+pub async fn serve(start: Start<Deliver>) -> Result<(), ServiceFailure> {
+    let spool = Spool::open(&start.world, &start.settings.spool, Limits::default());
+    let spool = spool.map_err(|error| ServiceFailure::Failed(error.into()))?;
+    start.status.ready();
+    spool.deliver(&start.bus, &start.world, &start.stop).await
+}
+
+/// Why a line of a hook's input is not a moved ref.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LineError {
+    /// Not three words.
+    #[error("{0:?} is not \"OLD NEW REF\"")]
+    Shape(String),
+    /// One of them is no such name.
+    #[error(transparent)]
+    Name(#[from] NameError),
+}
+
+/// Reads what git gives to post-receive: a line `OLD NEW REF` per ref.
+///
+/// # Errors
+/// At the first line that is not one.
+pub fn moved_refs(
+    repository: &RepoName,
+    pusher: Option<&str>,
+    input: &str,
+) -> Result<Vec<Pushed>, LineError> {
+    input
+        .lines()
+        .filter(|line| !line.trim().is_empty())
+        .map(|line| moved_ref(repository, pusher, line))
+        .collect()
+}
+
+fn moved_ref(repository: &RepoName, pusher: Option<&str>, line: &str) -> Result<Pushed, LineError> {
+    let words: Vec<&str> = line.split(' ').collect();
+    let [before, after, name] = words[..] else {
+        return Err(LineError::Shape(line.chars().take(200).collect()));
+    };
+    let name: RefName = name.parse()?;
+    Ok(Pushed {
+        repository: repository.clone(),
+        name,
+        before: commit(before)?,
+        after: commit(after)?,
+        pusher: pusher.map(|who| who.chars().filter(|c| !c.is_control()).take(100).collect()),
+        commits: Vec::new(),
+        commits_total: 0,
+    })
+}
+
+/// All zeros are git's way to say "none".
+fn commit(text: &str) -> Result<Option<CommitId>, NameError> {
+    if matches!(text.len(), 40 | 64) && text.bytes().all(|byte| byte == b'0') {
+        return Ok(None);
+    }
+    text.parse().map(Some)
+}
+
+/// Puts pushes into the spool; they last from then on.
+///
+/// # Errors
+/// The spool's.
+pub fn spool(
+    pushes: &[Pushed],
+    folder: &Path,
+    host: &HostName,
+    world: &World,
+) -> anyhow::Result<()> {
+    let spool = Spool::open(world, folder, Limits::default())?;
+    let source = format!("/deploykit/announce/{host}");
+    for push in pushes {
+        let envelope = Envelope::seal(world.new_id(), &source, world.clock.now(), push)?;
+        spool.append(world, &push.topic(), Pushed::PERSISTENT, &envelope)?;
+    }
+    Ok(())
+}

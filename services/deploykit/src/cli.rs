@@ -1,0 +1,383 @@
+//! What can be typed.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
+use events::{HostName, ProjectName, RepoName, message::Step};
+
+/// Deploys to plain servers over a message bus.
+#[derive(Debug, Parser)]
+#[command(name = "deploykit", version, after_help = EXAMPLES, max_term_width = 100)]
+pub struct Cli {
+    /// The data folder of a running `up` or `demo` to talk to
+    #[arg(long, global = true, value_name = "DIR", env = "DEPLOYKIT_AT")]
+    pub at: Option<PathBuf>,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  deploykit demo                        watch the whole pipeline at work on this machine
+  deploykit up --repo ~/src/shop        run it on your own repository
+  deploykit tags shop                   what can be deployed
+  deploykit deploy shop v2              canary first, then the rest
+  deploykit deploy shop v2 --on web1    one server only
+  deploykit rollback shop               back to the release before, everywhere
+  deploykit status                      what runs where
+
+Exit codes:
+  0  done and verified
+  1  it failed, and hosts are back on what they had, or say what they are on
+  2  the command line was not understood
+  3  refused: unknown name, not allowed, busy
+  69 the orchestrator (or the broker) cannot be reached
+  78 the settings must be mended";
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Show the whole pipeline at work: push, fetch, deploy in waves, a bad release put back, rollback
+    Demo(Demo),
+    /// Run the whole pipeline on your repository, on this machine
+    Up(Up),
+    /// Run the embedded broker alone
+    Broker(Broker),
+    /// Make the keys and settings of a first installation
+    Setup(Setup),
+    /// Say what is missing or wrong on this machine
+    Doctor(Doctor),
+    /// Make a tag, branch or commit live
+    Deploy(Deploy),
+    /// Go back to the release before; nothing forbids it
+    Rollback(Rollback),
+    /// What runs where
+    Status(Status),
+    /// The servers
+    Hosts(Hosts),
+    /// What can be deployed
+    Tags(Tags),
+    /// One deploy, whole
+    Show(Show),
+    /// What the scripts of a deploy wrote
+    Logs(Logs),
+    /// Deploys, newest first
+    History(History),
+    /// End a deploy that is under way; what changed is put back
+    Abort(Control),
+    /// Hold a deploy after the hosts that are under way
+    Pause(Control),
+    /// Go on with a paused deploy
+    Resume(Control),
+    /// Tell the bus of something that happened (for hooks)
+    #[command(subcommand)]
+    Announce(Announce),
+    /// Print a completion script for your shell
+    Completions {
+        /// Which shell
+        shell: Shell,
+    },
+    /// Write the man pages
+    Man {
+        /// The folder to write them to
+        folder: PathBuf,
+    },
+    /// One host's agent, as a child of `up` and `demo`
+    #[command(hide = true)]
+    Agent {
+        /// Its settings file
+        #[arg(long)]
+        config: PathBuf,
+    },
+    /// One script of a deploy, as a child of the agent
+    #[command(hide = true)]
+    Step {
+        /// Its folder
+        folder: PathBuf,
+    },
+}
+
+/// `deploykit demo`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  deploykit demo                 stays up afterwards, with a web page; Ctrl-C ends it
+  deploykit demo --exit          ends after the story; exit code 0 only if every step was verified
+  deploykit demo --repo ~/src/x  the story on a copy of your own repository
+
+Needs git only. Everything happens in a new temporary folder, which is removed at the end.")]
+pub struct Demo {
+    /// Use a copy of this repository (yours is only read)
+    #[arg(long, value_name = "PATH_OR_URL")]
+    pub repo: Option<String>,
+    /// End after the story
+    #[arg(long)]
+    pub exit: bool,
+    /// Where the web page listens; port 0 takes a free one
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
+    pub listen: String,
+}
+
+/// `deploykit up`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  deploykit up --repo ~/src/shop
+  deploykit up --repo https://github.com/acme/shop.git --project shop --hosts 3
+
+The data folder survives restarts. In another shell: deploykit status")]
+pub struct Up {
+    /// The repository to deploy from
+    #[arg(long, value_name = "PATH_OR_URL")]
+    pub repo: String,
+    /// The project's name; default: the last part of the repository's
+    #[arg(long)]
+    pub project: Option<ProjectName>,
+    /// How many servers to play, web1 and on
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=50))]
+    pub hosts: u16,
+    /// Where everything is kept; default: $XDG_DATA_HOME/deploykit
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Where the web page listens (loopback only: it has no login yet)
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7700")]
+    pub listen: String,
+    /// Where webhooks are received
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7701")]
+    pub webhooks: String,
+    /// Where the embedded broker listens
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:61613")]
+    pub broker: String,
+}
+
+/// `deploykit broker`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  deploykit broker --listen 127.0.0.1:61613 --data ~/.local/share/deploykit/broker
+
+For one machine, demos and tests. On loopback and without --passcode-file it takes guest/guest.
+More machines: RabbitMQ or ActiveMQ.")]
+pub struct Broker {
+    /// Where to listen
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:61613")]
+    pub listen: String,
+    /// Where durable subscriptions and their messages are kept; without it they end with the process
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// The login to ask for
+    #[arg(long, default_value = "guest")]
+    pub login: String,
+    /// A file with the passcode of that login
+    #[arg(long, value_name = "FILE")]
+    pub passcode_file: Option<PathBuf>,
+}
+
+/// `deploykit setup`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  deploykit setup                                   keys and settings in $XDG_CONFIG_HOME/deploykit
+  deploykit setup --dir /etc/deploykit --broker mq.example.org:61613
+  deploykit setup --key ~/.ssh/id_ed25519           sign with your own key
+
+What exists is kept. Ends with a look by `deploykit doctor`.")]
+pub struct Setup {
+    /// Where to write; default: $XDG_CONFIG_HOME/deploykit
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+    /// Your own Ed25519 ssh key, in place of a new operator key
+    #[arg(long, value_name = "FILE")]
+    pub key: Option<PathBuf>,
+    /// Your name in the history; default: user@host
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// The broker that the settings name
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:61613")]
+    pub broker: String,
+}
+
+/// `deploykit doctor`
+#[derive(Debug, Args)]
+pub struct Doctor {
+    /// The folder that `setup` made; default: $XDG_CONFIG_HOME/deploykit
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+    /// For machines
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `deploykit deploy`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  deploykit deploy shop v2
+  deploykit deploy shop v2 --on web1 --on db
+  deploykit deploy shop 3f2a91c --reason 'hotfix for the basket'
+  deploykit deploy shop v2 --dry-run")]
+pub struct Deploy {
+    /// The project
+    pub project: ProjectName,
+    /// A tag, a branch or a commit id
+    pub revision: String,
+    /// How it is asked for.
+    #[command(flatten)]
+    pub ask: Ask,
+}
+
+/// `deploykit rollback`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  deploykit rollback shop
+  deploykit rollback shop --on web1
+
+Each host goes back to the release before, from what it has: no git, no CI, no network. Twice walks further back.")]
+pub struct Rollback {
+    /// The project
+    pub project: ProjectName,
+    /// How it is asked for.
+    #[command(flatten)]
+    pub ask: Ask,
+}
+
+/// What deploy and rollback have in common.
+#[derive(Debug, Args)]
+pub struct Ask {
+    /// Only these hosts or groups; may be repeated
+    #[arg(long, value_name = "HOST|GROUP")]
+    pub on: Vec<String>,
+    /// Why, for the history
+    #[arg(long)]
+    pub reason: Option<String>,
+    /// The ssh key to sign with; default: the one that the settings name
+    #[arg(long, value_name = "FILE", env = "DEPLOYKIT_KEY")]
+    pub key: Option<PathBuf>,
+    /// Only say what would be done
+    #[arg(long)]
+    pub dry_run: bool,
+    /// For machines: the deploy at its end as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `deploykit status`
+#[derive(Debug, Args)]
+pub struct Status {
+    /// Only this project
+    pub project: Option<ProjectName>,
+    /// For machines
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `deploykit hosts`
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct Hosts {
+    /// For machines
+    #[arg(long)]
+    pub json: bool,
+    /// What to do with one.
+    #[command(subcommand)]
+    pub action: Option<HostAction>,
+}
+
+/// What can be done with a host.
+#[derive(Debug, Subcommand)]
+pub enum HostAction {
+    /// Let a new host take part
+    Admit {
+        /// Its name
+        host: HostName,
+    },
+}
+
+/// `deploykit tags`
+#[derive(Debug, Args)]
+pub struct Tags {
+    /// The project
+    pub project: ProjectName,
+    /// For machines
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `deploykit show`
+#[derive(Debug, Args)]
+pub struct Show {
+    /// The deploy: its id or the beginning of it
+    pub id: String,
+    /// For machines
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `deploykit logs`
+#[derive(Debug, Args)]
+pub struct Logs {
+    /// The deploy: its id or the beginning of it
+    pub id: String,
+    /// Only this host
+    #[arg(long)]
+    pub host: Option<HostName>,
+    /// Only this step, such as `check`
+    #[arg(long, value_parser = step)]
+    pub step: Option<Step>,
+    /// For machines
+    #[arg(long)]
+    pub json: bool,
+}
+
+fn step(text: &str) -> Result<Step, String> {
+    let known = "one of objects, layout, shared, build, pre-deploy, stop, switch, start, refresh, check, post-deploy, \
+                 switch-back, back-stop, back-start, back-check";
+    serde_json::from_value(serde_json::Value::String(text.to_owned()))
+        .map_err(|_| format!("a step is {known}"))
+}
+
+/// `deploykit history`
+#[derive(Debug, Args)]
+pub struct History {
+    /// Only this project
+    pub project: Option<ProjectName>,
+    /// How many
+    #[arg(long, default_value_t = 20)]
+    pub limit: u32,
+    /// For machines
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `deploykit abort`, `pause`, `resume`
+#[derive(Debug, Args)]
+pub struct Control {
+    /// The deploy: its id or the beginning of it
+    pub id: String,
+    /// For machines
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `deploykit announce`
+#[derive(Debug, Subcommand)]
+pub enum Announce {
+    /// Refs of a git repository that moved: `OLD NEW REF` lines on standard input, as post-receive gets them
+    ///
+    /// Writes to the spool and returns; a service delivers. Never fails the push: it always exits 0, with a line on
+    /// standard error if it could not write.
+    Git {
+        /// The repository's name on the bus
+        #[arg(long)]
+        repository: RepoName,
+        /// Who pushed, for people to read; default: who runs this
+        #[arg(long, value_name = "NAME")]
+        pusher: Option<String>,
+        /// The spool folder
+        #[arg(long, value_name = "DIR", default_value = "/var/spool/deploykit")]
+        spool: PathBuf,
+    },
+}

@@ -1,0 +1,191 @@
+//! The orchestrator's API, over its unix socket.
+
+use std::{path::Path, time::Duration};
+
+use deploy_orchestrator::api::{ApiError, DeployView};
+use reqwest::{Method, RequestBuilder, Response, StatusCode};
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::{failure::Failure, home::Home};
+
+/// An answer must come within this time.
+const ANSWER_LIMIT: Duration = Duration::from_secs(30);
+/// A watched deploy says something (a beat at least) within this time, or its connection is taken for dead.
+const SILENCE_LIMIT: Duration = Duration::from_secs(60);
+
+/// A client of one orchestrator.
+#[derive(Debug, Clone)]
+pub struct Client {
+    http: reqwest::Client,
+    socket: String,
+}
+
+impl Client {
+    /// A client of the orchestrator that `home` names. Connects with the first request.
+    ///
+    /// # Errors
+    /// When the socket's path is longer than a unix socket's may be.
+    pub fn new(home: &Home) -> Result<Self, Failure> {
+        let socket = home.socket.display().to_string();
+        let http = reqwest::Client::builder()
+            .unix_socket(Path::new(&socket))
+            .no_proxy()
+            .build()
+            .map_err(|error| {
+                Failure::Settings(format!("cannot use the socket {socket}: {error}"))
+            })?;
+        Ok(Self { http, socket })
+    }
+
+    /// `GET path`.
+    ///
+    /// # Errors
+    /// [`Failure::Refused`] with the orchestrator's words, or [`Failure::Unavailable`].
+    pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
+        self.ask(self.request(Method::GET, path).timeout(ANSWER_LIMIT))
+            .await
+    }
+
+    /// `POST path` with a JSON body.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub async fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &(impl Serialize + Sync),
+    ) -> Result<T, Failure> {
+        self.ask(
+            self.request(Method::POST, path)
+                .timeout(ANSWER_LIMIT)
+                .json(body),
+        )
+        .await
+    }
+
+    /// Follows a deploy: `each` is given every new state, the last one is returned.
+    ///
+    /// # Errors
+    /// As [`Client::get`], and when the orchestrator goes silent.
+    pub async fn watch(
+        &self,
+        id: &str,
+        mut each: impl FnMut(&DeployView),
+    ) -> Result<DeployView, Failure> {
+        let response = self
+            .send(self.request(Method::GET, &format!("/api/v1/deploys/{id}/watch")))
+            .await?;
+        let mut events = Events::new(response);
+        let mut last = None;
+        loop {
+            let next = tokio::time::timeout(SILENCE_LIMIT, events.next()).await;
+            let event = next
+                .map_err(|_| self.lost("it went silent"))?
+                .map_err(|error| self.lost(&error.to_string()))?;
+            let Some(data) = event else {
+                return last
+                    .filter(|view: &DeployView| view.state.is_final())
+                    .ok_or_else(|| self.lost("it ended the connection"));
+            };
+            let view =
+                serde_json::from_str(&data).map_err(|error| self.lost(&error.to_string()))?;
+            each(&view);
+            last = Some(view);
+        }
+    }
+
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.http.request(method, format!("http://localhost{path}"))
+    }
+
+    async fn ask<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, Failure> {
+        let response = self.send(request).await?;
+        response
+            .json()
+            .await
+            .map_err(|error| self.lost(&error.to_string()))
+    }
+
+    async fn send(&self, request: RequestBuilder) -> Result<Response, Failure> {
+        let response = request
+            .send()
+            .await
+            .map_err(|error| self.unreachable(&error))?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response);
+        }
+        let text = response.text().await.unwrap_or_default();
+        match serde_json::from_str::<ApiError>(&text) {
+            Ok(error) if status.is_client_error() => Err(Failure::Refused(error)),
+            Ok(error) => Err(Failure::Failed(error.error)),
+            Err(_) => Err(Failure::Failed(self.odd_answer(status, &text))),
+        }
+    }
+
+    fn odd_answer(&self, status: StatusCode, text: &str) -> String {
+        format!(
+            "the orchestrator at {} answered {status}: {}",
+            self.socket,
+            text.lines().next().unwrap_or_default()
+        )
+    }
+
+    fn unreachable(&self, error: &reqwest::Error) -> Failure {
+        let mut cause: &dyn std::error::Error = error;
+        while let Some(source) = cause.source() {
+            cause = source;
+        }
+        Failure::Unavailable(format!(
+            "the orchestrator does not answer at {}: {cause}; is `deploykit up` (or the service deploy-orchestrator) running?",
+            self.socket
+        ))
+    }
+
+    fn lost(&self, why: &str) -> Failure {
+        Failure::Unavailable(format!(
+            "lost the orchestrator at {}: {why}; the deploy itself goes on: `deploykit history` shows it",
+            self.socket
+        ))
+    }
+}
+
+/// Reads server-sent events; only their data matters here.
+struct Events {
+    response: Response,
+    buffer: Vec<u8>,
+}
+
+impl Events {
+    fn new(response: Response) -> Self {
+        Self {
+            response,
+            buffer: Vec::new(),
+        }
+    }
+
+    /// The data of the next event that has some; `None` at the end.
+    async fn next(&mut self) -> Result<Option<String>, reqwest::Error> {
+        loop {
+            while let Some(end) = self.buffer.windows(2).position(|pair| pair == b"\n\n") {
+                let block: Vec<u8> = self.buffer.drain(..end + 2).collect();
+                if let Some(data) = data_of(&String::from_utf8_lossy(&block)) {
+                    return Ok(Some(data));
+                }
+            }
+            match self.response.chunk().await? {
+                Some(chunk) => self.buffer.extend_from_slice(&chunk),
+                None => return Ok(None),
+            }
+        }
+    }
+}
+
+fn data_of(block: &str) -> Option<String> {
+    let data: Vec<&str> = block
+        .lines()
+        .filter_map(|line| line.strip_prefix("data:"))
+        .map(|data| data.strip_prefix(' ').unwrap_or(data))
+        .collect();
+    (!data.is_empty()).then(|| data.join("\n"))
+}

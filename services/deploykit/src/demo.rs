@@ -1,0 +1,172 @@
+//! `deploykit demo`: the whole pipeline at work on this machine, told and verified.
+//!
+//! Read: [`source`] (the repository it deploys from), [`story`] (what is done and what must then be true),
+//! [`checker`] (looking at the disk, not at what anybody says).
+
+pub mod checker;
+pub mod source;
+pub mod story;
+mod webhook;
+
+use std::path::{Path, PathBuf};
+
+use tokio::signal::unix::{SignalKind, signal};
+use world::World;
+
+use crate::{
+    cli,
+    failure::Failure,
+    layout::{Layout, web_hosts},
+    pipeline::Pipeline,
+    screen::{BAD, BOLD, DIM, GOOD, paint, say},
+};
+
+/// Runs the demo.
+///
+/// # Errors
+/// When something could not be started, or a step of the story was not true.
+pub async fn run(args: &cli::Demo, world: &World) -> Result<(), Failure> {
+    let began = world.clock.now();
+    let folder = temporary_folder(world)?;
+    let result = tokio::select! {
+        result = told(args, &folder, began, world) => result,
+        () = interrupted() => { say(""); Ok(()) }
+    };
+    if result.is_ok() {
+        world.disk.remove_tree(&folder)?;
+    } else {
+        say(paint(
+            DIM,
+            format!(
+                "kept for a look: {} (logs of the agents are in log/)",
+                folder.display()
+            ),
+        ));
+    }
+    result
+}
+
+/// Ctrl-C, or a TERM.
+pub async fn interrupted() {
+    let (Ok(mut interrupt), Ok(mut terminate)) = (
+        signal(SignalKind::interrupt()),
+        signal(SignalKind::terminate()),
+    ) else {
+        return std::future::pending().await;
+    };
+    tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
+}
+
+fn temporary_folder(world: &World) -> Result<PathBuf, Failure> {
+    let id = world.new_id().simple().to_string();
+    let folder = std::env::temp_dir().join(format!("deploykit-demo-{}", &id[id.len() - 8..]));
+    world.disk.create_folders(&folder, 0o700)?;
+    Ok(folder)
+}
+
+async fn told(
+    args: &cli::Demo,
+    folder: &Path,
+    began: jiff::Timestamp,
+    world: &World,
+) -> Result<(), Failure> {
+    say(format!(
+        "{} three servers on this machine, in {}",
+        paint(BOLD, "deploykit demo:"),
+        folder.display()
+    ));
+    let source = source::Source::make(folder, args.repo.as_deref(), world).await?;
+    let layout = layout(folder, &source, args);
+    let mut pipeline = Pipeline::start(layout, "you", world).await?;
+    introduce(&pipeline);
+    let result = tokio::select! {
+        result = story::tell(&pipeline, &source, world) => result,
+        failure = pipeline_failure(&pipeline) => Err(failure),
+    };
+    let seconds = world.clock.now().duration_since(began).as_secs_f64();
+    match &result {
+        Ok(steps) => say(format!(
+            "\n{}",
+            paint(
+                GOOD,
+                format!("All {steps} steps were verified on disk, in {seconds:.1} s.")
+            )
+        )),
+        Err(_) => say(format!("\n{}", paint(BAD, "The demo failed."))),
+    }
+    if result.is_ok() && !args.exit {
+        say_what_next(&pipeline, folder);
+        tokio::select! {
+            () = interrupted() => say(""),
+            failure = pipeline.failed() => return Err(failure),
+        }
+    }
+    let stopped = pipeline.stop().await;
+    result.map(drop)?;
+    stopped
+}
+
+/// Never ends: the story notices itself when a part is gone, and names the step.
+async fn pipeline_failure(_pipeline: &Pipeline) -> Failure {
+    std::future::pending().await
+}
+
+fn layout(folder: &Path, source: &source::Source, args: &cli::Demo) -> Layout {
+    Layout {
+        data: folder.to_owned(),
+        project: source.project.clone(),
+        environment: "demo".parse().expect("it is one word"),
+        repository: source.repository.clone(),
+        aliases: vec![webhook::full_name(&source.repository)],
+        origin: source.origin.display().to_string(),
+        hosts: web_hosts(3),
+        page: args.listen.clone(),
+        webhooks: "127.0.0.1:0".to_owned(),
+        broker: "127.0.0.1:0".to_owned(),
+        shared: source.shared.clone(),
+    }
+}
+
+fn introduce(pipeline: &Pipeline) {
+    let agents: Vec<String> = pipeline
+        .agents
+        .pids()
+        .iter()
+        .map(|(host, pid)| format!("{host} is process {pid}"))
+        .collect();
+    let rows = [
+        (
+            "broker",
+            format!("{} (embedded; STOMP over TCP)", pipeline.broker),
+        ),
+        (
+            "github-stomp",
+            format!("http://{}/hook/github", pipeline.webhooks),
+        ),
+        ("deploy-orchestrator", format!("http://{}/", pipeline.page)),
+        ("stomp-git", "one for each of web1, web2, web3".to_owned()),
+        ("deploy-agent", agents.join(", ")),
+    ];
+    for (name, text) in rows {
+        say(paint(DIM, format!("  {name:<20} {text}")));
+    }
+}
+
+fn say_what_next(pipeline: &Pipeline, folder: &Path) {
+    let command = format!("{} --at {}", crate::own_name(), folder.display());
+    let project = &pipeline.layout.project;
+    say(format!(
+        "\nIt stays up. The page: {}",
+        paint(BOLD, format!("http://{}/", pipeline.page))
+    ));
+    say("Try in another shell:");
+    for rest in [
+        "status".to_owned(),
+        format!("tags {project}"),
+        format!("deploy {project} v2"),
+        "history".to_owned(),
+    ] {
+        say(format!("  {command} {rest}"));
+    }
+    say("Ctrl-C ends it and removes the folder.");
+}

@@ -1,0 +1,231 @@
+//! The folders and settings files of a pipeline on one machine. Pure: text and paths.
+//!
+//! The files are the same that the services have in `/etc/deploykit` of a real installation, and are read by the same code.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use events::{EnvironmentName, HostName, ProjectName, RepoName};
+
+use crate::trust::Trust;
+
+/// What a pipeline on one machine is made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Layout {
+    /// Everything is below this folder.
+    pub data: PathBuf,
+    /// What is deployed.
+    pub project: ProjectName,
+    /// Its environment.
+    pub environment: EnvironmentName,
+    /// Its repository on the bus.
+    pub repository: RepoName,
+    /// Other names that forges give the repository.
+    pub aliases: Vec<String>,
+    /// Where the repository is fetched from.
+    pub origin: String,
+    /// The servers that are played.
+    pub hosts: Vec<HostName>,
+    /// Where the web page listens.
+    pub page: String,
+    /// Where webhooks are received.
+    pub webhooks: String,
+    /// Where the broker listens.
+    pub broker: String,
+    /// Paths of the project that outlive releases.
+    pub shared: Vec<String>,
+}
+
+impl Layout {
+    /// Keys, signers, policy.
+    #[must_use]
+    pub fn trust(&self) -> Trust {
+        Trust::at(&self.data.join("trust"), None)
+    }
+
+    /// The folder of one host: what `/var/lib/deploykit` is on a real one.
+    #[must_use]
+    pub fn base(&self, host: &HostName) -> PathBuf {
+        self.data.join("hosts").join(host.as_str())
+    }
+
+    /// Where hooks leave their messages.
+    #[must_use]
+    pub fn spool(&self) -> PathBuf {
+        self.data.join("spool")
+    }
+
+    /// The broker's store.
+    #[must_use]
+    pub fn broker_data(&self) -> PathBuf {
+        self.data.join("broker")
+    }
+
+    /// The orchestrator's socket.
+    #[must_use]
+    pub fn socket(&self) -> PathBuf {
+        self.data.join("orchestrator.sock")
+    }
+
+    /// The settings file of a service that there is one of.
+    #[must_use]
+    pub fn settings(&self, service: &str) -> PathBuf {
+        self.data.join("etc").join(format!("{service}.toml"))
+    }
+
+    /// The settings file of a service that each host has.
+    #[must_use]
+    pub fn host_settings(&self, service: &str, host: &HostName) -> PathBuf {
+        self.data
+            .join("etc")
+            .join(host.as_str())
+            .join(format!("{service}.toml"))
+    }
+
+    /// Where an agent's log goes.
+    #[must_use]
+    pub fn agent_log(&self, host: &HostName) -> PathBuf {
+        self.data
+            .join("log")
+            .join(format!("deploy-agent.{host}.log"))
+    }
+
+    /// All folders that must exist.
+    #[must_use]
+    pub fn folders(&self) -> Vec<PathBuf> {
+        let mut folders = vec![self.data.join("etc"), self.data.join("log"), self.spool()];
+        folders.extend(
+            self.hosts
+                .iter()
+                .map(|host| self.data.join("etc").join(host.as_str())),
+        );
+        folders.extend(self.hosts.iter().map(|host| self.base(host)));
+        folders
+    }
+
+    /// `host` and `[bus]`, as each file begins.
+    fn common(&self, host: &str, broker: SocketAddr) -> String {
+        format!(
+            "host = {}\n\n[bus]\nbrokers = [{}]\nlogin = \"deploykit\"\npasscode_file = {}\n",
+            quote(host),
+            quote(&broker.to_string()),
+            quote_path(&self.trust().broker_passcode()),
+        )
+    }
+
+    /// `github-stomp.toml`
+    #[must_use]
+    pub fn github_stomp(&self, broker: SocketAddr) -> String {
+        format!(
+            "listen = {}\n{}\n[sources.github]\nkind = \"github\"\nsecret_file = {}\n\n[repositories.{}]\naliases = [{}]\n",
+            quote(&self.webhooks),
+            self.common("hub", broker),
+            quote_path(&self.trust().webhook_secret()),
+            quote(self.repository.as_str()),
+            quote_all(&self.aliases),
+        )
+    }
+
+    /// `stomp-keepalive.toml`
+    #[must_use]
+    pub fn stomp_keepalive(&self, broker: SocketAddr) -> String {
+        format!("every_s = 5\n{}", self.common("hub", broker))
+    }
+
+    /// `announce.toml`: what delivers the spool of the hooks.
+    #[must_use]
+    pub fn announce(&self, broker: SocketAddr) -> String {
+        format!(
+            "spool = {}\n{}",
+            quote_path(&self.spool()),
+            self.common("hub", broker)
+        )
+    }
+
+    /// `deploy-orchestrator.toml`
+    #[must_use]
+    pub fn deploy_orchestrator(&self, broker: SocketAddr) -> String {
+        let trust = self.trust();
+        let hosts: Vec<String> = self.hosts.iter().map(HostName::to_string).collect();
+        format!(
+            "data = {}\nsocket = {}\nlisten = {}\norchestrator_key_file = {}\nweb_key_file = {}\nallowed_signers = {}\npolicy = {}\nadmitted = [{hosts}]\n\
+             {}\n[projects.{}]\nrepository = {}\nenvironment = {}\nhosts = [{hosts}]\nwaves = [\"1\", \"100%\"]\n",
+            quote_path(&self.data.join("orchestrator")),
+            quote_path(&self.socket()),
+            quote(&self.page),
+            quote_path(&trust.orchestrator_key()),
+            quote_path(&trust.web_key()),
+            quote_path(&trust.allowed_signers()),
+            quote_path(&trust.policy()),
+            self.common("hub", broker),
+            self.project,
+            quote(self.repository.as_str()),
+            quote(self.environment.as_str()),
+            hosts = quote_all(&hosts),
+        )
+    }
+
+    /// A host's `stomp-git.toml`
+    #[must_use]
+    pub fn stomp_git(&self, host: &HostName, broker: SocketAddr) -> String {
+        format!(
+            "base = {}\nsweep_s = 30\n{}\n[repositories.{}]\norigin = {}\naliases = [{}]\n",
+            quote_path(&self.base(host)),
+            self.common(host.as_str(), broker),
+            quote(self.repository.as_str()),
+            quote(&self.origin),
+            quote_all(&self.aliases),
+        )
+    }
+
+    /// A host's `deploy-agent.toml`
+    #[must_use]
+    pub fn deploy_agent(&self, host: &HostName, broker: SocketAddr) -> String {
+        let trust = self.trust();
+        format!(
+            "base = {}\nallowed_signers = {}\npolicy = {}\n{}\n[projects.{}]\nrepository = {}\nenvironment = {}\norigin = {}\nshared = [{}]\n",
+            quote_path(&self.base(host)),
+            quote_path(&trust.allowed_signers()),
+            quote_path(&trust.policy()),
+            self.common(host.as_str(), broker),
+            self.project,
+            quote(self.repository.as_str()),
+            quote(self.environment.as_str()),
+            quote(&self.origin),
+            quote_all(&self.shared),
+        )
+    }
+}
+
+/// The hosts `web1` to `webN`.
+///
+/// # Panics
+/// Never: the names hold only letters and digits.
+#[must_use]
+pub fn web_hosts(count: u16) -> Vec<HostName> {
+    (1..=count)
+        .map(|number| {
+            format!("web{number}")
+                .parse()
+                .expect("letters and digits make a host name")
+        })
+        .collect()
+}
+
+fn quote(text: &str) -> String {
+    toml::Value::String(text.to_owned()).to_string()
+}
+
+fn quote_path(path: &Path) -> String {
+    quote(&path.display().to_string())
+}
+
+fn quote_all(texts: &[String]) -> String {
+    texts
+        .iter()
+        .map(|text| quote(text))
+        .collect::<Vec<_>>()
+        .join(", ")
+}

@@ -1,0 +1,191 @@
+#![doc = include_str!("../README.md")]
+
+pub mod agents;
+pub mod announce;
+pub mod ask;
+pub mod broker_alone;
+pub mod cli;
+pub mod client;
+pub mod demo;
+pub mod doctor;
+pub mod failure;
+pub mod home;
+pub mod layout;
+pub mod listening;
+pub mod pipeline;
+pub mod screen;
+pub mod setup;
+pub mod table;
+pub mod trust;
+pub mod up;
+pub mod words;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+use events::RepoName;
+use world::World;
+
+use crate::{
+    ask::Session,
+    cli::{Announce, Cli, Command},
+    failure::Failure,
+    home::{Folders, Home},
+    screen::complain,
+};
+
+/// The agent as a child of this program.
+const AGENT: chassis::Service = chassis::Service {
+    name: "deploy-agent",
+    version: env!("CARGO_PKG_VERSION"),
+    about: "One host's agent, as a child of `up` and `demo`",
+};
+
+/// Does what was typed.
+pub async fn run() -> ExitCode {
+    let cli = Cli::parse();
+    match &cli.command {
+        Command::Agent { config } => {
+            end_with_parent();
+            let args = [
+                "deploy-agent".into(),
+                "--config".into(),
+                config.clone().into_os_string(),
+            ];
+            chassis::run_with_args(AGENT, args, deploy_agent::serve).await
+        }
+        Command::Step { folder } => deploy_agent::step(folder).await,
+        Command::Announce(Announce::Git {
+            repository,
+            pusher,
+            spool,
+        }) => {
+            announce_git(repository, pusher.clone(), spool);
+            ExitCode::SUCCESS
+        }
+        _ => match carry_out(&cli).await {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(failure) => {
+                ask::tell_failure(&failure);
+                failure.exit_code()
+            }
+        },
+    }
+}
+
+async fn carry_out(cli: &Cli) -> Result<(), Failure> {
+    let world = World::real();
+    let folders = Folders::of_user();
+    let session = || {
+        Session::new(
+            Home::find(cli.at.as_deref(), &folders, &*world.disk)?,
+            &*world.disk,
+        )
+    };
+    match &cli.command {
+        Command::Demo(args) => {
+            chassis::start_logs("error");
+            demo::run(args, &world).await
+        }
+        Command::Up(args) => {
+            chassis::start_logs("warn");
+            up::run(args, &folders, &world).await
+        }
+        Command::Broker(args) => {
+            chassis::start_logs("info");
+            broker_alone::run(args, &world).await
+        }
+        Command::Setup(args) => setup::run(args, &folders, &world).await,
+        Command::Doctor(args) => doctor::run(args, &folders, &world).await,
+        Command::Deploy(args) => session()?.deploy(args).await,
+        Command::Rollback(args) => session()?.rollback(args).await,
+        Command::Status(args) => session()?.status(args).await,
+        Command::Hosts(args) => session()?.hosts(args).await,
+        Command::Tags(args) => session()?.tags(args).await,
+        Command::Show(args) => session()?.show(args).await,
+        Command::Logs(args) => session()?.logs(args).await,
+        Command::History(args) => session()?.history(args).await,
+        Command::Abort(args) => session()?.control("abort", args).await,
+        Command::Pause(args) => session()?.control("pause", args).await,
+        Command::Resume(args) => session()?.control("resume", args).await,
+        Command::Completions { shell } => {
+            clap_complete::generate(
+                *shell,
+                &mut Cli::command(),
+                "deploykit",
+                &mut std::io::stdout(),
+            );
+            Ok(())
+        }
+        Command::Man { folder } => Ok(clap_mangen::generate_to(Cli::command(), folder)?),
+        Command::Agent { .. } | Command::Step { .. } | Command::Announce(_) => Ok(()),
+    }
+}
+
+/// `deploykit announce git` never fails a push: it says what went wrong, and exits 0.
+fn announce_git(repository: &RepoName, pusher: Option<String>, spool: &std::path::Path) {
+    let world = World::real();
+    let work = || -> anyhow::Result<()> {
+        let input = std::io::read_to_string(std::io::stdin())?;
+        let pushes =
+            announce::moved_refs(repository, pusher.or_else(person_name).as_deref(), &input)?;
+        announce::spool(&pushes, spool, &host_name(), &world)
+    };
+    if let Err(error) = work() {
+        complain(format!(
+            "the push of {repository} is not announced: {error:#}"
+        ));
+    }
+}
+
+/// A child must not outlive the pipeline that it is a part of, whatever ends that.
+fn end_with_parent() {
+    let parent = rustix::process::getppid();
+    let asked =
+        rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM));
+    if asked.is_err() || rustix::process::getppid() != parent {
+        complain("the pipeline that this agent belongs to is gone");
+    }
+}
+
+/// This machine's name, as far as it is a host name.
+fn host_name() -> events::HostName {
+    let name = rustix::system::uname()
+        .nodename()
+        .to_string_lossy()
+        .to_lowercase();
+    name.parse()
+        .unwrap_or_else(|_| "localhost".parse().expect("it is a host name"))
+}
+
+fn person_name() -> Option<String> {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place that asks who is at the keyboard"
+    )]
+    let name = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    name("USER").or_else(|| name("LOGNAME"))
+}
+
+/// Who is at the keyboard: `user@host`.
+#[must_use]
+pub fn person() -> String {
+    let name =
+        person_name().unwrap_or_else(|| format!("uid{}", rustix::process::getuid().as_raw()));
+    let inner = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    let name: String = name.chars().filter(|c| inner(*c)).collect();
+    format!("{name}@{}", host_name())
+}
+
+/// How this program was started, as short as it can be typed again.
+#[must_use]
+pub fn own_name() -> String {
+    let (Ok(executable), Ok(folder)) = (std::env::current_exe(), std::env::current_dir()) else {
+        return "deploykit".to_owned();
+    };
+    executable
+        .strip_prefix(&folder)
+        .unwrap_or(&executable)
+        .display()
+        .to_string()
+}

@@ -1,0 +1,148 @@
+//! `deploykit setup`: the keys and settings that a first real installation needs.
+//!
+//! What exists is kept, so it can be run again. It ends with a look by `doctor`.
+
+use std::path::{Path, PathBuf};
+
+use chassis::Settings as _;
+use world::World;
+
+use crate::{
+    cli, doctor,
+    failure::Failure,
+    home::{Folders, Home},
+    person,
+    screen::{BOLD, paint, say},
+    table::Table,
+    trust::{Made, Trust, keep_or_write},
+};
+
+/// Makes what is missing, says where it is, and has it looked at.
+///
+/// # Errors
+/// When a file cannot be written, or something is wrong with what is there.
+pub async fn run(args: &cli::Setup, folders: &Folders, world: &World) -> Result<(), Failure> {
+    let folder = std::path::absolute(args.dir.as_ref().unwrap_or(&folders.config))?;
+    let trust = Trust::at(&folder.join("trust"), args.key.as_deref());
+    world.disk.create_folders(&folder, 0o755)?;
+    let name = args.name.clone().unwrap_or_else(person);
+    check_name(&name)?;
+    let mut made = trust.ensure(&name, world)?;
+    made.extend(write_settings(&folder, &trust, &args.broker, world)?);
+    let home = Home {
+        socket: PathBuf::from("/run/deploykit/orchestrator.sock"),
+        key_file: std::path::absolute(&trust.operator_key)?,
+        broker: Some(args.broker.clone()),
+    };
+    if world.disk.look(&folder.join("deploykit.toml"))?.is_none() {
+        home.write(&folder, &*world.disk)?;
+    }
+    tell(&made);
+    say(format!(
+        "\n{}",
+        paint(
+            BOLD,
+            "On each server: copy trust/allowed_signers and trust/policy.toml, and the .d/ folders of stomp-git and deploy-agent,"
+        )
+    ));
+    say(
+        "to /etc/deploykit. The private keys stay: operator with you, orchestrator and web on the orchestrator's host.\n",
+    );
+    doctor::look_and_tell(&folder, folders, false, world).await
+}
+
+/// A principal is one word of an `allowed_signers` line.
+fn check_name(name: &str) -> Result<(), Failure> {
+    let inner = |c: char| c.is_ascii_alphanumeric() || matches!(c, '@' | '.' | '_' | '-' | '+');
+    if !name.is_empty() && name.chars().all(inner) {
+        return Ok(());
+    }
+    Err(Failure::Settings(format!(
+        "{name:?} cannot be a name in allowed_signers: use letters, digits and @ . _ - + (give --name)"
+    )))
+}
+
+fn tell(made: &[Made]) {
+    let mut table = Table::new();
+    for file in made {
+        let new = if file.new { "made" } else { "kept" };
+        table.row([
+            new.to_owned(),
+            file.path.display().to_string(),
+            file.what.to_owned(),
+        ]);
+    }
+    table.lines().into_iter().for_each(say);
+}
+
+/// For each service the file as shipped, and a drop-in as `/etc/deploykit/<service>.d/10-setup.toml`.
+fn write_settings(
+    folder: &Path,
+    trust: &Trust,
+    broker: &str,
+    world: &World,
+) -> Result<Vec<Made>, Failure> {
+    let mut made = Vec::new();
+    for (service, shipped, text) in drop_ins(trust, broker) {
+        world
+            .disk
+            .create_folders(&folder.join(format!("{service}.d")), 0o755)?;
+        let main = folder.join(format!("{service}.toml"));
+        let drop_in = folder.join(format!("{service}.d/10-setup.toml"));
+        made.push(keep_or_write(
+            &main,
+            shipped,
+            0o644,
+            "settings, as shipped",
+            &*world.disk,
+        )?);
+        made.push(keep_or_write(
+            &drop_in,
+            &text,
+            0o644,
+            "settings, of this installation",
+            &*world.disk,
+        )?);
+    }
+    Ok(made)
+}
+
+/// The services, their settings as shipped, and what `setup` adds.
+fn drop_ins(trust: &Trust, broker: &str) -> Vec<(&'static str, &'static str, String)> {
+    let quote = |text: String| toml::Value::String(text).to_string();
+    let path = |path: PathBuf| quote(path.display().to_string());
+    let bus = format!("\n[bus]\nbrokers = [{}]\n", quote(broker.to_owned()));
+    let checks = format!(
+        "allowed_signers = {}\npolicy = {}\n",
+        path(trust.allowed_signers()),
+        path(trust.policy())
+    );
+    let keys = format!(
+        "orchestrator_key_file = {}\nweb_key_file = {}\n",
+        path(trust.orchestrator_key()),
+        path(trust.web_key())
+    );
+    let source = format!(
+        "\n[sources.github]\nkind = \"github\"\nsecret_file = {}\n",
+        path(trust.webhook_secret())
+    );
+    vec![
+        (
+            "deploy-orchestrator",
+            deploy_orchestrator::Settings::SHIPPED,
+            format!("{keys}{checks}{bus}"),
+        ),
+        (
+            "deploy-agent",
+            deploy_agent::Settings::SHIPPED,
+            format!("{checks}{bus}"),
+        ),
+        (
+            "github-stomp",
+            github_stomp::Settings::SHIPPED,
+            format!("{bus}{source}"),
+        ),
+        ("stomp-git", stomp_git::Settings::SHIPPED, bus.clone()),
+        ("stomp-keepalive", stomp_keepalive::Settings::SHIPPED, bus),
+    ]
+}

@@ -1,0 +1,128 @@
+//! The built program: help, exit codes, completions.
+
+use std::process::Output;
+
+use clap::CommandFactory;
+use deploykit::cli::Cli;
+
+fn deploykit(args: &[&str]) -> Output {
+    let home = tempfile::tempdir().unwrap();
+    std::process::Command::new(env!("CARGO_BIN_EXE_deploykit"))
+        .args(args)
+        .env_clear()
+        .env("HOME", home.path())
+        .env("PATH", "/usr/local/bin:/usr/bin:/bin")
+        .output()
+        .unwrap()
+}
+
+fn says(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+}
+
+#[test]
+fn the_command_line_is_consistent() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn help_has_examples_and_exit_codes() {
+    let output = deploykit(&["--help"]);
+    assert_eq!(output.status.code(), Some(0));
+    for expected in ["deploykit demo", "deploykit rollback shop", "Exit codes:"] {
+        assert!(says(&output).contains(expected), "{expected}");
+    }
+}
+
+#[test]
+fn no_orchestrator_is_said_in_one_sentence() {
+    let output = deploykit(&["status"]);
+    assert_eq!(output.status.code(), Some(78), "{}", says(&output));
+    assert!(
+        says(&output).contains("deploykit up --repo"),
+        "{}",
+        says(&output)
+    );
+    assert_eq!(says(&output).lines().count(), 1);
+}
+
+#[test]
+fn a_dead_orchestrator_is_unavailable() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = format!(
+        "socket = \"{0}/none.sock\"\nkey_file = \"{0}/key\"\n",
+        folder.path().display()
+    );
+    std::fs::write(folder.path().join("deploykit.toml"), home).unwrap();
+    let output = deploykit(&["--at", folder.path().to_str().unwrap(), "status"]);
+    assert_eq!(output.status.code(), Some(69), "{}", says(&output));
+    assert!(says(&output).contains("none.sock"), "{}", says(&output));
+}
+
+#[test]
+fn hostile_names_are_refused_when_typed() {
+    for args in [
+        ["deploy", "../x", "v1"],
+        ["deploy", "; rm -rf", "v1"],
+        ["tags", "Shop!", ""],
+    ] {
+        let args: Vec<&str> = args.into_iter().filter(|arg| !arg.is_empty()).collect();
+        let output = deploykit(&args);
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {}", says(&output));
+    }
+}
+
+#[test]
+fn a_push_is_never_failed_by_its_announcement() {
+    let output = deploykit(&[
+        "announce",
+        "git",
+        "--repository",
+        "shop",
+        "--spool",
+        "/proc/none",
+    ]);
+    assert_eq!(output.status.code(), Some(0), "{}", says(&output));
+}
+
+#[test]
+fn completions_and_man_pages_are_there() {
+    assert!(says(&deploykit(&["completions", "bash"])).contains("deploykit"));
+    let folder = tempfile::tempdir().unwrap();
+    let output = deploykit(&["man", folder.path().to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(0), "{}", says(&output));
+    assert!(folder.path().join("deploykit-deploy.1").exists());
+}
+
+#[test]
+fn setup_makes_keys_and_settings_once_and_the_doctor_is_content() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().to_str().unwrap();
+    let first = deploykit(&["setup", "--dir", dir, "--name", "ann@example.org"]);
+    assert_eq!(first.status.code(), Some(0), "{}", says(&first));
+    let key = std::fs::read(folder.path().join("trust/operator")).unwrap();
+    let again = deploykit(&["setup", "--dir", dir, "--name", "ann@example.org"]);
+    assert_eq!(again.status.code(), Some(0), "{}", says(&again));
+    assert_eq!(
+        std::fs::read(folder.path().join("trust/operator")).unwrap(),
+        key
+    );
+    assert!(says(&again).contains("kept"), "{}", says(&again));
+}
+
+#[test]
+fn the_doctor_names_a_key_that_others_can_read() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().to_str().unwrap();
+    deploykit(&["setup", "--dir", dir]);
+    let key = folder.path().join("trust/orchestrator");
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let output = deploykit(&["doctor", "--dir", dir]);
+    assert_eq!(output.status.code(), Some(1), "{}", says(&output));
+    assert!(
+        says(&output).contains(&format!("chmod 600 {}", key.display())),
+        "{}",
+        says(&output)
+    );
+}

@@ -1,0 +1,15 @@
+//! What the command line says, and what the demo's checker notices.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests make and break files themselves"
+)]
+
+mod announce;
+mod checker;
+mod command_line;
+mod demo;
+mod layout;
+mod machine;
+mod story;
+mod up;
+mod words;

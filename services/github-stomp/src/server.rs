@@ -1,0 +1,186 @@
+//! The routes and their answers.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    extract::{DefaultBodyLimit, FromRef, State},
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use chassis::{Bus, Failure, PublishError, Start, causes};
+use events::{HostName, message::Pushed};
+use serde_json::{Value, json};
+use tokio::{sync::mpsc, time::timeout};
+
+use crate::{
+    Settings,
+    settings::Kind,
+    translate::{self, Refusal, Repositories, Said},
+    webhook::{BODY_BYTES, Refused, Sources, Webhook},
+};
+
+/// Lines for the feed that wait; more are dropped, because a hook never waits for the feed.
+const FEED: usize = 256;
+
+/// What a forge is told to wait before it tries again, where it does.
+const RETRY_AFTER_S: &str = "30";
+
+/// What the handlers share.
+#[derive(Debug, Clone)]
+pub(crate) struct App {
+    host: HostName,
+    bus: Bus,
+    sources: Sources,
+    repositories: Arc<Repositories>,
+    answer_within: Duration,
+    feed: mpsc::Sender<(String, Value)>,
+}
+
+impl FromRef<App> for Sources {
+    fn from_ref(app: &App) -> Self {
+        app.sources.clone()
+    }
+}
+
+/// The routes, and the lines for the feed that they produce.
+///
+/// # Errors
+/// When a secret cannot be read or is empty.
+pub(crate) async fn router(
+    start: &Start<Settings>,
+) -> Result<(Router, mpsc::Receiver<(String, Value)>), Failure> {
+    let mut sources = HashMap::new();
+    for (name, source) in &start.settings.sources {
+        let secrets = source.secrets(name, &*start.world.disk)?;
+        sources.insert(name.clone(), (source.kind, secrets));
+    }
+    let (feed, lines) = mpsc::channel(FEED);
+    let app = App {
+        host: start.host.clone(),
+        bus: start.bus.clone(),
+        sources: Sources(Arc::new(sources)),
+        repositories: Arc::new(Repositories::new(&start.settings.repositories)),
+        answer_within: start.settings.answer_within(),
+        feed,
+    };
+    let router = Router::new()
+        .route("/hook/{source}", post(hook))
+        .layer(DefaultBodyLimit::max(BODY_BYTES))
+        .route("/healthz", get(health))
+        .with_state(app);
+    Ok((router, lines))
+}
+
+async fn health(State(app): State<App>) -> Response {
+    if *app.bus.connected().borrow() {
+        (StatusCode::OK, "connected to the bus\n").into_response()
+    } else {
+        (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "not connected to the bus\n",
+        )
+            .into_response()
+    }
+}
+
+async fn hook(State(app): State<App>, webhook: Webhook) -> Response {
+    let Webhook {
+        source,
+        kind,
+        event,
+        delivery,
+        body,
+    } = webhook;
+    let said = match kind {
+        Kind::Github => translate::github(&event, &body, &app.repositories),
+    };
+    match said {
+        Ok(Said::Ping) => accepted("pong"),
+        Ok(Said::Unhandled) => accepted(format!(
+            "nobody handles {event} events; nothing was published"
+        )),
+        Ok(Said::Pushed(pushed)) => announce(&app, &source, &delivery, &pushed).await,
+        Err(refusal) => {
+            let why = causes(&refusal);
+            tracing::warn!(source, event, delivery, why, "a hook was refused");
+            Refused::new(status(&refusal), why).into_response()
+        }
+    }
+}
+
+fn status(refusal: &Refusal) -> StatusCode {
+    match refusal {
+        Refusal::NotJson(_) => StatusCode::BAD_REQUEST,
+        Refusal::Shape { .. } | Refusal::Name(_) | Refusal::Nothing => {
+            StatusCode::UNPROCESSABLE_ENTITY
+        }
+    }
+}
+
+fn accepted(text: impl Into<String>) -> Response {
+    let text: String = text.into();
+    (StatusCode::ACCEPTED, format!("{text}\n")).into_response()
+}
+
+/// Publishes a push; 202 only once the broker has it.
+async fn announce(app: &App, source: &str, delivery: &str, pushed: &Pushed) -> Response {
+    let late = |_| {
+        Err(PublishError::NotConfirmed {
+            limit: app.answer_within,
+            why: "the forge waits no longer".to_owned(),
+        })
+    };
+    let published = timeout(app.answer_within, app.bus.publish(pushed)).await;
+    match published.unwrap_or_else(late) {
+        Ok(id) => {
+            let line = line(&app.host, pushed);
+            tracing::info!(source, delivery, %id, "{line}");
+            let record = json!({
+                "source": source,
+                "delivery": delivery,
+                "id": id,
+                "repository": pushed.repository,
+                "ref": pushed.name,
+                "before": pushed.before,
+                "after": pushed.after,
+                "pusher": pushed.pusher,
+            });
+            if app.feed.try_send((line, record)).is_err() {
+                tracing::debug!(%id, "the feed is full; its line stays in this log");
+            }
+            accepted(format!("published as {id}"))
+        }
+        Err(error) => {
+            let why = causes(&error);
+            tracing::warn!(source, delivery, repository = %pushed.repository, why, "a push was not published");
+            let text = format!("not published: {why}\n");
+            let retry = [(header::RETRY_AFTER, RETRY_AFTER_S)];
+            (StatusCode::SERVICE_UNAVAILABLE, retry, text).into_response()
+        }
+    }
+}
+
+/// `hub1: acme/shop refs/heads/main 737d38c599..fd489864e7, 1 commit by ann`
+fn line(host: &HostName, pushed: &Pushed) -> String {
+    let moved = match (&pushed.before, &pushed.after) {
+        (Some(before), Some(after)) => format!("{}..{}", before.short(), after.short()),
+        (None, Some(after)) => format!("new at {}", after.short()),
+        (Some(before), None) => format!("deleted, was {}", before.short()),
+        (None, None) => "nothing".to_owned(),
+    };
+    let commits = match pushed.commits_total {
+        0 => String::new(),
+        1 => ", 1 commit".to_owned(),
+        many => format!(", {many} commits"),
+    };
+    let by = pushed
+        .pusher
+        .as_deref()
+        .map_or_else(String::new, |by| format!(" by {by}"));
+    let Pushed {
+        repository, name, ..
+    } = pushed;
+    format!("{host}: {repository} {name} {moved}{commits}{by}")
+}

@@ -1,0 +1,156 @@
+//! A request as a webhook: verified over its raw bytes, then decoded, before any handler sees it.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use axum::{
+    RequestExt,
+    body::Body,
+    extract::{DefaultBodyLimit, Form, FromRef, FromRequest, Path, Request},
+    http::{HeaderMap, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use bytes::Bytes;
+use chassis::Secret;
+use serde::Deserialize;
+use tokio::time::timeout;
+
+use crate::{
+    settings::Kind,
+    signature::{self, HEADER},
+};
+
+/// The largest body: GitHub's cap, and what a form adds to it.
+pub const BODY_BYTES: usize = 25 * 1024 * 1024 + 1024;
+
+/// How long a body may take to arrive.
+const BODY_LIMIT: Duration = Duration::from_secs(30);
+
+/// The sources that are let in, each with its secrets.
+#[derive(Debug, Clone)]
+pub struct Sources(pub(crate) Arc<HashMap<String, (Kind, Vec<Secret>)>>);
+
+/// A request that a known source signed.
+#[derive(Debug)]
+pub(crate) struct Webhook {
+    pub(crate) source: String,
+    pub(crate) kind: Kind,
+    /// What happened, as the forge calls it.
+    pub(crate) event: String,
+    /// The forge's number for this delivery, for logs.
+    pub(crate) delivery: String,
+    /// The event's JSON, out of its form if it came in one. Not looked at yet.
+    pub(crate) body: Bytes,
+}
+
+/// Why a request is no webhook.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Refused {
+    pub(crate) status: StatusCode,
+    pub(crate) why: String,
+}
+
+impl Refused {
+    pub(crate) fn new(status: StatusCode, why: impl Into<String>) -> Self {
+        let why = why.into();
+        Self { status, why }
+    }
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        (self.status, format!("{}\n", self.why)).into_response()
+    }
+}
+
+impl<S> FromRequest<S> for Webhook
+where
+    Sources: FromRef<S>,
+    S: Send + Sync,
+{
+    type Rejection = Refused;
+
+    async fn from_request(mut request: Request, state: &S) -> Result<Self, Refused> {
+        let Sources(sources) = FromRef::from_ref(state);
+        let source = request.extract_parts::<Path<String>>().await;
+        let Path(source) =
+            source.map_err(|error| Refused::new(error.status(), error.body_text()))?;
+        let Some((kind, secrets)) = sources.get(&source) else {
+            return Err(Refused::new(StatusCode::NOT_FOUND, "no such source"));
+        };
+        let unsigned = |wrong: signature::Wrong| {
+            tracing::warn!(source, %wrong, "a hook was refused");
+            Refused::new(StatusCode::UNAUTHORIZED, wrong.to_string())
+        };
+        let headers = request.headers();
+        let event = text(headers, "x-github-event");
+        let delivery = text(headers, "x-github-delivery").unwrap_or_default();
+        let content_type = text(headers, "content-type").unwrap_or_default();
+        // Before the body is read: who signs nothing sends nothing.
+        let claimed = signature::claimed(text(headers, HEADER).as_deref()).map_err(unsigned)?;
+        let body = whole_body(request).await?;
+        signature::verify(secrets, &body, &claimed).map_err(unsigned)?;
+        let Some(event) = event.filter(|event| !event.is_empty()) else {
+            let why = "there is no x-github-event header";
+            return Err(Refused::new(StatusCode::BAD_REQUEST, why));
+        };
+        Ok(Self {
+            kind: *kind,
+            event: printable(&event),
+            delivery: printable(&delivery),
+            body: out_of_form(&content_type, body).await?,
+            source,
+        })
+    }
+}
+
+/// A header; what is not visible ASCII is as good as empty.
+fn text(headers: &HeaderMap, name: &str) -> Option<String> {
+    let value = headers.get(name)?;
+    Some(value.to_str().unwrap_or_default().to_owned())
+}
+
+async fn whole_body(request: Request) -> Result<Bytes, Refused> {
+    match timeout(BODY_LIMIT, Bytes::from_request(request, &())).await {
+        Ok(Ok(body)) => Ok(body),
+        Ok(Err(error)) => Err(Refused::new(error.status(), error.body_text())),
+        Err(_) => {
+            let why = format!("the body took longer than {} s", BODY_LIMIT.as_secs());
+            Err(Refused::new(StatusCode::REQUEST_TIMEOUT, why))
+        }
+    }
+}
+
+/// The event of a body that may be a form: GitHub's default for hooks made in the browser is `payload=…`.
+async fn out_of_form(content_type: &str, body: Bytes) -> Result<Bytes, Refused> {
+    const FORM: &str = "application/x-www-form-urlencoded";
+    let essence = content_type.split(';').next().unwrap_or_default().trim();
+    if !essence.eq_ignore_ascii_case(FORM) {
+        return Ok(body);
+    }
+    #[derive(Deserialize)]
+    struct Fields {
+        payload: String,
+    }
+    let mut request = Request::post("/")
+        .header(header::CONTENT_TYPE, FORM)
+        .body(Body::from(body))
+        .expect("these parts are a request");
+    // It was measured when it came in; the default would be 2 MB.
+    DefaultBodyLimit::disable().apply(&mut request);
+    match Form::<Fields>::from_request(request, &()).await {
+        Ok(Form(fields)) => Ok(fields.payload.into()),
+        Err(error) => {
+            let why = format!(
+                "the body is not a form with a payload: {}",
+                error.body_text()
+            );
+            Err(Refused::new(StatusCode::BAD_REQUEST, why))
+        }
+    }
+}
+
+/// Short and visible, for logs and answers.
+fn printable(text: &str) -> String {
+    let visible = |c: &char| c.is_ascii_graphic();
+    text.chars().filter(visible).take(80).collect()
+}

@@ -1,0 +1,6 @@
+//! What `github-stomp` promises.
+
+mod hooks;
+mod settings;
+mod signature;
+mod translate;

@@ -1,0 +1,184 @@
+//! Bodies into events, without HTTP.
+
+use events::{Payload, RefKind, message::Pushed};
+use github_stomp::translate::{Refusal, Repositories, Said, github};
+use serde_json::{Value, json};
+
+const PUSH: &str = include_str!("data/push.json");
+const ZERO: &str = "0000000000000000000000000000000000000000";
+
+fn push() -> Value {
+    serde_json::from_str(PUSH).unwrap()
+}
+
+/// The recorded push with some fields changed.
+fn with(changes: Value) -> Vec<u8> {
+    let mut push = push();
+    for (path, value) in changes.as_object().unwrap() {
+        *push.pointer_mut(path).unwrap() = value.clone();
+    }
+    push.to_string().into_bytes()
+}
+
+fn read(body: &[u8]) -> Result<Pushed, Refusal> {
+    match github("push", body, &Repositories::default())? {
+        Said::Pushed(pushed) => Ok(*pushed),
+        other => panic!("{other:?} is no push"),
+    }
+}
+
+#[test]
+fn the_recorded_push_is_read() {
+    let pushed = read(PUSH.as_bytes()).unwrap();
+    let expected = json!({
+        "repository": "binkkatal/sample_app",
+        "ref": "refs/heads/master",
+        "before": "737d38c599c1b2991664dfc6155d6bf516fcce36",
+        "after": "fd489864e7642b48eaad6e3f155c10e46810ec72",
+        "pusher": "binkkatal",
+        "commits": [{
+            "id": "fd489864e7642b48eaad6e3f155c10e46810ec72",
+            "author": "binkkatal",
+            "title": "test a push event",
+        }],
+        "commits_total": 1,
+    });
+    assert_eq!(serde_json::to_value(pushed).unwrap(), expected);
+}
+
+#[test]
+fn new_and_deleted_refs_and_tags_are_pushes_too() {
+    let new_tag = read(&with(
+        json!({"/ref": "refs/tags/v1", "/before": ZERO, "/commits": []}),
+    ))
+    .unwrap();
+    assert_eq!(new_tag.name.kind(), RefKind::Tag("v1"));
+    assert!(new_tag.before.is_none() && new_tag.after.is_some() && new_tag.commits.is_empty());
+    let deleted = read(&with(
+        json!({"/after": ZERO, "/deleted": true, "/head_commit": null, "/commits": []}),
+    ));
+    let deleted = deleted.unwrap();
+    assert!(deleted.before.is_some() && deleted.after.is_none());
+    let nothing = read(&with(json!({"/before": ZERO, "/after": ZERO})));
+    assert!(matches!(nothing, Err(Refusal::Nothing)), "{nothing:?}");
+}
+
+#[test]
+fn of_many_commits_the_newest_travel_and_all_are_counted() {
+    let commit = |number: usize| {
+        let title = format!("number {number}\u{7}{}\nand a body", "x".repeat(500));
+        json!({"id": format!("{number:040x}"), "message": title, "author": {"name": "Ann\nrepo: other"}})
+    };
+    let commits: Vec<Value> = (1..=2048).map(commit).collect();
+    let pushed = read(&with(json!({"/commits": commits}))).unwrap();
+    assert_eq!((pushed.commits.len(), pushed.commits_total), (20, 2048));
+    let newest = pushed.commits.last().unwrap();
+    assert_eq!(newest.id.as_str(), format!("{:040x}", 2048));
+    assert!(
+        newest.title.starts_with("number 2048 xxx"),
+        "{}",
+        newest.title
+    );
+    assert_eq!(
+        (newest.title.chars().count(), newest.author.as_str()),
+        (200, "Ann repo: other")
+    );
+    let bytes = serde_json::to_vec(&pushed).unwrap().len();
+    assert!(bytes < events::MAX_FRAME_BYTES / 2, "{bytes}");
+}
+
+#[test]
+fn the_same_push_from_two_forges_is_one_event() {
+    let settings = "shop".parse().unwrap();
+    let aliases = serde_json::from_value(json!({"aliases": [
+        "https://github.com/binkkatal/sample_app.git", "mirror/sample"
+    ]}));
+    let repositories = Repositories::new(&[(settings, aliases.unwrap())].into());
+    let key = |body: &[u8]| match github("push", body, &repositories).unwrap() {
+        Said::Pushed(pushed) => (pushed.repository.to_string(), pushed.dedupkey()),
+        other => panic!("{other:?} is no push"),
+    };
+    let mirror = with(
+        json!({"/repository/full_name": "mirror/sample", "/repository/clone_url": "x", "/repository/html_url": "x"}),
+    );
+    assert_eq!(key(PUSH.as_bytes()).0, "shop");
+    assert_eq!(key(PUSH.as_bytes()), key(&mirror));
+    let other = with(
+        json!({"/repository/full_name": "mirror/other", "/repository/clone_url": "x", "/repository/html_url": "x"}),
+    );
+    assert_eq!(key(&other).0, "mirror/other");
+}
+
+#[test]
+fn hostile_names_are_refused_with_the_rule() {
+    let table = [
+        (
+            "/ref",
+            "refs/heads/; rm -rf",
+            "use letters, digits and . _ - + / @ # = ,",
+        ),
+        (
+            "/ref",
+            "refs/tags/../../etc",
+            "it may not be @ nor contain .. or @{",
+        ),
+        (
+            "/ref",
+            "refs/heads/-x",
+            "no part may be empty, begin with . or -",
+        ),
+        ("/ref", "main", "it begins with refs/"),
+        ("/ref", "refs/heads/a\nb", "use letters, digits"),
+        (
+            "/repository/full_name",
+            "../x",
+            "no part may begin with . or -",
+        ),
+        (
+            "/repository/full_name",
+            "a/$(id)",
+            "use letters, digits, ., _ and -",
+        ),
+        (
+            "/repository/full_name",
+            "--upload-pack=x",
+            "use letters, digits",
+        ),
+        ("/after", "HEAD", "it has 40 or 64 digits"),
+        ("/before", "", "it has 40 or 64 digits"),
+        ("/commits/0/id", "x", "it has 40 or 64 digits"),
+    ];
+    for (path, text, rule) in table {
+        let refused = read(&with(json!({ path: text })));
+        let Err(Refusal::Name(error)) = refused else {
+            panic!("{path} = {text:?} gave {refused:?}");
+        };
+        assert!(error.rule.starts_with(rule), "{error}");
+    }
+}
+
+#[test]
+fn what_is_no_push_is_told_apart() {
+    let none = Repositories::default();
+    let create = include_bytes!("data/create.json");
+    assert_eq!(github("create", create, &none).unwrap(), Said::Unhandled);
+    let ping = include_bytes!("data/ping.json");
+    assert_eq!(github("ping", ping, &none).unwrap(), Said::Ping);
+    let wrong = github("push", create, &none).unwrap_err();
+    assert!(
+        matches!(wrong, Refusal::Shape { event: "push", .. }),
+        "{wrong:?}"
+    );
+    for event in ["push", "ping", "create"] {
+        let wrong = github(event, b"payload=x", &none).unwrap_err();
+        assert!(matches!(wrong, Refusal::NotJson(_)), "{wrong:?}");
+    }
+}
+
+#[test]
+fn a_truncated_body_is_never_a_push() {
+    let body = PUSH.trim_end().as_bytes();
+    for length in 0..body.len() {
+        assert!(read(&body[..length]).is_err(), "cut to {length} bytes");
+    }
+}

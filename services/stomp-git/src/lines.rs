@@ -1,0 +1,269 @@
+//! What is said about a look: the message to other services, and lines for people. Pure.
+
+use events::{
+    CommitId, HostName, MAX_FRAME_BYTES, RefKind, RefName, RepoName,
+    message::{Fetched, RefTip},
+};
+use git::{Change, MovedTag};
+use serde_json::{Value, json};
+
+/// One line, and the same as fields.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Said {
+    pub(crate) line: String,
+    pub(crate) record: Value,
+}
+
+/// More changes than this at once are counted.
+const CHANGES: usize = 20;
+
+/// The envelope around the refs, with room to spare.
+const AROUND_BYTES: usize = 4 * 1024;
+
+/// Where this is about.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place<'a> {
+    pub(crate) host: &'a HostName,
+    pub(crate) repository: &'a RepoName,
+}
+
+impl Place<'_> {
+    fn say(self, event: &str, text: &str, fields: Value) -> Said {
+        let Self { host, repository } = self;
+        let mut record = json!({ "event": event, "host": host, "repository": repository });
+        if let (Some(record), Value::Object(fields)) = (record.as_object_mut(), fields) {
+            record.extend(fields);
+        }
+        let line = format!("{host} {repository} {text}");
+        Said { line, record }
+    }
+
+    /// All that is in the mirror now, cut from its end so that it fits a frame.
+    pub(crate) fn fetched(self, mut refs: Vec<RefTip>) -> Fetched {
+        let refs_total = refs.len();
+        let mut room = MAX_FRAME_BYTES - AROUND_BYTES;
+        let fits = refs.iter().take_while(|tip| {
+            let bytes = serde_json::to_vec(tip).map_or(MAX_FRAME_BYTES, |json| json.len() + 1);
+            let fits = bytes <= room;
+            room = room.saturating_sub(bytes);
+            fits
+        });
+        let fits = fits.count();
+        refs.truncate(fits);
+        Fetched {
+            host: self.host.clone(),
+            repository: self.repository.clone(),
+            refs,
+            refs_total,
+        }
+    }
+
+    pub(crate) fn cloned(self, refs: &[RefTip]) -> Said {
+        let tags = refs
+            .iter()
+            .filter(|tip| matches!(tip.name.kind(), RefKind::Tag(_)))
+            .count();
+        let branches = refs.len() - tags;
+        let text = format!("cloned: {branches} branches, {tags} tags");
+        self.say(
+            "cloned",
+            &text,
+            json!({ "branches": branches, "tags": tags }),
+        )
+    }
+
+    pub(crate) fn changed(self, changes: &[Change]) -> Vec<Said> {
+        let (said, counted) = changes.split_at(changes.len().min(CHANGES));
+        let mut lines: Vec<Said> = said.iter().map(|change| self.change(change)).collect();
+        if !counted.is_empty() {
+            let more = counted.len();
+            lines.push(self.say(
+                "changed",
+                &format!("and {more} more changes"),
+                json!({ "more": more }),
+            ));
+        }
+        lines
+    }
+
+    fn change(self, change: &Change) -> Said {
+        let Change {
+            name,
+            before,
+            after,
+        } = change;
+        let short = short(name);
+        let text = match (before, after) {
+            (Some(before), Some(after)) => format!("{short} {}..{}", before.short(), after.short()),
+            (None, Some(after)) => format!("{short} new at {}", after.short()),
+            (_, None) => format!("{short} gone"),
+        };
+        self.say(
+            "changed",
+            &text,
+            json!({ "ref": name, "before": before, "after": after }),
+        )
+    }
+
+    pub(crate) fn moved(self, tag: &MovedTag) -> Said {
+        let MovedTag { name, here, there } = tag;
+        let elsewhere = there.parse::<CommitId>();
+        let to = elsewhere.as_ref().map_or(there.as_str(), CommitId::short);
+        let text = format!(
+            "{} was moved to {to} at its origin and stays at {} here",
+            short(name),
+            here.short()
+        );
+        self.say(
+            "tag-moved",
+            &text,
+            json!({ "ref": name, "here": here, "there": there }),
+        )
+    }
+
+    pub(crate) fn unusable(self, names: &[String]) -> Said {
+        let first = names.first().map(String::as_str).unwrap_or_default();
+        let text = match names.len() {
+            1 => format!("has a ref that is left out for its name: {first:?}"),
+            more => format!("has {more} refs that are left out for their names, such as {first:?}"),
+        };
+        let some: Vec<&String> = names.iter().take(CHANGES).collect();
+        self.say(
+            "unusable",
+            &text,
+            json!({ "refs": some, "refs_total": names.len() }),
+        )
+    }
+
+    pub(crate) fn problem(self, cause: &str) -> Said {
+        self.say(
+            "problem",
+            &format!("cannot be fetched: {cause}"),
+            json!({ "cause": cause }),
+        )
+    }
+
+    pub(crate) fn again(self, failed: u32) -> Said {
+        let text = format!("fetched again after {failed} failures");
+        self.say("again", &text, json!({ "failures": failed }))
+    }
+}
+
+/// `main`, `tag v1`, `refs/notes/x`
+fn short(name: &RefName) -> String {
+    match name.kind() {
+        RefKind::Branch(branch) => branch.to_owned(),
+        RefKind::Tag(tag) => format!("tag {tag}"),
+        RefKind::Other(_) => name.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use events::{Envelope, Payload};
+
+    use super::*;
+
+    const ONE: &str = "1111111111111111111111111111111111111111";
+    const TWO: &str = "2222222222222222222222222222222222222222";
+
+    fn at<T>(say: impl FnOnce(Place<'_>) -> T) -> T {
+        let host = "web1".parse().unwrap();
+        let repository = "shop".parse().unwrap();
+        let (host, repository) = (&host, &repository);
+        say(Place { host, repository })
+    }
+
+    fn change(name: &str, before: Option<&str>, after: Option<&str>) -> Change {
+        Change {
+            name: name.parse().unwrap(),
+            before: before.map(|id| id.parse().unwrap()),
+            after: after.map(|id| id.parse().unwrap()),
+        }
+    }
+
+    #[test]
+    fn a_change_is_one_line_with_the_host_first() {
+        let changes = [
+            change("refs/heads/main", Some(ONE), Some(TWO)),
+            change("refs/tags/v2", None, Some(TWO)),
+            change("refs/heads/old", Some(ONE), None),
+        ];
+        let said = at(|place| place.changed(&changes));
+        let lines: Vec<&str> = said.iter().map(|said| said.line.as_str()).collect();
+        let expected = [
+            "web1 shop main 1111111111..2222222222",
+            "web1 shop tag v2 new at 2222222222",
+            "web1 shop old gone",
+        ];
+        assert_eq!(lines, expected);
+        let record = json!({
+            "event": "changed", "host": "web1", "repository": "shop",
+            "ref": "refs/heads/main", "before": ONE, "after": TWO,
+        });
+        assert_eq!(said[0].record, record);
+    }
+
+    #[test]
+    fn many_changes_are_counted() {
+        let changes = vec![change("refs/heads/main", None, Some(TWO)); 50];
+        let said = at(|place| place.changed(&changes));
+        assert_eq!(said.len(), 21);
+        assert_eq!(said[20].line, "web1 shop and 30 more changes");
+    }
+
+    #[test]
+    fn a_moved_tag_says_both_places() {
+        let tag = MovedTag {
+            name: "refs/tags/v1".parse().unwrap(),
+            here: ONE.parse().unwrap(),
+            there: TWO.to_owned(),
+        };
+        let said = at(|place| place.moved(&tag));
+        assert_eq!(
+            said.line,
+            "web1 shop tag v1 was moved to 2222222222 at its origin and stays at 1111111111 here"
+        );
+    }
+
+    #[test]
+    fn a_list_of_refs_is_cut_to_a_frame_with_its_total() {
+        let tip = |number: usize| RefTip {
+            name: format!("refs/tags/{}v{number}", "x".repeat(200))
+                .parse()
+                .unwrap(),
+            commit: ONE.parse().unwrap(),
+            committed_s: 1_700_000_000,
+        };
+        let few: Vec<RefTip> = (0..100).map(tip).collect();
+        let whole = at(|place| place.fetched(few.clone()));
+        assert_eq!((whole.refs.len(), whole.refs_total), (100, 100));
+
+        let cut = at(|place| place.fetched((0..1000).map(tip).collect()));
+        assert_eq!(cut.refs_total, 1000);
+        assert_eq!(cut.refs[..100], few, "the first ones stay");
+        let envelope = Envelope {
+            specversion: "1.0".to_owned(),
+            id: uuid(),
+            source: "/deploykit/stomp-git/web1".to_owned(),
+            kind: Fetched::TYPE.to_owned(),
+            subject: Some(cut.subject()),
+            time: "2026-01-01T00:00:00Z".parse().unwrap(),
+            datacontenttype: "application/json".to_owned(),
+            traceparent: None,
+            dedupkey: None,
+            data: serde_json::to_value(&cut).unwrap(),
+        };
+        let bytes = envelope.to_bytes().len();
+        assert!(bytes <= MAX_FRAME_BYTES, "{bytes}");
+        assert!(
+            bytes > MAX_FRAME_BYTES - 2 * AROUND_BYTES,
+            "no more than needed is cut: {bytes}"
+        );
+    }
+
+    /// Any id; the length is the same for all.
+    fn uuid<T: Default>() -> T {
+        T::default()
+    }
+}

@@ -1,0 +1,200 @@
+//! The service as `main` wires it, with a real broker and real git.
+
+use std::fs;
+
+use chassis::settings::parse;
+use events::{
+    RepoName, Topic,
+    message::{DeadLetter, Fetched, Line, Pushed},
+};
+use stomp_git::Settings;
+use testkit::{Ear, Folder, Member, Origin, Running, TestBroker};
+use world::World;
+
+/// One host with the service, and somebody who pushes and listens.
+struct Host {
+    base: Folder,
+    _broker: TestBroker,
+    member: Member,
+    fetched: Ear,
+    lines: Ear,
+    service: Running,
+}
+
+impl Host {
+    /// A host `web1` that mirrors `shop` from `origin`.
+    async fn new(origin: &str) -> Self {
+        let base = Folder::new();
+        let text = format!(
+            "base = {:?}\nhome = {:?}\n[repositories.shop]\norigin = {origin:?}\naliases = [\"group/shop\"]\n",
+            base.path(),
+            base.path(),
+        );
+        let (_, settings) = parse::<Settings>(&text, "test").unwrap();
+        let broker = TestBroker::start().await;
+        let member = Member::connect("test", broker.common("hub")).await;
+        let fetched = member.listen(Topic::GitFetched).await;
+        let lines = member.listen(Topic::Events("stomp-git".to_owned())).await;
+        let service = Running::start(
+            "stomp-git",
+            broker.common("web1"),
+            settings,
+            World::real(),
+            stomp_git::serve,
+        );
+        Self {
+            base,
+            _broker: broker,
+            member,
+            fetched,
+            lines,
+            service,
+        }
+    }
+
+    async fn push(&self, repository: &str) {
+        let pushed = Pushed {
+            repository: repository.parse::<RepoName>().unwrap(),
+            name: "refs/heads/main".parse().unwrap(),
+            before: None,
+            after: None,
+            pusher: None,
+            commits: Vec::new(),
+            commits_total: 0,
+        };
+        self.member.bus.publish(&pushed).await.unwrap();
+    }
+
+    /// The next message of the host that has this many refs.
+    async fn has(&mut self, refs: usize) -> Fetched {
+        self.fetched
+            .hear::<Fetched>(|fetched| fetched.refs.len() == refs)
+            .await
+    }
+
+    async fn says(&mut self, part: &str) -> Line {
+        self.lines
+            .hear::<Line>(|line| line.line.contains(part))
+            .await
+    }
+}
+
+fn names(fetched: &Fetched) -> Vec<&str> {
+    fetched.refs.iter().map(|tip| tip.name.as_str()).collect()
+}
+
+#[tokio::test]
+async fn a_push_is_fetched_and_said() {
+    let origin = Origin::new();
+    origin.commit(&[("a.txt", "1")]);
+    let mut host = Host::new(&origin.url()).await;
+    let first = host.has(1).await;
+    assert_eq!(
+        (
+            first.host.as_str(),
+            first.repository.as_str(),
+            first.refs_total
+        ),
+        ("web1", "shop", 1)
+    );
+    host.says("web1 shop cloned: 1 branches, 0 tags").await;
+
+    let before = origin.commit_of("main");
+    origin.commit(&[("a.txt", "2")]).tag("v1");
+    host.push("group/shop").await;
+    let second = host.has(2).await;
+    assert_eq!(names(&second), ["refs/tags/v1", "refs/heads/main"]);
+    let after = origin.commit_of("main");
+    assert!(second.refs.iter().all(|tip| tip.commit == after));
+    let line = host.says("web1 shop main ").await;
+    assert_eq!(
+        line.line,
+        format!("web1 shop main {}..{}", before.short(), after.short())
+    );
+    assert_eq!(line.record["after"], after.as_str());
+    host.says("web1 shop tag v1 new").await;
+    assert!(host.base.has("mirrors/shop.git/HEAD"));
+    host.service.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_moved_tag_is_said_once_and_stays() {
+    let origin = Origin::new();
+    origin.commit(&[("a.txt", "1")]).tag("v1");
+    let mut host = Host::new(&origin.url()).await;
+    let v1 = origin.commit_of("v1");
+    host.has(2).await;
+    origin.commit(&[("a.txt", "2")]).tag("v1");
+    host.push("shop").await;
+    host.says("tag v1 was moved").await;
+    origin.commit(&[("a.txt", "3")]);
+    host.push("shop").await;
+    let third = origin.commit_of("main");
+    let wanted = |fetched: &Fetched| fetched.refs.iter().any(|tip| tip.commit == third);
+    let fetched = host.fetched.hear::<Fetched>(wanted).await;
+    assert!(
+        fetched.refs.iter().any(|tip| tip.commit == v1),
+        "{fetched:?}"
+    );
+    origin.commit(&[("a.txt", "4")]).branch("end").commit(&[]);
+    host.push("shop").await;
+    let end = |line: &Line| {
+        assert!(
+            !line.line.contains("was moved"),
+            "said again: {}",
+            line.line
+        );
+        line.line.contains("end new at")
+    };
+    host.lines.hear::<Line>(end).await;
+    host.service.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_origin_that_is_away_is_said_once_and_once_when_it_is_back() {
+    let origin = Origin::new();
+    origin.commit(&[("a.txt", "1")]);
+    let away = Folder::new();
+    let path = away.join("shop.git");
+    let mut host = Host::new(&path.display().to_string()).await;
+    let problem = host.says("web1 shop cannot be fetched: ").await;
+    assert!(problem.line.contains("does not exist"), "{}", problem.line);
+    // A push ends the wait after the failure.
+    host.push("shop").await;
+    fs::rename(origin.path(), &path).unwrap();
+    host.push("shop").await;
+    let back = |line: &Line| {
+        assert!(
+            !line.line.contains("cannot be fetched"),
+            "said again: {}",
+            line.line
+        );
+        line.line.contains("web1 shop fetched again after ")
+    };
+    host.lines.hear::<Line>(back).await;
+    host.service.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_no_push_is_put_aside_and_the_service_goes_on() {
+    let origin = Origin::new();
+    origin.commit(&[("a.txt", "1")]);
+    let mut host = Host::new(&origin.url()).await;
+    host.has(1).await;
+    let mut dead = host
+        .member
+        .listen(Topic::Dead("stomp-git".to_owned()))
+        .await;
+    let destination = host.member.bus.names().destination(&Topic::GitCommits);
+    host.member
+        .bus
+        .publish_raw(&destination, false, "repo: shop".into())
+        .await
+        .unwrap();
+    let letter = dead.hear::<DeadLetter>(|_| true).await;
+    assert_eq!(letter.body, "repo: shop");
+    origin.tag("v1");
+    host.push("shop").await;
+    host.has(2).await;
+    host.service.stop().await.unwrap();
+}

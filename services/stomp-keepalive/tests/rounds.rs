@@ -1,0 +1,71 @@
+//! What beats mean, without a bus.
+
+use std::time::Duration;
+
+use events::message::Beat;
+use stomp_keepalive::rounds::{Pace, Rounds};
+use tokio::time::Instant;
+
+fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+/// Rounds of `me` with a limit of 100 ms, and the moment they began.
+fn rounds() -> (Rounds, Instant) {
+    (Rounds::new("me".to_owned(), ms(100)), Instant::now())
+}
+
+#[test]
+fn a_beat_carries_the_round_trip_of_the_one_before() {
+    let (mut rounds, zero) = rounds();
+    let first = rounds.next(zero);
+    assert_eq!((first.number, first.last_round_trip_ms), (1, None));
+    assert_eq!(rounds.hear(&first, zero + ms(7)), None, "well is no change");
+    assert_eq!(rounds.pace(), Pace::Well(ms(7)));
+    let second = rounds.next(zero + ms(1000));
+    assert_eq!((second.number, second.last_round_trip_ms), (2, Some(7)));
+}
+
+#[test]
+fn a_change_for_worse_and_for_better_is_told_once() {
+    let (mut rounds, zero) = rounds();
+    let mut told = Vec::new();
+    for (index, took) in [5, 101, 300, 100, 6].into_iter().enumerate() {
+        let sent = zero + ms(1000 * index as u64);
+        let beat = rounds.next(sent);
+        told.extend(rounds.hear(&beat, sent + ms(took)));
+    }
+    assert_eq!(told, [Pace::Slow(ms(101)), Pace::Well(ms(100))]);
+}
+
+#[test]
+fn a_beat_that_does_not_come_back_is_missed_once_it_is_over_the_limit() {
+    let (mut rounds, zero) = rounds();
+    rounds.next(zero);
+    assert_eq!(rounds.look(zero + ms(100)), None);
+    assert_eq!(rounds.look(zero + ms(101)), Some(Pace::Missing(ms(101))));
+    assert_eq!(rounds.look(zero + ms(500)), None, "told once");
+    assert_eq!(
+        rounds.pace().to_string(),
+        "slow: no beat is back for 500 ms"
+    );
+    // A later beat that comes back well ends it; the lost one is not waited for.
+    let beat = rounds.next(zero + ms(1000));
+    assert_eq!(rounds.hear(&beat, zero + ms(1001)), Some(Pace::Well(ms(1))));
+    assert_eq!(rounds.look(zero + ms(9000)), None);
+}
+
+#[test]
+fn beats_of_others_and_doubles_are_ignored() {
+    let (mut rounds, zero) = rounds();
+    let beat = rounds.next(zero);
+    let other = Beat {
+        from: "other".to_owned(),
+        ..beat.clone()
+    };
+    rounds.hear(&other, zero + ms(900));
+    assert_eq!(rounds.pace(), Pace::Unknown);
+    rounds.hear(&beat, zero + ms(3));
+    rounds.hear(&beat, zero + ms(900));
+    assert_eq!(rounds.pace(), Pace::Well(ms(3)));
+}

@@ -1,0 +1,12 @@
+//! The stand-ins do what they say.
+#![expect(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "tests, which look at the disk and at programs directly"
+)]
+
+mod bus;
+mod disk;
+mod origins;
+mod trusting;
+mod waits;

@@ -1,0 +1,39 @@
+//! Keys and what makes them count.
+
+use events::HostName;
+use orders::{Action, Grant, Key, targets_digest};
+use testkit::Trust;
+use world::World;
+
+fn grant() -> Grant {
+    let now: jiff::Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+    let web1: HostName = "web1".parse().unwrap();
+    Grant {
+        id: World::real().new_id(),
+        project: "shop".parse().unwrap(),
+        environment: "prod".parse().unwrap(),
+        action: Action::Rollback,
+        commit: None,
+        tag: None,
+        targets: targets_digest(&[web1]),
+        reason: None,
+        not_before: now,
+        expires: now + jiff::SignedDuration::from_mins(5),
+    }
+}
+
+fn stands(trust: &Trust, key: &Key) -> bool {
+    let grant = grant();
+    let now = grant.not_before;
+    let signed = orders::sign(&grant, key).unwrap();
+    let verified = trust.keyring().verify::<Grant>(&signed, now);
+    verified.is_ok_and(|grant| trust.policy().stands_behind(&grant).is_ok())
+}
+
+#[test]
+fn the_operator_may_ask_and_nobody_else() {
+    let trust = Trust::default();
+    assert!(stands(&trust, &trust.operator));
+    assert!(!stands(&trust, &trust.orchestrator));
+    assert!(!stands(&trust, &trust.stranger));
+}
