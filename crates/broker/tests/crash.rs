@@ -15,8 +15,8 @@ use tokio::task::JoinSet;
 use crate::support::{House, Raw, message, next, text, texts};
 
 fn snapshot(of: &Path) -> TempDir {
-    let copy = tempfile::tempdir().unwrap();
-    std::fs::copy(of.join("broker.redb"), copy.path().join("broker.redb")).unwrap();
+    let copy = tempfile::tempdir().expect("a folder");
+    std::fs::copy(of.join("broker.redb"), copy.path().join("broker.redb")).expect("copied");
     copy
 }
 
@@ -52,15 +52,21 @@ async fn acknowledge(mut raw: Raw, seen: Arc<Mutex<Seen>>) {
     loop {
         let frame = raw.frame().await;
         if let Some(receipt) = frame.header("receipt-id") {
-            seen.lock().unwrap().acknowledged.insert(receipt.to_owned());
+            seen.lock()
+                .expect("no panic")
+                .acknowledged
+                .insert(receipt.to_owned());
             continue;
         }
-        let text = String::from_utf8(frame.body.to_vec()).unwrap();
+        let text = String::from_utf8(frame.body.to_vec()).expect("text");
         if text.ends_with(['0', '3', '6', '9']) {
             continue;
         }
-        let ack = frame.header("ack").unwrap().to_owned();
-        seen.lock().unwrap().acknowledging.insert(text.clone());
+        let ack = frame.header("ack").expect("an ack header").to_owned();
+        seen.lock()
+            .expect("no panic")
+            .acknowledging
+            .insert(text.clone());
         raw.say(&format!("ACK\nid:{ack}\nreceipt:{text}\n\n\0"))
             .await;
     }
@@ -130,6 +136,25 @@ async fn killed_at_any_moment_it_has_what_it_confirmed_and_not_what_was_acknowle
         told_apart += usize::from(!must.is_empty() && !must_not.is_empty());
     }
     assert!(told_apart > 5, "the moments were in the midst of it");
+}
+
+/// Here the disk has its own thread, which does nothing between a receipt and the next message.
+#[tokio::test]
+async fn a_receipt_means_that_it_is_on_disk() {
+    let folder = tempfile::tempdir().unwrap();
+    let house = House::threaded(folder.path()).await;
+    let agent = house.guest("agent").await;
+    drop(agent.durable("t", "agent", 1).await);
+    let mut copies = Vec::new();
+    let mut sent = BTreeSet::new();
+    for n in 0..20 {
+        agent.publish("t", &n.to_string()).await;
+        sent.insert(n.to_string());
+        copies.push((snapshot(folder.path()), sent.clone()));
+    }
+    for (copy, sent) in copies {
+        assert_eq!(kept(copy.path()).await, sent);
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -20,6 +20,29 @@ fn header<'a>(message: &'a Message<FromServer>, name: &str) -> Option<&'a [u8]> 
     Some(value)
 }
 
+/// Takes a message of `/topic/from.us`, and acknowledges it.
+async fn take(transport: &mut client::ClientTransport) -> Vec<u8> {
+    let received = receive(transport).await;
+    let id = header(&received, "ack").expect("an ack header").to_vec();
+    let FromServer::Message {
+        destination,
+        subscription,
+        body,
+        ..
+    } = received.content
+    else {
+        panic!("{received:?}");
+    };
+    assert_eq!(destination, "/topic/from.us");
+    assert_eq!(subscription, "s");
+    let ack = ToServer::Ack {
+        id: String::from_utf8(id).expect("text"),
+        transaction: None,
+    };
+    transport.send(ack.into()).await.expect("connected");
+    body.unwrap_or_default()
+}
+
 #[tokio::test]
 async fn tokio_stomp_and_our_client_understand_each_other() {
     let world = World::real();
@@ -29,9 +52,12 @@ async fn tokio_stomp_and_our_client_understand_each_other() {
     let stop = CancellationToken::new();
     let mut running = JoinSet::new();
     running.spawn(broker.run(listener, stop.clone()));
-    let credentials = || (Some("guest".to_owned()), Some("guest".to_owned()));
-    let (login, passcode) = credentials();
-    let mut foreign = client::connect(address, "/", login, passcode)
+    let login = || Some("guest".to_owned());
+    let wrong = Some("wrong".to_owned());
+    let refused = client::connect(address, "/", login(), wrong).await;
+    let refused = format!("{:?}", refused.err().unwrap());
+    assert!(refused.contains("login or passcode is wrong"), "{refused}");
+    let mut foreign = client::connect(address, "/", login(), login())
         .await
         .unwrap();
     let own = Guest::over(
@@ -58,32 +84,7 @@ async fn tokio_stomp_and_our_client_understand_each_other() {
 
     for n in 0..3 {
         own.publish("from.us", &n.to_string()).await;
-        let received = receive(&mut foreign).await;
-        let FromServer::Message {
-            destination,
-            subscription,
-            body,
-            ..
-        } = &received.content
-        else {
-            panic!("{received:?}");
-        };
-        assert_eq!(
-            (destination.as_str(), subscription.as_str()),
-            ("/topic/from.us", "s")
-        );
-        assert_eq!(body.as_deref(), Some(n.to_string().as_bytes()));
-        let id = String::from_utf8(header(&received, "ack").unwrap().to_vec()).unwrap();
-        foreign
-            .send(
-                ToServer::Ack {
-                    id,
-                    transaction: None,
-                }
-                .into(),
-            )
-            .await
-            .unwrap();
+        assert_eq!(take(&mut foreign).await, n.to_string().as_bytes());
     }
     let unsubscribe = ToServer::Unsubscribe { id: "s".to_owned() };
     foreign.send(unsubscribe.into()).await.unwrap();
@@ -97,9 +98,6 @@ async fn tokio_stomp_and_our_client_understand_each_other() {
         "{receipt:?}"
     );
 
-    let (login, _) = credentials();
-    let refused = client::connect(address, "/", login, Some("wrong".to_owned())).await;
-    assert!(format!("{:?}", refused.err().unwrap()).contains("login or passcode is wrong"));
     stop.cancel();
     soon("stop", running.join_next())
         .await

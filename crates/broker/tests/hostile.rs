@@ -1,7 +1,13 @@
 //! Peers that mean harm, or know no better: bounded memory, a clear ERROR, and everybody else goes on.
 
+use broker::{Broker, Settings};
 use stomp::ConnectError;
-use tokio::io::AsyncWriteExt;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    task::JoinSet,
+};
+use tokio_util::sync::CancellationToken;
+use world::World;
 
 use crate::support::{House, Raw, introduce, soon, texts};
 
@@ -160,4 +166,47 @@ async fn a_flood_of_line_ends_is_only_a_sign_of_life() {
     soon("flood", raw.say(&"\n".repeat(1_000_000))).await;
     raw.say("SEND\ndestination:/topic/t\nreceipt:r\n\n\0").await;
     raw.receipt("r").await;
+}
+
+/// Over TCP, where a connection that is closed with unread input is reset.
+#[tokio::test]
+async fn who_is_still_sending_can_read_its_error() {
+    let world = World::real();
+    let broker = Broker::open(Settings::default(), &world).await.unwrap();
+    let listener = world.net.listen("127.0.0.1:0").await.unwrap();
+    let address = listener.local_address().unwrap().to_string();
+    let stop = CancellationToken::new();
+    let mut running = JoinSet::new();
+    running.spawn(broker.run(listener, stop.clone()));
+    let connect = "CONNECT\naccept-version:1.2\nlogin:guest\npasscode:guest\n\n\0";
+    let table = [
+        (
+            format!("{connect}SEND\ncontent-length:5368709120\n\n"),
+            "body is longer",
+        ),
+        (
+            connect.replace("passcode:guest", "passcode:wrong"),
+            "login or passcode is wrong",
+        ),
+    ];
+    for (said, expected) in table {
+        let mut peer = world.net.connect(&address).await.unwrap();
+        peer.write_all(said.as_bytes()).await.unwrap();
+        for _ in 0..16 {
+            let sent = soon("sent", peer.write_all(&[b'x'; 1024 * 1024])).await;
+            sent.expect("the broker throws it away");
+        }
+        peer.shutdown().await.unwrap();
+        let mut answer = String::new();
+        soon("answer", peer.read_to_string(&mut answer))
+            .await
+            .unwrap();
+        assert!(answer.contains(expected), "{answer}");
+    }
+    stop.cancel();
+    soon("stop", running.join_next())
+        .await
+        .unwrap()
+        .unwrap()
+        .unwrap();
 }

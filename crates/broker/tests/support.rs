@@ -88,7 +88,19 @@ impl House {
     }
 
     pub(crate) async fn with(settings: Settings) -> Self {
-        let world = World::real().with_inline_disk();
+        Self::of(settings, World::real().with_inline_disk()).await
+    }
+
+    /// With the disk on a thread, as in production: not for paused time.
+    pub(crate) async fn threaded(folder: &Path) -> Self {
+        let settings = Settings {
+            data: Some(folder.to_owned()),
+            ..Settings::default()
+        };
+        Self::of(settings, World::real()).await
+    }
+
+    async fn of(settings: Settings, world: World) -> Self {
         let broker = Broker::open(settings, &world).await.expect("it opens");
         let (pipes, listener) = mpsc::channel(16);
         let stop = CancellationToken::new();

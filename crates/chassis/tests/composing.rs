@@ -1,5 +1,7 @@
 //! A service as `run`, the demo and a simulation compose it.
 
+use std::time::Duration;
+
 use chassis::{BusSettings, Common, Failure, Settings, Start, compose};
 use events::message::Beat;
 use serde::Deserialize;
@@ -44,6 +46,7 @@ async fn what_is_said_at_the_stop_still_goes_out_and_goodbye_comes_last() {
     let serve = async |start: Start<Own>| {
         start.bus.publish(&beat()).await.expect("there is a broker");
         start.stop.cancelled().await;
+        tokio::time::sleep(Duration::from_secs(20)).await;
         start.bus.publish(&beat()).await.expect("there still is");
         Ok(())
     };

@@ -22,7 +22,15 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use world::{Boxed, Listener, Stream};
 
-use crate::peer::{until, within};
+use crate::peer::until;
+
+/// No test here takes longer, in real time.
+async fn within<T>(future: impl Future<Output = T>) -> T {
+    let limit = Duration::from_secs(20);
+    tokio::time::timeout(limit, future)
+        .await
+        .expect("it happens within the limit")
+}
 
 /// `/late` answers once a stop is under way, `/never` does not; both count that they have begun.
 fn router(stop: &CancellationToken, begun: &Arc<AtomicUsize>) -> Router {

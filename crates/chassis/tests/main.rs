@@ -3,6 +3,10 @@
     clippy::disallowed_methods,
     reason = "tests set files up and run a broker's side of the wire"
 )]
+#![expect(
+    clippy::unwrap_used,
+    reason = "what a test's helper cannot do fails the test"
+)]
 
 mod bus;
 mod composing;

@@ -226,3 +226,48 @@ async fn work_that_outlived_its_connection_is_not_done_again() {
     assert_eq!(*handled.lock().unwrap(), [60]);
     assert_eq!(peer.connects().len(), 2);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_to_come_again_is_dropped_once_its_twin_was_done() {
+    let peer = Peer::new();
+    peer.bring(KEEPALIVE, beat(1, 1));
+    let again = Verdict::Again("not yet".to_owned());
+    let beats = Beats {
+        // After the fifth the wait is far longer than a new connection takes.
+        script: HashMap::from([(1, vec![again; 5])]),
+        ..Beats::default()
+    };
+    let handled = Arc::clone(&beats.handled);
+    let told = async {
+        until("it waits for its sixth try", || {
+            handled.lock().unwrap().len() == 5
+        })
+        .await;
+        peer.leave();
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        peer.come_back();
+        until("the twin was done", || peer.acknowledged() == [true]).await;
+        tokio::time::sleep(Duration::from_secs(120)).await;
+    };
+    run(&peer, beats, told).await;
+    assert_eq!(handled.lock().unwrap().len(), 6, "five tries and the twin");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_inbox_read_directly_gives_out_no_message_twice_once_it_is_acknowledged() {
+    let peer = Peer::new();
+    for body in [beat(1, 1), beat(1, 1), beat(2, 2)] {
+        peer.bring(KEEPALIVE, body);
+    }
+    let tester = Tester::new(&peer);
+    let mut inbox = tester.bus.listen(Listen::hints([Topic::Keepalive])).await;
+    let mut ids = Vec::new();
+    for _ in 0..2 {
+        let delivery = within(inbox.next()).await.unwrap();
+        ids.push(delivery.envelope().unwrap().id.as_u128());
+        delivery.ack().await;
+    }
+    assert_eq!(ids, [1, 2]);
+    until("all are acknowledged", || peer.acknowledged() == [true; 3]).await;
+    tester.disconnect().await;
+}

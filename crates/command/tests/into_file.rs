@@ -30,14 +30,20 @@ async fn both_outputs_are_in_the_file_in_their_order() {
 #[tokio::test]
 async fn what_it_leaves_behind_goes_on() {
     let folder = TempDir::new().expect("a folder");
-    let file = folder.path().join("output");
-    let program = sh("sleep 1000 & echo $!");
+    let at = |name: &str| folder.path().join(name);
+    // The child says something only once it is asked to, which is after the end of its parent.
+    let script = "mkfifo ask; (read word < ask; echo $word > answer) & exit 0";
+    let program = sh(script).folder(folder.path());
+    let file = at("output");
     let output = Real.run_into(&program, ample(), &file, Box::pin(pending()));
     assert!(output.await.expect("it runs").success());
-    let left = pid_in(&file).await;
-    assert!(is_running(left));
-    let killed = Real.run(&sh(&format!("kill -9 {left}")), ample()).await;
-    assert!(killed.expect("it runs").success());
+    let ask = sh("echo alive > ask").folder(folder.path());
+    let asked = Real.run(&ask, short(5000, 100)).await;
+    asked.expect("somebody listens");
+    until("the child has answered", || {
+        fs::read_to_string(at("answer")).is_ok_and(|answer| answer == "alive\n")
+    })
+    .await;
 }
 
 #[tokio::test]

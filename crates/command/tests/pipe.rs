@@ -60,7 +60,7 @@ async fn a_slow_consumer_has_the_time_that_the_limit_leaves() {
             .parse()
             .unwrap_or(0);
         sender.send(program).map_err(io::Error::other)?;
-        // Longer than what is left behind in the group may hold the output open.
+        // waits for longer than what is left behind may hold the output open: the slowness is what is tested
         std::thread::sleep(std::time::Duration::from_millis(2500));
         let mut rest = Vec::new();
         from.read_to_end(&mut rest)?;
@@ -76,6 +76,23 @@ async fn a_slow_consumer_has_the_time_that_the_limit_leaves() {
         (receiver.try_recv(), receiver.try_recv()),
         (Ok(1234), Ok(50_000))
     );
+}
+
+#[tokio::test]
+async fn a_child_that_holds_the_pipe_open_does_not_hold_up_the_consumer() {
+    let (sender, receiver) = mpsc::channel();
+    let consumer = Box::new(move |from: &mut dyn Read| {
+        let mut text = String::new();
+        from.read_to_string(&mut text)?;
+        sender.send(text).map_err(io::Error::other)
+    });
+    let output = Real
+        .pipe(&sh("sleep 1000 & echo $!"), ample(), consumer)
+        .await;
+    assert!(output.expect("it ended by itself").success());
+    let text = receiver.try_recv().expect("the consumer came to the end");
+    let child: u32 = text.trim().parse().expect("a process id");
+    until("the child is gone", || !is_running(child)).await;
 }
 
 #[tokio::test]

@@ -45,7 +45,7 @@ pub(crate) async fn until(what: &str, mut condition: impl FnMut() -> bool) {
     let end = Instant::now() + PATIENCE;
     while !condition() {
         assert!(Instant::now() < end, "waited in vain until {what}");
-        // Nothing tells when another process has got there: looked at again and again.
+        // waits for another process, which nothing reports: looked at again until the limit above
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }

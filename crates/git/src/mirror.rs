@@ -139,6 +139,7 @@ impl Mirror {
     pub async fn fetch(&self) -> Result<Fetched, GitError> {
         self.must_exist().await?;
         let _held = self.lock().await?;
+        self.sweep().await?;
         let transport = self.origin().await?.transport();
         let before = self.read_refs(&[]).await?;
         let program = program::fetch(&self.git, &self.folder, transport);

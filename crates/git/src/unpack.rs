@@ -264,6 +264,7 @@ mod tests {
             vec![link("l", "/etc/passwd")],
             vec![link("l", "../x")],
             vec![link("l", "a/../../x")],
+            vec![link("b/up", ".."), link("b/l", "up/../x")],
             vec![entry(Link, "l", "/etc/passwd", "", 0o644)],
             vec![entry(Fifo, "l", "", "", 0o644)],
             vec![entry(Char, "l", "", "", 0o644)],

@@ -58,7 +58,7 @@ fn the_payload_is_kept_byte_for_byte() {
 }
 
 #[test]
-fn any_changed_bit_is_refused() {
+fn a_changed_bit_in_any_byte_is_refused() {
     let signed = orders::sign(&grant(), &ann()).expect("signed");
     verify(&signed).expect("it is good before it is changed");
     let mut tried = 0;
@@ -139,6 +139,20 @@ fn bytes_after_the_signature_are_refused() {
     let mut signed = orders::sign(&grant(), &ann()).expect("signed");
     let mut blob = STANDARD.decode(&signed.signatures[0].sig).expect("base64");
     blob.push(0);
+    signed.signatures[0].sig = STANDARD.encode(blob);
+    assert!(matches!(
+        verify(&signed),
+        Err(VerifyError::NotASignature { number: 1, .. })
+    ));
+}
+
+#[test]
+fn a_signature_of_a_version_that_never_was_is_refused() {
+    // SSHSIG counts versions from 1; the version is not among the bytes that are signed.
+    let mut signed = orders::sign(&grant(), &ann()).expect("signed");
+    let mut blob = STANDARD.decode(&signed.signatures[0].sig).expect("base64");
+    assert_eq!(blob[..10], *b"SSHSIG\0\0\0\x01");
+    blob[9] = 0;
     signed.signatures[0].sig = STANDARD.encode(blob);
     assert!(matches!(
         verify(&signed),

@@ -12,3 +12,4 @@ mod given;
 mod keys;
 mod openssh;
 mod policy;
+mod timely;

@@ -101,6 +101,19 @@ fn one_key_of_two_people_is_one() {
 }
 
 #[test]
+fn a_key_of_two_people_stands_for_the_one_who_did_not_sign_otherwise() {
+    // Which of the keys is looked at first depends on their fingerprints, so both ways are tried.
+    for names in [["ann,bo", "ann"], ["ann", "ann,bo"]] {
+        let file = [
+            format!("{} {}", names[0], ann().public_line()),
+            format!("{} {}", names[1], bo().public_line()),
+        ];
+        let by = policy(TWO_OF_THREE).stands_behind(&verified(&file, &grant(), &[ann(), bo()]));
+        assert_eq!(by.expect("allowed"), ["ann", "bo"]);
+    }
+}
+
+#[test]
 fn a_rollback_needs_one_of_them_only() {
     let by = policy(TWO_OF_THREE).stands_behind(&verified(&file(), &rollback_grant(), &[cy()]));
     assert_eq!(by.expect("allowed"), ["cy"]);

@@ -3,10 +3,10 @@
 //! [`connect`] shakes hands and gives two halves: a [`Client`], cheap to clone, and a [`Driver`], a future that the caller
 //! owns and polls. Nothing moves unless the driver runs.
 
+mod book;
 mod deliveries;
 mod driver;
 mod handshake;
-mod shared;
 
 use std::{
     sync::{
@@ -29,10 +29,10 @@ use crate::{
     frame::{Command, Frame},
 };
 
+use book::Book;
 pub use deliveries::{Deliveries, Delivery};
 pub use driver::Driver;
 pub use handshake::connect;
-use shared::Shared;
 
 /// Frames that wait for the driver before a caller is held back.
 const QUEUED_FRAMES: usize = 64;
@@ -211,7 +211,7 @@ pub enum Ended {
 /// A live connection's sending half. Clones share it.
 #[derive(Debug, Clone)]
 pub struct Client {
-    shared: Arc<Shared>,
+    book: Arc<Book>,
     frames: mpsc::Sender<Bytes>,
     window: Arc<Semaphore>,
     ids: Arc<AtomicU64>,
@@ -224,7 +224,7 @@ impl Client {
     fn new(server: &str, limits: Limits) -> (Self, mpsc::Receiver<Bytes>) {
         let (frames, queue) = mpsc::channel(QUEUED_FRAMES);
         let client = Self {
-            shared: Arc::new(Shared::default()),
+            book: Arc::new(Book::default()),
             frames,
             window: Arc::new(Semaphore::new(limits.outstanding)),
             ids: Arc::new(AtomicU64::new(1)),
@@ -280,7 +280,7 @@ impl Client {
         };
         let prefetch = subscription.prefetch.max(1);
         let limit = self.dialect.most_unacknowledged(prefetch);
-        let deliveries = self.shared.open(id.clone(), prefetch, limit)?;
+        let deliveries = self.book.open(id.clone(), prefetch, limit)?;
         let frame = self.dialect.subscribe(
             &id,
             &subscription.destination,
@@ -304,7 +304,7 @@ impl Client {
     /// # Errors
     /// When the connection that brought the delivery has ended: the broker delivers it again.
     pub async fn ack(&self, delivery: &Delivery) -> Result<(), SendError> {
-        if !delivery.came_over(&self.shared) {
+        if !delivery.came_over(&self.book) {
             return Err(SendError::Ended(
                 "it came over an earlier connection".into(),
             ));
@@ -343,21 +343,21 @@ impl Client {
         if !confirm {
             encode(&frame, &mut bytes).map_err(SendError::Invalid)?;
             let queued = self.frames.send(bytes.freeze()).await;
-            return queued.map_err(|_| self.shared.send_error());
+            return queued.map_err(|_| self.book.send_error());
         }
         let id = self.ids.fetch_add(1, Ordering::Relaxed);
         let frame = frame.with("receipt", &id.to_string());
         encode(&frame, &mut bytes).map_err(SendError::Invalid)?;
-        let ended = |_| self.shared.send_error();
+        let ended = |_| self.book.send_error();
         let permit = Arc::clone(&self.window).acquire_owned();
         let permit = permit.await.expect("the window is never closed");
         // A caller that gives up before here leaves no trace; from here on the frame is on its way.
         let slot = self.frames.reserve().await.map_err(ended)?;
         let (done, outcome) = oneshot::channel();
-        self.shared.expect(id, done, permit)?;
+        self.book.expect(id, done, permit)?;
         slot.send(bytes.freeze());
         outcome
             .await
-            .unwrap_or_else(|_| Err(self.shared.send_error()))
+            .unwrap_or_else(|_| Err(self.book.send_error()))
     }
 }

@@ -3,12 +3,16 @@
 //! The decoder takes each header line off the buffer once it is whole and remembers how far it has looked, so that a
 //! peer that sends one byte at a time costs linear time, and it checks every length before it waits for the bytes.
 
-use std::{fmt::Write as _, io};
+mod encode;
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
-use tokio_util::codec::{Decoder, Encoder};
+use std::io;
+
+use bytes::{Buf, Bytes, BytesMut};
+use tokio_util::codec::Decoder;
 
 use crate::frame::{Command, Frame, Headers};
+
+pub use encode::{EncodeError, encode};
 
 /// A body up to this size is copied, so that it keeps no more memory alive than itself; a larger one keeps the read buffer.
 const COPIED_BODY_BYTES: usize = 64 * 1024;
@@ -94,18 +98,6 @@ pub enum DecodeError {
     /// The stream ended inside a frame.
     #[error("stream ended inside a frame")]
     Truncated,
-}
-
-/// Why a frame cannot be written. Nothing of it was.
-#[derive(Debug, thiserror::Error)]
-pub enum EncodeError {
-    /// The transport failed.
-    #[error(transparent)]
-    Io(#[from] io::Error),
-    /// The header cannot be written: it holds NUL, or in CONNECT and CONNECTED (where nothing is escaped) CR or LF,
-    /// or its name is empty, or there holds a colon.
-    #[error("header {0:?} holds what STOMP cannot carry")]
-    Header(String),
 }
 
 /// The STOMP 1.2 codec, for [`tokio_util::codec::Framed`] or by hand.
@@ -360,84 +352,4 @@ impl Decoder for Codec {
             item => Ok(item),
         }
     }
-}
-
-impl Encoder<&Frame> for Codec {
-    type Error = EncodeError;
-
-    fn encode(&mut self, frame: &Frame, dst: &mut BytesMut) -> Result<(), EncodeError> {
-        encode(frame, dst)
-    }
-}
-
-impl Encoder<Frame> for Codec {
-    type Error = EncodeError;
-
-    fn encode(&mut self, frame: Frame, dst: &mut BytesMut) -> Result<(), EncodeError> {
-        encode(&frame, dst)
-    }
-}
-
-/// Writes a frame to the end of `dst`, with `content-length` when it has a body.
-///
-/// # Errors
-/// When a header cannot be written; `dst` is then as it was.
-pub fn encode(frame: &Frame, dst: &mut BytesMut) -> Result<(), EncodeError> {
-    let start = dst.len();
-    dst.reserve(frame.headers.text_bytes() + frame.body.len() + 4 * frame.headers.len() + 64);
-    dst.put_slice(frame.command.name().as_bytes());
-    dst.put_u8(b'\n');
-    let raw = frame.command.has_raw_headers();
-    for (name, value) in frame.headers.iter() {
-        if name == "content-length" {
-            continue;
-        }
-        if !writable(name, value, raw) {
-            dst.truncate(start);
-            return Err(EncodeError::Header(cut(name)));
-        }
-        for (text, end) in [(name, b':'), (value, b'\n')] {
-            if raw {
-                dst.put_slice(text.as_bytes());
-            } else {
-                escape(text, dst);
-            }
-            dst.put_u8(end);
-        }
-    }
-    if !frame.body.is_empty() {
-        writeln!(dst, "content-length:{}", frame.body.len())
-            .expect("a BytesMut grows as it is written");
-    }
-    dst.put_u8(b'\n');
-    dst.put_slice(&frame.body);
-    dst.put_u8(0);
-    Ok(())
-}
-
-fn writable(name: &str, value: &str, raw: bool) -> bool {
-    let no_nul = |text: &str| memchr::memchr(0, text.as_bytes()).is_none();
-    let one_line = |text: &str| memchr::memchr2(b'\r', b'\n', text.as_bytes()).is_none();
-    !name.is_empty()
-        && no_nul(name)
-        && no_nul(value)
-        && (!raw || (one_line(name) && one_line(value) && !name.contains(':')))
-}
-
-fn escape(text: &str, dst: &mut BytesMut) {
-    let mut rest = text.as_bytes();
-    while let Some(at) = rest
-        .iter()
-        .position(|byte| matches!(byte, b'\r' | b'\n' | b':' | b'\\'))
-    {
-        dst.put_slice(&rest[..at]);
-        dst.put_slice(match rest[at] {
-            b'\r' => b"\\r",
-            b'\n' => b"\\n",
-            b':' => b"\\c",
-            _ => b"\\\\",
-        });
-        rest = &rest[at + 1..];
-    }
-    dst.put_slice(rest);
 }

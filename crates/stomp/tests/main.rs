@@ -1,7 +1,9 @@
 //! What the wire promises: the codec byte by byte, the client against a scripted broker.
 
+mod alive;
 mod client;
 mod codec;
 mod dialect;
+mod handshake;
 mod property;
 mod script;

@@ -29,11 +29,10 @@ impl Entropy for Falling {
 }
 
 fn world(start_ms: i64) -> World {
-    World {
-        clock: Arc::new(Steps(AtomicI64::new(start_ms))),
-        entropy: Arc::new(Falling(AtomicU8::new(255))),
-        ..World::real()
-    }
+    let mut world = World::real();
+    world.clock = Arc::new(Steps(AtomicI64::new(start_ms)));
+    world.entropy = Arc::new(Falling(AtomicU8::new(255)));
+    world
 }
 
 #[test]

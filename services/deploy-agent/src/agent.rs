@@ -2,9 +2,9 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use base64::{Engine, prelude::BASE64_STANDARD};
-use chassis::{Delivery, Failure, Listen, Start};
+use chassis::{Bus, Delivery, Failure, Inbox, Listen, Start};
 use events::{
     HostName, ProjectName, Topic,
     message::{Ordered, ProjectState, Signed},
@@ -23,7 +23,7 @@ use world::World;
 use crate::{
     layout::Layout,
     machine::report::Whose,
-    project::{Claimed, Mail, Open, Project, refused},
+    project::{Claimed, Mail, Open, Project, Unusable, refused},
     redact::Redactor,
     settings::Settings,
     steps::Site,
@@ -54,7 +54,7 @@ enum Place {
 /// Serves until the stop.
 ///
 /// # Errors
-/// Settings that cannot be used; a git that is too old.
+/// Settings that cannot be used; a git that is too old; another agent on the same folder.
 pub async fn serve(start: Start<Settings>) -> Result<(), Failure> {
     let Start {
         host,
@@ -72,10 +72,7 @@ pub async fn serve(start: Start<Settings>) -> Result<(), Failure> {
     trust.read(&world).await.map_err(Failure::Settings)?;
     let git = Git::new(&world);
     git.version().await.context("git cannot be used")?;
-    let reports = Arc::new(Reports::default());
-    let instance = world.new_id();
-    let presence = Presence::new(host.clone(), instance, settings.groups.clone());
-    let presence = Arc::new(presence);
+    let presence = Presence::new(host.clone(), world.new_id(), settings.groups.clone());
     let (voice, said) = mpsc::channel(VOICE);
     let shared = Shared {
         host: host.clone(),
@@ -83,61 +80,32 @@ pub async fn serve(start: Start<Settings>) -> Result<(), Failure> {
         redactor: Arc::new(redactor(&world, &settings).await?),
         git,
         voice,
-        reports: Arc::clone(&reports),
-        presence: Arc::clone(&presence),
+        reports: Arc::new(Reports::default()),
+        presence: Arc::new(presence),
         stop: stop.clone(),
     };
     let mut at_work = JoinSet::new();
-    let mut projects = BTreeMap::new();
-    for (name, own) in &settings.projects {
-        let place = match Project::open(shared.open(&world, &settings, name, own)).await {
-            Ok((project, mail)) => {
-                at_work.spawn(project.run());
-                Place::AtWork(mail)
-            }
-            Err(reason) => {
-                tracing::error!(project = %name, reason, "nothing is done for this project");
-                presence.update(stuck(name, &reason));
-                Place::Stuck(reason)
-            }
-        };
-        projects.insert(name.clone(), place);
-    }
+    let projects = shared.projects(&world, &settings, &mut at_work).await?;
     let (nobody, _) = mpsc::channel(1);
     let desk = Desk {
         host: host.clone(),
         world,
         trust,
         projects,
-        reports: Arc::clone(&reports),
+        reports: Arc::clone(&shared.reports),
         nobody,
     };
     let subscription = bus.names().subscription(start.service, &host);
     let topic = Topic::DeployOrders(host);
-    let mut inbox = bus.listen(Listen::durable(topic, subscription)).await;
+    let inbox = bus.listen(Listen::durable(topic, subscription)).await;
     status.ready();
     let period = Duration::from_secs(settings.presence_s);
-    let work = async {
-        tokio::join!(
-            reports.deliver(&bus, &stop),
-            presence.announce(&bus, period, &stop),
-            speak(&bus, said, &stop),
-        );
-    };
-    let hear = async {
-        let mut answers = JoinSet::new();
-        loop {
-            tokio::select! {
-                delivery = inbox.next() => match delivery {
-                    Some(delivery) => desk.hear(delivery, &bus, &mut answers).await,
-                    None => return,
-                },
-                Some(_) = answers.join_next() => {}
-                () = stop.cancelled() => return,
-            }
-        }
-    };
-    tokio::join!(work, hear);
+    tokio::join!(
+        shared.reports.deliver(&bus, &stop),
+        shared.presence.announce(&bus, period, &stop),
+        speak(&bus, said, &stop),
+        desk.serve(inbox, &bus, &stop),
+    );
     while let Some(ended) = at_work.join_next().await {
         ended.context("the task of a project failed")?;
     }
@@ -157,6 +125,32 @@ struct Shared {
 }
 
 impl Shared {
+    /// Opens all projects and sets those to work that can be; one that cannot does not hold up the others.
+    async fn projects(
+        &self,
+        world: &World,
+        settings: &Settings,
+        at_work: &mut JoinSet<()>,
+    ) -> Result<BTreeMap<ProjectName, Place>, Failure> {
+        let mut projects = BTreeMap::new();
+        for (name, own) in &settings.projects {
+            let place = match Project::open(self.open(world, settings, name, own)).await {
+                Ok((project, mail)) => {
+                    at_work.spawn(project.run());
+                    Place::AtWork(mail)
+                }
+                Err(Unusable::InUse(reason)) => return Err(anyhow!(reason).into()),
+                Err(Unusable::Stuck(reason)) => {
+                    tracing::error!(project = %name, reason, "nothing is done for this project");
+                    self.presence.update(stuck(name, &reason));
+                    Place::Stuck(reason)
+                }
+            };
+            projects.insert(name.clone(), place);
+        }
+        Ok(projects)
+    }
+
     fn open(
         &self,
         world: &World,
@@ -225,7 +219,21 @@ fn stuck(project: &ProjectName, reason: &str) -> ProjectState {
 }
 
 impl Desk {
-    async fn hear(&self, delivery: Delivery, bus: &chassis::Bus, answers: &mut JoinSet<()>) {
+    async fn serve(&self, mut inbox: Inbox, bus: &Bus, stop: &CancellationToken) {
+        let mut answers = JoinSet::new();
+        loop {
+            tokio::select! {
+                delivery = inbox.next() => match delivery {
+                    Some(delivery) => self.hear(delivery, bus, &mut answers).await,
+                    None => return,
+                },
+                Some(_) = answers.join_next() => {}
+                () = stop.cancelled() => return,
+            }
+        }
+    }
+
+    async fn hear(&self, delivery: Delivery, bus: &Bus, answers: &mut JoinSet<()>) {
         let ordered = match delivery.envelope() {
             Ok(envelope) => envelope
                 .open::<Ordered>()
@@ -251,8 +259,8 @@ impl Desk {
         match (believed, place) {
             (Ok(admitted), Some(Place::AtWork(project))) => {
                 let (settled, wait) = oneshot::channel();
-                // A project that has stopped settles nothing: the broker brings the order again.
-                let _stopped = project.send(Mail::Order(Box::new(admitted), settled)).await;
+                // A project that does not hear it settles nothing: the broker brings the order again.
+                let _unheard = project.try_send(Mail::Order(Box::new(admitted), settled));
                 answers.spawn(async move {
                     if wait.await.is_ok() {
                         delivery.ack().await;
@@ -270,7 +278,7 @@ impl Desk {
                 let reason = format!("{} is not deployed here, only: {known}", ordered.project);
                 self.refuse(&ordered, admitted.order.id, admitted.order.deploy, reason);
             }
-            (Err(reason), place) => self.disbelieve(&ordered, reason, place).await,
+            (Err(reason), place) => self.disbelieve(&ordered, reason, place),
         }
         answers.spawn(async move { delivery.ack().await });
     }
@@ -287,7 +295,7 @@ impl Desk {
     }
 
     /// Whoever sent it may hear why, if it says whose answer that is.
-    async fn disbelieve(&self, ordered: &Ordered, reason: String, place: Option<&Place>) {
+    fn disbelieve(&self, ordered: &Ordered, reason: String, place: Option<&Place>) {
         let project = ordered.project.as_str();
         tracing::warn!(project, phase = %ordered.phase, reason, "order not believed");
         let Some(Claim { id: order, deploy }) = claim(&ordered.order) else {
@@ -301,7 +309,7 @@ impl Desk {
                     phase: ordered.phase,
                     reason,
                 };
-                let _stopped = project.send(Mail::Unbelieved(Box::new(claimed))).await;
+                let _unheard = project.try_send(Mail::Unbelieved(Box::new(claimed)));
             }
             Some(Place::Stuck(_)) | None => self.refuse(ordered, order, deploy, reason),
         }

@@ -1,10 +1,11 @@
 //! What a project's state is, and what comes next: values in, values out, no clock, no files.
 //!
-//! Read: [`record`] (what the journal says), [`state`] (the fold over it), [`accept`] (what an order becomes),
+//! Read: [`record`] (what the journal says), [`state`] (what it comes to; `fold` is how), [`accept`] (what an order becomes),
 //! [`decide`] (the next step), [`report`] (what is told to the orchestrator).
 
 pub mod accept;
 pub mod decide;
+mod fold;
 pub mod record;
 pub mod report;
 pub mod state;

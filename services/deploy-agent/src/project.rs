@@ -1,10 +1,12 @@
 //! One project: takes orders in, asks what comes next, has it done, writes each fact down before and after.
 
+mod hear;
+
 use std::{io, sync::Arc, time::Duration};
 
-use events::message::{Phase, Reported, State as Stands};
+use events::message::{Phase, State as Stands, Step};
 use jiff::SignedDuration;
-use orders::{Action, Admitted, Marks, Refusal};
+use orders::Admitted;
 use tokio::{
     sync::{mpsc, oneshot},
     time::sleep,
@@ -12,11 +14,12 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+pub use hear::refused;
+
 use crate::{
-    journal::Journal,
-    layout::Layout,
+    journal::{Journal, OpenError},
     machine::{
-        Asked, Decision, Facts, Ground, Known, Record, Rules, State, What, accept, decide,
+        Decision, Facts, Known, Record, Rules, State, What, decide,
         report::{Whose, presence, report, untold},
     },
     steps::{self, Site, Work},
@@ -25,6 +28,10 @@ use crate::{
 
 /// How long to wait before a journal that could not be written is tried again.
 const JOURNAL_AGAIN: Duration = Duration::from_secs(5);
+
+/// What may wait to be heard while a project is busy writing. What does not fit comes again: an order from the broker, a
+/// confirmation after the next start.
+const MAIL: usize = 256;
 
 /// What a project hears.
 #[derive(Debug)]
@@ -48,6 +55,17 @@ pub struct Claimed {
     pub phase: Phase,
     /// Why it is not believed.
     pub reason: String,
+}
+
+/// Why a project cannot be opened.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unusable {
+    /// Another agent is at work on the same folder.
+    #[error("{0}")]
+    InUse(String),
+    /// Nothing can be done for this project until a person has looked at it.
+    #[error("{0}")]
+    Stuck(String),
 }
 
 /// The agent stops; what is under way is found again by the next one.
@@ -93,8 +111,8 @@ impl Project {
     /// Reads the journal and makes the folders.
     ///
     /// # Errors
-    /// Why nothing can be done for this project, in one sentence.
-    pub async fn open(open: Open) -> Result<(Self, mpsc::Sender<Mail>), String> {
+    /// See [`Unusable`].
+    pub async fn open(open: Open) -> Result<(Self, mpsc::Sender<Mail>), Unusable> {
         let layout = open.site.layout.clone();
         let opened = open.site.world.on_disk(move |disk| {
             let opened = Journal::open(disk, &layout.journal());
@@ -103,11 +121,14 @@ impl Project {
             }
             Ok(opened)
         });
-        let opened = opened
-            .await
-            .map_err(|error| format!("{}: {error}", open.site.layout.folder().display()))?;
-        let (journal, records) = opened.map_err(|error| chassis::causes(&error))?;
-        let (own, mail) = mpsc::channel(64);
+        let opened = opened.await.map_err(|error| {
+            Unusable::Stuck(format!("{}: {error}", open.site.layout.folder().display()))
+        })?;
+        let (journal, records) = opened.map_err(|error| match error {
+            OpenError::InUse { .. } => Unusable::InUse(error.to_string()),
+            error => Unusable::Stuck(chassis::causes(&error)),
+        })?;
+        let (own, mail) = mpsc::channel(MAIL);
         let whose = Whose {
             host: open.site.host.clone(),
             project: open.site.project.clone(),
@@ -135,6 +156,7 @@ impl Project {
             self.reports.tell(report, &self.own);
         }
         self.announce(None);
+        self.derive_links().await;
         let name = self.whose.project.clone();
         let ended: Result<(), Stopped> = async {
             loop {
@@ -175,7 +197,7 @@ impl Project {
         self.hear(mail.ok_or(Stopped)?).await
     }
 
-    async fn act(&mut self, step: events::message::Step, attempt: u32) -> Result<(), Stopped> {
+    async fn act(&mut self, step: Step, attempt: u32) -> Result<(), Stopped> {
         let Some(job) = self.state.current().cloned() else {
             return Ok(());
         };
@@ -334,177 +356,5 @@ impl Project {
         let mut state = presence(&self.state, &self.whose.project);
         state.stuck = stuck.or(state.stuck);
         self.presence.update(state);
-    }
-
-    async fn hear(&mut self, mail: Mail) -> Result<(), Stopped> {
-        match mail {
-            Mail::Order(admitted, settled) => {
-                self.order(&admitted).await?;
-                // The delivery is gone if nobody waits: the broker brings it again, and it is known then.
-                let _gone = settled.send(());
-                self.end_if_cut();
-                Ok(())
-            }
-            Mail::Unbelieved(claimed) => {
-                // An order that is known has its answer; nobody can change that by a forged copy.
-                if self.state.known(claimed.order).is_none() {
-                    let Claimed {
-                        order,
-                        deploy,
-                        phase,
-                        reason,
-                    } = *claimed;
-                    self.answer(order, deploy, phase, reason);
-                }
-                Ok(())
-            }
-            Mail::Told(order) => match self.state.known(order) {
-                Some(known) if known.verdict.is_some() && !known.told => {
-                    self.record(What::Told { order }).await
-                }
-                _ => Ok(()),
-            },
-        }
-    }
-
-    /// Refuses without a trace in the journal.
-    fn answer(&self, order: Uuid, deploy: Uuid, phase: Phase, reason: String) {
-        let refused = refused(&self.whose, order, deploy, phase, reason);
-        let live = self.state.live.clone();
-        let previous = self.state.previous().cloned();
-        let report = Reported {
-            live,
-            previous,
-            ..refused
-        };
-        self.reports.tell(report, &self.own);
-    }
-
-    async fn order(&mut self, admitted: &Admitted) -> Result<(), Stopped> {
-        let asked = asked(admitted);
-        if self.state.known(asked.order).is_some() {
-            self.tell(asked.order);
-            return Ok(());
-        }
-        let marks = Marks {
-            sequence: self.state.sequence,
-            epoch: self.state.epoch,
-        };
-        let now = self.site.world.clock.now();
-        match admitted.timely(marks, now, self.skew) {
-            Ok(()) => {}
-            // Would be taken if it came again later, so it must be known then.
-            Err(refusal @ Refusal::NotYetValid { .. }) => {
-                let reason = refusal.to_string();
-                return self
-                    .record(What::Refused {
-                        order: asked,
-                        reason,
-                    })
-                    .await;
-            }
-            Err(refusal) => {
-                self.answer(asked.order, asked.deploy, asked.phase, refusal.to_string());
-                return Ok(());
-            }
-        }
-        let what = match self.decide_about(admitted, &asked).await? {
-            Ok(task) => What::Accepted { order: asked, task },
-            Err(reason) => What::Refused {
-                order: asked,
-                reason,
-            },
-        };
-        self.record(what).await
-    }
-
-    async fn decide_about(
-        &mut self,
-        admitted: &Admitted,
-        asked: &Asked,
-    ) -> Result<Result<crate::machine::Task, String>, Stopped> {
-        let (here, found) = (&self.site.settings.environment, &admitted.order.environment);
-        if here != found {
-            return Ok(Err(format!(
-                "this host is {here}, the order is for {found}"
-            )));
-        }
-        if self.state.queue.is_empty()
-            && let Err(reason) = self.see_live().await?
-        {
-            return Ok(Err(reason));
-        }
-        let (layout, scripts) = (self.site.layout.clone(), self.site.settings.scripts.clone());
-        let ground = self
-            .site
-            .world
-            .on_disk(move |disk| layout.ground(disk, &scripts))
-            .await;
-        let ground: Ground = match ground {
-            Ok(ground) => ground,
-            Err(error) => return Ok(Err(format!("the releases cannot be read: {error}"))),
-        };
-        let now = self.site.world.clock.now();
-        Ok(accept(&self.state, asked, &ground, now))
-    }
-
-    /// Notices that somebody changed `live` by hand. A change to a known release is taken as it is.
-    async fn see_live(&mut self) -> Result<Result<(), String>, Stopped> {
-        let layout: Layout = self.site.layout.clone();
-        let found = match self.site.world.on_disk(move |disk| layout.live(disk)).await {
-            Ok(found) => found,
-            Err(error) => return Ok(Err(error.to_string())),
-        };
-        let known = self.state.live.as_ref().map(|live| live.release.clone());
-        if found == known {
-            return Ok(Ok(()));
-        }
-        let text = |release: Option<&String>| release.map_or("nothing", String::as_str).to_owned();
-        let project = self.whose.project.as_str();
-        let (is, was) = (text(found.as_ref()), text(known.as_ref()));
-        tracing::warn!(project, is, was, "somebody else changed what is live");
-        match found.filter(|found| self.state.releases.contains_key(found)) {
-            Some(live) => self.record(What::Seen { live }).await.map(Ok),
-            None => Ok(Err(format!(
-                "live leads to {is}, the journal says {was}: point it back with ln -sfn releases/RELEASE {}/live",
-                self.site.layout.folder().display()
-            ))),
-        }
-    }
-}
-
-/// The parts of a believed order that are kept.
-fn asked(admitted: &Admitted) -> Asked {
-    let (order, grant) = (&admitted.order, &admitted.grant);
-    Asked {
-        order: order.id,
-        deploy: order.deploy,
-        phase: order.phase,
-        undo: order.phase == Phase::Rollback && grant.action == Action::Deploy,
-        commit: order.commit.clone().or_else(|| grant.commit.clone()),
-        tag: order.tag.clone().or_else(|| grant.tag.clone()),
-        wave: order.wave,
-        sequence: order.sequence,
-        epoch: order.epoch,
-        grant: order.grant.clone(),
-        by: admitted.by.clone(),
-        expires: order.expires,
-    }
-}
-
-/// A refusal of an order of which nothing is kept.
-#[must_use]
-pub fn refused(whose: &Whose, order: Uuid, deploy: Uuid, phase: Phase, reason: String) -> Reported {
-    Reported {
-        host: whose.host.clone(),
-        project: whose.project.clone(),
-        order,
-        deploy,
-        phase,
-        number: 1,
-        state: Stands::Refused { reason },
-        steps: Vec::new(),
-        live: None,
-        previous: None,
     }
 }

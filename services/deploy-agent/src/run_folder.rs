@@ -167,6 +167,23 @@ impl RunFolder {
         }
     }
 
+    /// Makes sure that a script that was not started yet never is. False if it was.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn forbid(&self, disk: &dyn Disk) -> io::Result<bool> {
+        if disk.look(&self.0)?.is_none() {
+            return Ok(true);
+        }
+        let Some(_held) = disk.lock(&self.lock())? else {
+            return Ok(false);
+        };
+        match self.begin(disk) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+            begun => begun.map(|()| true),
+        }
+    }
+
     /// Says that the script starts now. Fails if it was started before.
     ///
     /// # Errors

@@ -52,10 +52,11 @@ pub async fn run(world: &World, mut run: Run, end: &CancellationToken) -> Outcom
 
 async fn watch(world: &World, run: &mut Run, end: &CancellationToken) -> io::Result<Outcome> {
     if look(world, &run.folder).await? == Found::Fresh {
-        if end.is_cancelled() {
+        if !end.is_cancelled() {
+            start(world, run).await?;
+        } else if forbid(world, &run.folder).await? {
             return Ok(Outcome::of(End::Ended, None));
         }
-        start(world, run).await?;
     }
     let began = Instant::now();
     let limit = Duration::from_secs(run.spec.limit_s.saturating_add(run.spec.grace_s));
@@ -77,7 +78,7 @@ async fn watch(world: &World, run: &mut Run, end: &CancellationToken) -> io::Res
                     let detail = run.tail.last_line(world, &run.folder).await?;
                     return Ok(Outcome::of(End::Interrupted, detail));
                 }
-                Found::Fresh if waited > START_LIMIT => {
+                Found::Fresh if waited > START_LIMIT && forbid(world, &run.folder).await? => {
                     return Err(io::Error::other("its runner did not start"));
                 }
                 Found::Fresh | Found::UnderWay => {}
@@ -112,6 +113,11 @@ fn pause(waited: Duration) -> Duration {
 async fn look(world: &World, folder: &RunFolder) -> io::Result<Found> {
     let folder = folder.clone();
     world.on_disk(move |disk| folder.look(disk)).await
+}
+
+async fn forbid(world: &World, folder: &RunFolder) -> io::Result<bool> {
+    let folder = folder.clone();
+    world.on_disk(move |disk| folder.forbid(disk)).await
 }
 
 async fn start(world: &World, run: &Run) -> io::Result<()> {
@@ -159,51 +165,57 @@ fn outcome(status: &Status, last: Option<String>) -> Outcome {
 /// bus does not take in time is left out, and a reader sees that by the offsets.
 #[derive(Debug)]
 pub struct Tail {
-    /// The message to fill in.
+    /// The message to fill in. Its offset counts on from the tries of the step before this one.
     pub message: ScriptOutput,
+    /// How much of this run's output was passed on.
+    pub read: u64,
     /// Where it goes.
     pub voice: mpsc::Sender<ScriptOutput>,
     /// What is cut out.
     pub redactor: Arc<Redactor>,
-    /// How many bytes are passed on at most.
+    /// How many bytes of a step are passed on at most.
     pub limit: u64,
 }
 
 impl Tail {
     async fn pass_on(&mut self, world: &World, folder: &RunFolder, last: bool) -> io::Result<()> {
-        while !self.message.cut {
-            let (path, from) = (folder.output(), self.message.offset);
-            let read =
-                world.on_disk(move |disk| disk.read_at(&path, from, ScriptOutput::MAX_BYTES));
-            let bytes = match read.await {
+        loop {
+            let left = self.limit.saturating_sub(self.message.offset);
+            let room = usize::try_from(left).unwrap_or(usize::MAX);
+            let room = room.min(ScriptOutput::MAX_BYTES);
+            if room == 0 {
+                return Ok(());
+            }
+            let (path, from) = (folder.output(), self.read);
+            // One more than there is room for, to know whether that is all.
+            let read = world.on_disk(move |disk| disk.read_at(&path, from, room + 1));
+            let mut bytes = match read.await {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
                 read => read?,
             };
-            let whole = bytes
-                .iter()
-                .rposition(|byte| *byte == b'\n')
-                .map(|at| at + 1);
-            let full = bytes.len() == ScriptOutput::MAX_BYTES;
-            let take = whole.or((full || last).then_some(bytes.len())).unwrap_or(0);
+            let more = bytes.len() > room;
+            bytes.truncate(room);
+            let whole = bytes.iter().rposition(|byte| *byte == b'\n');
+            let rest = (more || last).then_some(bytes.len());
+            let take = whole.map(|at| at + 1).or(rest).unwrap_or(0);
             if take == 0 {
                 return Ok(());
             }
-            self.say(&bytes[..take]);
+            self.say(&bytes[..take], more && take as u64 == left);
         }
-        Ok(())
     }
 
-    fn say(&mut self, bytes: &[u8]) {
+    fn say(&mut self, bytes: &[u8], cut: bool) {
         let text = self.redactor.clean(&String::from_utf8_lossy(bytes));
-        let after = self.message.offset + bytes.len() as u64;
-        self.message.cut = after >= self.limit;
         let said = ScriptOutput {
             text: cut_to(text, ScriptOutput::MAX_BYTES),
+            cut,
             ..self.message.clone()
         };
         // Full: the bus is slower than the script. The whole output stays on this host.
         let _full = self.voice.try_send(said);
-        self.message.offset = after;
+        self.read += bytes.len() as u64;
+        self.message.offset += bytes.len() as u64;
     }
 
     async fn last_line(&self, world: &World, folder: &RunFolder) -> io::Result<Option<String>> {

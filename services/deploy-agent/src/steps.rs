@@ -1,11 +1,8 @@
 //! Doing one step: everything here can be done again after a crash, or finds out how far it came.
 
-use std::{
-    collections::BTreeMap,
-    io,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+mod scripts;
+
+use std::{io, path::PathBuf, sync::Arc};
 
 use events::{
     CommitId, HostName, ProjectName, RefName, TagName,
@@ -20,8 +17,6 @@ use crate::{
     layout::Layout,
     machine::{Asked, End, Outcome},
     redact::Redactor,
-    run_folder::{RunFolder, Spec},
-    script::{self, Run, Tail},
     settings,
 };
 
@@ -86,6 +81,7 @@ pub struct Work {
 enum Trouble {
     Failed(String),
     NotYet(String),
+    Ended,
 }
 
 impl From<io::Error> for Trouble {
@@ -103,13 +99,8 @@ impl From<io::Error> for Trouble {
 pub async fn act(site: Arc<Site>, work: Work, end: CancellationToken) -> Outcome {
     let began = Instant::now();
     let done = match script_name(work.step) {
-        Some(name) => run_script(&site, &work, name, &end).await,
-        None => tokio::select! {
-            done = change(&site, &work) => done,
-            () = end.cancelled(), if !switches(work.step) => {
-                Outcome::of(End::Ended, None)
-            }
-        },
+        Some(name) => scripts::run(&site, &work, name, &end).await,
+        None => change(&site, &work, &end).await,
     };
     let took = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     if done.duration_ms == 0 {
@@ -117,10 +108,6 @@ pub async fn act(site: Arc<Site>, work: Work, end: CancellationToken) -> Outcome
     } else {
         done
     }
-}
-
-fn switches(step: Step) -> bool {
-    matches!(step, Step::Switch | Step::SwitchBack)
 }
 
 fn script_name(step: Step) -> Option<&'static str> {
@@ -136,10 +123,10 @@ fn script_name(step: Step) -> Option<&'static str> {
     }
 }
 
-async fn change(site: &Site, work: &Work) -> Outcome {
+async fn change(site: &Site, work: &Work, end: &CancellationToken) -> Outcome {
     let done = match work.step {
-        Step::Objects => objects(site, work).await,
-        Step::Layout => lay_out(site, work).await,
+        Step::Objects => until(end, objects(site, work)).await,
+        Step::Layout => lay_out(site, work, end).await,
         Step::Shared => share(site, work).await,
         _ => switch(site, work).await,
     };
@@ -147,6 +134,18 @@ async fn change(site: &Site, work: &Work) -> Outcome {
         Ok(detail) => Outcome::of(End::Ok, detail),
         Err(Trouble::Failed(reason)) => Outcome::of(End::Failed, Some(reason)),
         Err(Trouble::NotYet(reason)) => Outcome::of(End::NotYet, Some(reason)),
+        Err(Trouble::Ended) => Outcome::of(End::Ended, None),
+    }
+}
+
+/// Gives up work that leaves nothing behind that counts.
+async fn until<T>(
+    end: &CancellationToken,
+    work: impl Future<Output = Result<T, Trouble>>,
+) -> Result<T, Trouble> {
+    tokio::select! {
+        done = work => done,
+        () = end.cancelled() => Err(Trouble::Ended),
     }
 }
 
@@ -203,7 +202,16 @@ async fn moved(mirror: &Mirror, work: &Work) -> Result<Option<String>, Trouble> 
     }))
 }
 
-async fn lay_out(site: &Site, work: &Work) -> Done {
+fn not_exported(error: GitError) -> Trouble {
+    match &error {
+        GitError::Disk { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
+            Trouble::NotYet(chassis::causes(&error))
+        }
+        _ => Trouble::Failed(chassis::causes(&error)),
+    }
+}
+
+async fn lay_out(site: &Site, work: &Work, end: &CancellationToken) -> Done {
     let commit = needed(&work.asked.commit, "commit to prepare")?;
     let name = needed(&work.release, "release to make")?.clone();
     let layout = site.layout.clone();
@@ -221,17 +229,9 @@ async fn lay_out(site: &Site, work: &Work) -> Done {
     if site.world.on_disk(clear).await? {
         return Ok(None);
     }
-    let exported = mirror(site)
-        .export(commit, &partial)
-        .await
-        .map_err(|error| {
-            let short_of_room = matches!(&error, GitError::Disk { source, .. }
-            if source.kind() == io::ErrorKind::StorageFull);
-            match short_of_room {
-                true => Trouble::NotYet(chassis::causes(&error)),
-                false => Trouble::Failed(chassis::causes(&error)),
-            }
-        })?;
+    let mirror = mirror(site);
+    let export = async { mirror.export(commit, &partial).await.map_err(not_exported) };
+    let exported = until(end, export).await?;
     let scripts = site.settings.scripts.clone();
     let finish = move |disk: &dyn Disk| {
         let checked = Layout::verify_scripts(disk, &partial, &scripts, &SCRIPTS);
@@ -254,10 +254,8 @@ async fn share(site: &Site, work: &Work) -> Done {
     let release = needed(&work.release, "release to link in")?.clone();
     let (layout, shared) = (site.layout.clone(), site.settings.shared.clone());
     let link = move |disk: &dyn Disk| {
-        let links = shared.iter();
-        Ok(links
-            .map(|path| layout.share(disk, &release, path))
-            .collect::<Result<(), _>>())
+        let mut links = shared.iter();
+        Ok(links.try_for_each(|path| layout.share(disk, &release, path)))
     };
     site.world.on_disk(link).await?.map_err(Trouble::Failed)?;
     Ok(None)
@@ -275,92 +273,4 @@ async fn switch(site: &Site, work: &Work) -> Done {
     };
     site.world.on_disk(point).await?;
     Ok(None)
-}
-
-async fn run_script(
-    site: &Site,
-    work: &Work,
-    name: &'static str,
-    end: &CancellationToken,
-) -> Outcome {
-    let Some(release) = &work.release else {
-        return Outcome::of(End::Skipped, None);
-    };
-    let tree = site.layout.release(release);
-    let path = tree.join(&site.settings.scripts).join(name);
-    let looked = path.clone();
-    match site.world.on_disk(move |disk| disk.look(&looked)).await {
-        Ok(Some(_)) => {}
-        Ok(None) => return Outcome::of(End::Skipped, None),
-        Err(error) => return Outcome::of(End::Failed, Some(error.to_string())),
-    }
-    let folder = format!("{}-{}-{}", work.asked.order, work.step, work.attempt);
-    let run = Run {
-        folder: RunFolder::at(site.layout.step(&folder)),
-        spec: Spec {
-            program: path,
-            env: environment(site, work, &tree),
-            folder: tree.clone(),
-            limit_s: site.settings.script_limit_s,
-            grace_s: site.settings.script_grace_s,
-        },
-        runner: site.runner.clone(),
-        tail: Tail {
-            message: ScriptOutput {
-                host: site.host.clone(),
-                project: site.project.clone(),
-                deploy: work.asked.deploy,
-                step: work.step,
-                offset: 0,
-                text: String::new(),
-                cut: false,
-            },
-            voice: site.voice.clone(),
-            redactor: Arc::clone(&site.redactor),
-            limit: site.output_bytes,
-        },
-    };
-    let outcome = script::run(&site.world, run, end).await;
-    if work.step != Step::Build || outcome.end != End::Ok {
-        return outcome;
-    }
-    // What was built lasts before anybody is told that it is there.
-    match site.world.on_disk(move |disk| disk.sync_all(&tree)).await {
-        Ok(()) => outcome,
-        Err(error) => Outcome::of(End::Failed, Some(error.to_string())),
-    }
-}
-
-/// The whole environment of a script; `PATH` and `LC_ALL` come with every program.
-fn environment(site: &Site, work: &Work, tree: &Path) -> BTreeMap<String, String> {
-    let text = |value: Option<&dyn ToString>| value.map_or_else(String::new, ToString::to_string);
-    let path = |path: &Path| path.to_string_lossy().into_owned();
-    let revision = work.revision.as_ref().map(|value| value as &dyn ToString);
-    let tag = work.tag.as_ref().map(|value| value as &dyn ToString);
-    let before = work
-        .before
-        .as_ref()
-        .map(|past| &past.revision as &dyn ToString);
-    let folder = site.layout.folder();
-    let own = [
-        ("PROJECT", site.project.to_string()),
-        ("ENVIRONMENT", site.settings.environment.to_string()),
-        ("HOST", site.host.to_string()),
-        ("DEPLOY", work.asked.deploy.to_string()),
-        ("ORDER", work.asked.order.to_string()),
-        ("WAVE", work.asked.wave.to_string()),
-        ("STEP", work.step.to_string()),
-        ("REVISION", text(revision)),
-        ("TAG", text(tag)),
-        ("RELEASE", path(tree)),
-        ("PREVIOUS_REVISION", text(before)),
-        ("BASE", path(folder)),
-        ("SHARED", path(&site.layout.shared())),
-    ];
-    let mut env: BTreeMap<String, String> = own
-        .into_iter()
-        .map(|(name, value)| (format!("DEPLOYKIT_{name}"), value))
-        .collect();
-    env.insert("HOME".to_owned(), path(folder));
-    env
 }

@@ -78,8 +78,8 @@ impl Reports {
             held(&self.waiting)
                 .retain(|(left, _)| left.order != report.order || left.number > report.number);
             if report.state.is_final() {
-                // A project that has stopped sends the report again when it starts.
-                let _stopped = project.send(Mail::Told(report.order)).await;
+                // A project that does not hear it sends the report again when it starts.
+                let _unheard = project.try_send(Mail::Told(report.order));
                 let (line, record) = line(&report);
                 bus.line(line, record).await;
             }

@@ -8,5 +8,7 @@ mod agent;
 mod decisions;
 mod disk;
 mod journal;
+mod redact;
 mod rig;
+mod runner;
 mod settings;

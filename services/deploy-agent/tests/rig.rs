@@ -69,7 +69,9 @@ impl Rig {
         let mut tasks = JoinSet::new();
         let listener = world.net.listen("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_address().expect("it has one").to_string();
-        let broker = Broker::open(broker::Settings::default(), &world).await.expect("a broker");
+        let broker = Broker::open(broker::Settings::default(), &world)
+            .await
+            .expect("a broker");
         let stopped = stop.clone();
         tasks.spawn(async move { broker.run(listener, stopped).await.expect("it runs") });
         let passcode = folder.path().join("passcode");
@@ -78,7 +80,11 @@ impl Rig {
         let settings = bus_settings(&address, &passcode);
         let (bus, connection) = Bus::new("test", &hub, settings, world.clone()).expect("a bus");
         tasks.spawn(connection.run(stop.clone()));
-        let topics = [Topic::DeployReports, Topic::DeployOutput, Topic::AgentsPresence];
+        let topics = [
+            Topic::DeployReports,
+            Topic::DeployOutput,
+            Topic::AgentsPresence,
+        ];
         let inbox = bus.listen(Listen::hints(topics)).await;
         let rig = Self {
             world,
@@ -105,7 +111,8 @@ impl Rig {
         let signers = format!(
             "{}\n{}\n",
             self.alice.allowed_signer("alice", &[Grant::NAMESPACE]),
-            self.orchestrator.allowed_signer("orchestrator", &[Order::NAMESPACE]),
+            self.orchestrator
+                .allowed_signer("orchestrator", &[Order::NAMESPACE]),
         );
         fs::write(self.path("allowed_signers"), signers).expect("written");
         let policy = "orchestrators = ['orchestrator']\n[[allow]]\nproject = 'shop'\n\
@@ -147,7 +154,8 @@ impl Rig {
         let scripts = tree.join(".deploy");
         self.git(&["rm", "-r", "-q", "--ignore-unmatch", "."]);
         fs::create_dir_all(&scripts).expect("made");
-        let note = "#!/bin/sh\necho \"$DEPLOYKIT_STEP $DEPLOYKIT_TAG\" >> \"$DEPLOYKIT_SHARED/ran\"\n";
+        let note =
+            "#!/bin/sh\necho \"$DEPLOYKIT_STEP $DEPLOYKIT_TAG\" >> \"$DEPLOYKIT_SHARED/ran\"\n";
         let own = [
             ("name", tag.to_owned()),
             (".deploy/build", note.to_owned()),
@@ -174,12 +182,19 @@ impl Rig {
         self.git(&["rev-parse", "HEAD"]).parse().expect("a commit")
     }
 
-    /// Starts the agent's own program.
-    pub(crate) fn run_agent(&mut self) {
+    /// Starts the agent's own program, and waits until it hears orders.
+    pub(crate) async fn run_agent(&mut self) {
+        self.present = None;
+        self.start_agent();
+        self.wait("the agent's presence", |rig| rig.present.as_ref().map(drop))
+            .await;
+    }
+
+    fn start_agent(&mut self) {
         let path = |name: &str| self.path(name).display().to_string();
         let settings = format!(
             "host = 'web1'\nlog = 'info'\nbase = '{}'\nallowed_signers = '{}'\npolicy = '{}'\n\
-             retry_s = 1\nsecret_files = ['{}']\n\
+             retry_s = 1\noutput_kb = 64\nsecret_files = ['{}']\n\
              [bus]\nbrokers = ['{}']\nlogin = 'guest'\npasscode_file = '{}'\n\
              [projects.shop]\nrepository = 'shop'\nenvironment = 'prod'\norigin = '{}'\n\
              shared = ['log']\ncheck_pause_s = 0\nscript_limit_s = 20\nscript_grace_s = 2\n",
@@ -193,15 +208,40 @@ impl Rig {
         );
         fs::write(self.path("secrets"), "DB_PASSWORD=correct-horse\n").expect("written");
         fs::write(self.path("agent.toml"), settings).expect("written");
-        let log = fs::File::options().append(true).create(true).open(self.path("agent.log"));
-        let child = Command::new(AGENT)
+        let log = fs::File::options()
+            .append(true)
+            .create(true)
+            .open(self.path("agent.log"))
+            .expect("a log");
+        let child = self.agent().stderr(log).spawn();
+        self.agent = Some(child.expect("the agent starts"));
+    }
+
+    /// The agent's program with its settings.
+    pub(crate) fn agent(&self) -> Command {
+        let mut command = Command::new(AGENT);
+        command
             .arg("--config")
             .arg(self.path("agent.toml"))
             .env_clear()
-            .env("PATH", "/usr/local/bin:/usr/bin:/bin")
-            .stderr(log.expect("a log"))
-            .spawn();
-        self.agent = Some(child.expect("the agent starts"));
+            .env("PATH", "/usr/local/bin:/usr/bin:/bin");
+        command
+    }
+
+    /// What the script of a step wrote, as kept on the host; `-build-1` is the end of the run's name.
+    pub(crate) fn output_of(&self, run: &str) -> PathBuf {
+        let runs = fs::read_dir(self.shop("steps")).expect("read");
+        let mut runs = runs.map(|entry| entry.expect("read").path());
+        let found = runs.find(|path| path.to_string_lossy().ends_with(run));
+        found.expect("it ran").join("output")
+    }
+
+    /// SIGTERM, as systemd stops a service; gives the exit code.
+    pub(crate) fn stop(&mut self) -> Option<i32> {
+        let mut agent = self.agent.take()?;
+        let told = Command::new("kill").arg(agent.id().to_string()).status();
+        assert!(told.expect("kill runs").success());
+        agent.wait().expect("reaped").code()
     }
 
     /// `kill -9`.
@@ -223,7 +263,11 @@ impl Rig {
             id: self.world.new_id(),
             project: "shop".parse().expect("a project"),
             environment: "prod".parse().expect("an environment"),
-            action: if version.is_some() { Action::Deploy } else { Action::Rollback },
+            action: if version.is_some() {
+                Action::Deploy
+            } else {
+                Action::Rollback
+            },
             commit: version.map(|(_, commit)| commit.clone()),
             tag: version.map(|(tag, _)| tag.parse::<TagName>().expect("a tag")),
             targets: targets_digest(&["web1".parse().expect("a host")]),
@@ -296,7 +340,10 @@ impl Rig {
         let waited = waited.await;
         waited.unwrap_or_else(|_| {
             let log = fs::read_to_string(self.path("agent.log")).unwrap_or_default();
-            panic!("waited in vain for {what}; reports: {:#?}; log:\n{log}", self.seen)
+            panic!(
+                "waited in vain for {what}; reports: {:#?}; log:\n{log}",
+                self.seen
+            )
         })
     }
 
@@ -311,7 +358,10 @@ impl Rig {
 
     /// All reports of an order so far.
     pub(crate) fn reports(&self, order: Uuid) -> Vec<&Reported> {
-        self.seen.iter().filter(|report| report.order == order).collect()
+        self.seen
+            .iter()
+            .filter(|report| report.order == order)
+            .collect()
     }
 
     /// Sends an order and waits for its end.
@@ -349,7 +399,9 @@ impl Rig {
 /// The id of an order on its way.
 pub(crate) fn id_of(ordered: &Ordered) -> Uuid {
     use base64::{Engine, prelude::BASE64_STANDARD};
-    let payload = BASE64_STANDARD.decode(&ordered.order.payload).expect("base64");
+    let payload = BASE64_STANDARD
+        .decode(&ordered.order.payload)
+        .expect("base64");
     let order: Order = serde_json::from_slice(&payload).expect("an order");
     order.id
 }

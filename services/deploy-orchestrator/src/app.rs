@@ -10,9 +10,7 @@ use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{
-    api::{
-        DeployRequest, DeployView, HostView, OutputView, Plan, PlanRequest, Status, TagView,
-    },
+    api::{DeployRequest, DeployView, HostView, OutputView, Plan, PlanRequest, Status, TagView},
     refused::{Kind, Refused},
 };
 
@@ -41,9 +39,18 @@ pub enum Request {
     Plan(PlanRequest, oneshot::Sender<Answer<Plan>>),
     Deploy(DeployRequest, oneshot::Sender<Answer<DeployView>>),
     DeployFromPage(Plan, oneshot::Sender<Answer<DeployView>>),
-    List(Option<ProjectName>, usize, oneshot::Sender<Answer<Vec<DeployView>>>),
+    List(
+        Option<ProjectName>,
+        usize,
+        oneshot::Sender<Answer<Vec<DeployView>>>,
+    ),
     Show(String, oneshot::Sender<Answer<DeployView>>),
-    Output(String, Option<HostName>, Option<Step>, oneshot::Sender<Answer<Vec<OutputView>>>),
+    Output(
+        String,
+        Option<HostName>,
+        Option<Step>,
+        oneshot::Sender<Answer<Vec<OutputView>>>,
+    ),
     Lines(String, oneshot::Sender<Answer<Vec<(Timestamp, String)>>>),
     Control(String, Control, oneshot::Sender<Answer<DeployView>>),
 }
@@ -128,15 +135,21 @@ impl App {
     /// # Errors
     /// As [`App::deploy`]; and when the page has no key.
     pub async fn deploy_from_page(&self, plan: Plan) -> Answer<DeployView> {
-        self.ask(|answer| Request::DeployFromPage(plan, answer)).await
+        self.ask(|answer| Request::DeployFromPage(plan, answer))
+            .await
     }
 
     /// Deploys, newest first.
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub async fn list(&self, project: Option<ProjectName>, limit: usize) -> Answer<Vec<DeployView>> {
-        self.ask(|answer| Request::List(project, limit, answer)).await
+    pub async fn list(
+        &self,
+        project: Option<ProjectName>,
+        limit: usize,
+    ) -> Answer<Vec<DeployView>> {
+        self.ask(|answer| Request::List(project, limit, answer))
+            .await
     }
 
     /// One deploy, by its id or a beginning or end of it that only it has.
@@ -144,7 +157,8 @@ impl App {
     /// # Errors
     /// When there is none or more than one.
     pub async fn show(&self, id: &str) -> Answer<DeployView> {
-        self.ask(|answer| Request::Show(id.to_owned(), answer)).await
+        self.ask(|answer| Request::Show(id.to_owned(), answer))
+            .await
     }
 
     /// What the scripts of a deploy wrote, by host, step and offset.
@@ -157,7 +171,8 @@ impl App {
         host: Option<HostName>,
         step: Option<Step>,
     ) -> Answer<Vec<OutputView>> {
-        self.ask(|answer| Request::Output(id.to_owned(), host, step, answer)).await
+        self.ask(|answer| Request::Output(id.to_owned(), host, step, answer))
+            .await
     }
 
     /// What happened in a deploy, one line each, in order.
@@ -165,7 +180,8 @@ impl App {
     /// # Errors
     /// As [`App::show`].
     pub async fn lines(&self, id: &str) -> Answer<Vec<(Timestamp, String)>> {
-        self.ask(|answer| Request::Lines(id.to_owned(), answer)).await
+        self.ask(|answer| Request::Lines(id.to_owned(), answer))
+            .await
     }
 
     /// Aborts, pauses or resumes a deploy.
@@ -173,7 +189,8 @@ impl App {
     /// # Errors
     /// As [`App::show`]; and when it has ended.
     pub async fn control(&self, id: &str, control: Control) -> Answer<DeployView> {
-        self.ask(|answer| Request::Control(id.to_owned(), control, answer)).await
+        self.ask(|answer| Request::Control(id.to_owned(), control, answer))
+            .await
     }
 
     /// A number that counts up with everything that a view can show; for a reader that asks again by itself.
@@ -185,17 +202,23 @@ impl App {
     /// The newest [`Status`], at once and after each change. Changes that come quickly are one event.
     pub fn watch_status(&self) -> impl Stream<Item = Arc<Status>> + Send + use<> {
         let start = Watch::new(self.clone());
-        stream::unfold((start, None::<Arc<Status>>), |(mut watch, last)| async move {
-            loop {
-                watch.turn().await?;
-                let status = watch.app.status().await.ok()?;
-                // The time in it is not a change.
-                if last.as_ref().is_none_or(|last| last.projects != status.projects) {
-                    let status = Arc::new(status);
-                    return Some((Arc::clone(&status), (watch, Some(status))));
+        stream::unfold(
+            (start, None::<Arc<Status>>),
+            |(mut watch, last)| async move {
+                loop {
+                    watch.turn().await?;
+                    let status = watch.app.status().await.ok()?;
+                    // The time in it is not a change.
+                    if last
+                        .as_ref()
+                        .is_none_or(|last| last.projects != status.projects)
+                    {
+                        let status = Arc::new(status);
+                        return Some((Arc::clone(&status), (watch, Some(status))));
+                    }
                 }
-            }
-        })
+            },
+        )
     }
 
     /// The newest view of one deploy, at once and after each change; ends after the last one.

@@ -45,7 +45,9 @@ pub fn api(app: App) -> Router {
 
 /// What only reads, for loopback TCP, where a foreign page in somebody's browser can ask too.
 pub fn reading(app: App) -> Router {
-    routes().layer(middleware::from_fn(own_name_only)).with_state(app)
+    routes()
+        .layer(middleware::from_fn(own_name_only))
+        .with_state(app)
 }
 
 fn routes() -> Router<App> {
@@ -63,18 +65,25 @@ fn routes() -> Router<App> {
 
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
-        let status = StatusCode::from_u16(self.kind.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let status =
+            StatusCode::from_u16(self.kind.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         (status, Json(self.body)).into_response()
     }
 }
 
 /// A name that leads to 127.0.0.1 but is not ours belongs to a page that wants to read this one (DNS rebinding).
 async fn own_name_only(request: Request, next: Next) -> Response {
-    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
+    let host = request
+        .headers()
+        .get(header::HOST)
+        .and_then(|host| host.to_str().ok());
     if host.is_some_and(is_loopback) {
         return next.run(request).await;
     }
-    let error = format!("this API answers as localhost only, not as {:?}", host.unwrap_or_default());
+    let error = format!(
+        "this API answers as localhost only, not as {:?}",
+        host.unwrap_or_default()
+    );
     Refused::new(Kind::NotAllowed, error).into_response()
 }
 
@@ -82,21 +91,34 @@ fn is_loopback(host: &str) -> bool {
     let Ok(authority) = host.parse::<Authority>() else {
         return false;
     };
-    let name = authority.host().trim_start_matches('[').trim_end_matches(']');
-    name == "localhost" || name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+    let name = authority
+        .host()
+        .trim_start_matches('[')
+        .trim_end_matches(']');
+    name == "localhost"
+        || name
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
 }
 
 async fn no_such_path(request: Request) -> Refused {
-    Refused::new(Kind::Unknown, format!("there is no {} {}", request.method(), request.uri().path()))
+    Refused::new(
+        Kind::Unknown,
+        format!("there is no {} {}", request.method(), request.uri().path()),
+    )
 }
 
 fn name<T: std::str::FromStr<Err = NameError>>(text: &str) -> Answer<T> {
-    text.parse().map_err(|error| Refused::new(Kind::NotUnderstood, error))
+    text.parse()
+        .map_err(|error| Refused::new(Kind::NotUnderstood, error))
 }
 
 fn body<T: DeserializeOwned>(bytes: &Bytes) -> Answer<T> {
     serde_json::from_slice(bytes).map_err(|error| {
-        Refused::new(Kind::NotUnderstood, format!("the body is not the JSON that belongs here: {error}"))
+        Refused::new(
+            Kind::NotUnderstood,
+            format!("the body is not the JSON that belongs here: {error}"),
+        )
     })
 }
 
@@ -139,7 +161,11 @@ async fn show(State(app): State<App>, Path(id): Path<String>) -> Answer<Response
     Ok(Json(app.show(&id).await?).into_response())
 }
 
-async fn output(State(app): State<App>, Path(id): Path<String>, Query(fields): Fields) -> Answer<Response> {
+async fn output(
+    State(app): State<App>,
+    Path(id): Path<String>,
+    Query(fields): Fields,
+) -> Answer<Response> {
     let given = |key: &str| fields.get(key).filter(|text| !text.is_empty());
     let host: Option<HostName> = given("host").map(|text| name(text)).transpose()?;
     let step = given("step").map(|text| step(text)).transpose()?;
@@ -148,14 +174,18 @@ async fn output(State(app): State<App>, Path(id): Path<String>, Query(fields): F
 
 fn step(text: &str) -> Answer<Step> {
     let word = serde_json::Value::String(text.to_owned());
-    serde_json::from_value(word).map_err(|error| Refused::new(Kind::NotUnderstood, format!("step: {error}")))
+    serde_json::from_value(word)
+        .map_err(|error| Refused::new(Kind::NotUnderstood, format!("step: {error}")))
 }
 
 async fn lines(State(app): State<App>, Path(id): Path<String>) -> Answer<Response> {
     Ok(Json(app.lines(&id).await?).into_response())
 }
 
-async fn control(State(app): State<App>, Path((id, word)): Path<(String, String)>) -> Answer<Response> {
+async fn control(
+    State(app): State<App>,
+    Path((id, word)): Path<(String, String)>,
+) -> Answer<Response> {
     let control = match word.as_str() {
         "abort" => Control::Abort,
         "pause" => Control::Pause,
@@ -188,5 +218,9 @@ fn events<T: Serialize + Send + Sync + 'static>(
     };
     let unbuffered = [(HeaderName::from_static("x-accel-buffering"), "no")];
     let alive = KeepAlive::new().interval(KEEP_ALIVE);
-    (unbuffered, Sse::new(values.enumerate().map(event)).keep_alive(alive)).into_response()
+    (
+        unbuffered,
+        Sse::new(values.enumerate().map(event)).keep_alive(alive),
+    )
+        .into_response()
 }

@@ -55,15 +55,27 @@ const INSTANCES: usize = 4;
 
 impl Known {
     /// An agent says that it is there; `sent` is the message's own time.
-    pub fn present(&mut self, present: Present, sent: Timestamp, now: Timestamp, limit: SignedDuration) {
+    pub fn present(
+        &mut self,
+        present: Present,
+        sent: Timestamp,
+        now: Timestamp,
+        limit: SignedDuration,
+    ) {
         let known = self.hosts.entry(present.host.clone()).or_default();
         known.met(present.instance, now, limit);
         known.seen = Some(now);
         for state in &present.projects {
             known.told(sent, state.clone());
         }
-        let named: BTreeSet<_> = present.projects.iter().map(|state| state.project.clone()).collect();
-        known.projects.retain(|project, told| named.contains(project) || told.at > sent);
+        let named: BTreeSet<_> = present
+            .projects
+            .iter()
+            .map(|state| state.project.clone())
+            .collect();
+        known
+            .projects
+            .retain(|project, told| named.contains(project) || told.at > sent);
         known.present = Some(present);
     }
 
@@ -85,7 +97,10 @@ impl Known {
     /// A host's mirror says what it holds.
     pub fn fetched(&mut self, fetched: Fetched, settings: &Settings) {
         let repository = settings.repository(&fetched.repository).clone();
-        self.refs.entry(repository).or_default().insert(fetched.host, fetched.refs);
+        self.refs
+            .entry(repository)
+            .or_default()
+            .insert(fetched.host, fetched.refs);
     }
 
     /// True if the host takes part.
@@ -129,7 +144,10 @@ impl Known {
         for (host, known) in &self.hosts {
             let said = known.present.iter().flat_map(|present| &present.groups);
             for group in said {
-                groups.entry(group.clone()).or_default().insert(host.clone());
+                groups
+                    .entry(group.clone())
+                    .or_default()
+                    .insert(host.clone());
             }
         }
         groups
@@ -150,14 +168,21 @@ impl HostKnown {
     fn told(&mut self, at: Timestamp, state: ProjectState) {
         let known = self.projects.get(&state.project);
         if known.is_none_or(|told| told.at <= at) {
-            self.projects.insert(state.project.clone(), Told { at, state });
+            self.projects
+                .insert(state.project.clone(), Told { at, state });
         }
     }
 
     /// An agent that is started again is a new instance once. Only two that both run come in turns.
     fn met(&mut self, instance: Uuid, now: Timestamp, limit: SignedDuration) {
-        let place = self.instances.iter().position(|(known, _)| *known == instance);
-        let newest = self.instances.last().is_some_and(|(known, _)| *known == instance);
+        let place = self
+            .instances
+            .iter()
+            .position(|(known, _)| *known == instance);
+        let newest = self
+            .instances
+            .last()
+            .is_some_and(|(known, _)| *known == instance);
         if let Some(place) = place {
             let (_, seen) = self.instances.remove(place);
             if !newest && now.duration_since(seen) < limit {
@@ -173,7 +198,9 @@ impl HostKnown {
     /// What is wrong with it, for people.
     #[must_use]
     pub fn trouble(&self, now: Timestamp, limit: SignedDuration) -> Option<String> {
-        let doubled = self.doubled.filter(|seen| now.duration_since(*seen) < limit)?;
+        let doubled = self
+            .doubled
+            .filter(|seen| now.duration_since(*seen) < limit)?;
         let since = doubled.strftime("%H:%M:%SZ");
         Some(format!(
             "two agents run under this name (seen in turns, last at {since}): each takes half of its orders; stop one, \

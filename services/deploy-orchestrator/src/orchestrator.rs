@@ -4,10 +4,12 @@
 //! only after that are orders published and reports acknowledged. A crash between any two of these is healed at the next
 //! start: what was stored and may not have been sent is sent again, what was not acknowledged comes again.
 //!
-//! Read: this file (the loop, and the way from an input to what is sent), `asked` (requests), `heard` (messages), `sender`.
+//! Read: this file (the loop, and the way from an input to what is sent), `asked` (requests), `heard` (messages),
+//! `ordering` (orders), `sender`.
 
 mod asked;
 mod heard;
+mod ordering;
 mod sender;
 
 use std::{
@@ -21,7 +23,10 @@ use chassis::{Bus, Delivery, Failure, Inbox, Status};
 use events::{HostName, message::Phase};
 use futures_util::FutureExt;
 use jiff::{SignedDuration, Timestamp};
-use tokio::{sync::{mpsc, watch}, time::sleep};
+use tokio::{
+    sync::{mpsc, watch},
+    time::sleep,
+};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 use world::World;
@@ -30,7 +35,7 @@ use crate::{
     app::Request,
     deploy::{About, Deploy},
     known::Known,
-    rollout::{Input, Output, after},
+    rollout::{Input, Output},
     settings::Settings,
     store::{Changes, Loaded, Store, StoredOrder},
     texts,
@@ -101,7 +106,13 @@ const GRACE: Duration = Duration::from_secs(2);
 
 impl Orchestrator {
     pub(crate) fn new(parts: Parts, loaded: Loaded) -> Self {
-        let Loaded { known, running, orders, sequence, epoch } = loaded;
+        let Loaded {
+            known,
+            running,
+            orders,
+            sequence,
+            epoch,
+        } = loaded;
         for deploy in &running {
             tracing::info!(deploy = %deploy.about.id, project = %deploy.about.project, "goes on with {}", deploy.about.title());
         }
@@ -109,8 +120,14 @@ impl Orchestrator {
             sender: Sender::new(parts.bus.clone()),
             parts,
             known,
-            running: running.into_iter().map(|deploy| (deploy.about.id, deploy)).collect(),
-            orders: orders.into_iter().map(|order| (order.key(), order)).collect(),
+            running: running
+                .into_iter()
+                .map(|deploy| (deploy.about.id, deploy))
+                .collect(),
+            orders: orders
+                .into_iter()
+                .map(|order| (order.key(), order))
+                .collect(),
             sequence,
             epoch,
             changes: Changes::default(),
@@ -128,7 +145,11 @@ impl Orchestrator {
     ///
     /// # Errors
     /// When something cannot be stored: a new start then goes on from what was.
-    pub(crate) async fn run(mut self, mut inlets: Inlets, stop: &CancellationToken) -> Result<(), Failure> {
+    pub(crate) async fn run(
+        mut self,
+        mut inlets: Inlets,
+        stop: &CancellationToken,
+    ) -> Result<(), Failure> {
         let mut connected = self.parts.bus.connected();
         self.touch(*connected.borrow_and_update());
         loop {
@@ -176,7 +197,8 @@ impl Orchestrator {
 
     fn touch(&mut self, connected: bool) {
         self.in_touch = false;
-        self.back_at = connected.then(|| self.now().checked_add(CATCH_UP).unwrap_or(Timestamp::MAX));
+        self.back_at =
+            connected.then(|| self.now().checked_add(CATCH_UP).unwrap_or(Timestamp::MAX));
     }
 
     /// How long until something is due.
@@ -185,7 +207,11 @@ impl Orchestrator {
         let rollouts = self.running.values().filter(|_| self.in_touch);
         let due = rollouts.filter_map(|deploy| deploy.rollout.next_wake());
         let silent = self.known.next_silence(now, self.scene().limit());
-        let next = due.chain(self.flush_at).chain(self.back_at).chain(silent).min();
+        let next = due
+            .chain(self.flush_at)
+            .chain(self.back_at)
+            .chain(silent)
+            .min();
         let pause = next.and_then(|next| Duration::try_from(now.duration_until(next)).ok());
         match (next, pause) {
             (None, _) => LONGEST,
@@ -203,7 +229,12 @@ impl Orchestrator {
         }
         if self.in_touch {
             let due = |deploy: &&Deploy| deploy.rollout.next_wake().is_some_and(|wake| wake <= now);
-            let due: Vec<Uuid> = self.running.values().filter(due).map(|deploy| deploy.about.id).collect();
+            let due: Vec<Uuid> = self
+                .running
+                .values()
+                .filter(due)
+                .map(|deploy| deploy.about.id)
+                .collect();
             for deploy in due {
                 self.feed(deploy, Input::Tick);
             }
@@ -235,69 +266,6 @@ impl Orchestrator {
         }
     }
 
-    /// The order that was stored, if it has not expired, or a new one.
-    fn order(&mut self, now: Timestamp, deploy: Uuid, host: &HostName, phase: Phase) {
-        let key = (deploy, host.clone(), phase);
-        if let Some(stored) = self.orders.get(&key).filter(|stored| stored.expires > now) {
-            self.outgoing.push(stored.clone());
-            return;
-        }
-        match self.new_order(now, deploy, host, phase) {
-            Ok(stored) => {
-                self.changes.orders.push(stored.clone());
-                self.changes.sequence = Some(self.sequence);
-                self.outgoing.push(stored.clone());
-                self.orders.insert(key, stored);
-            }
-            Err(error) => {
-                tracing::error!(%deploy, %host, %phase, error = chassis::causes(&error), "cannot sign an order");
-            }
-        }
-    }
-
-    fn new_order(&mut self, now: Timestamp, deploy: Uuid, host: &HostName, phase: Phase) -> Result<StoredOrder, orders::SignError> {
-        let Some(Deploy { about, rollout }) = self.running.get(&deploy) else {
-            return Err(orders::SignError::Content("its deploy is not under way".to_owned()));
-        };
-        let rules = &rollout.policy;
-        let valid_s = match phase {
-            // Waiting for the commit counts into it, and it touches nothing live, however late it comes.
-            Phase::Prepare => rules.prepare_limit_s.max(rules.reach_limit_s),
-            // Whoever is given up as unreachable must not begin after that.
-            Phase::Activate | Phase::Rollback | Phase::Abort => rules.reach_limit_s,
-        };
-        self.sequence += 1;
-        let order = orders::Order {
-            id: self.parts.world.new_id(),
-            deploy,
-            host: host.clone(),
-            project: about.project.clone(),
-            environment: about.environment.clone(),
-            phase,
-            commit: about.commit.clone(),
-            tag: about.tag.clone(),
-            wave: rollout.wave_of(host).unwrap_or(1),
-            sequence: self.sequence,
-            epoch: self.epoch,
-            grant: about.digest.clone(),
-            issued: now,
-            expires: after(now, valid_s),
-        };
-        Ok(StoredOrder {
-            id: order.id,
-            deploy,
-            expires: order.expires,
-            ordered: events::message::Ordered {
-                host: host.clone(),
-                project: about.project.clone(),
-                phase,
-                order: self.parts.trust.sign_order(&order)?,
-                grant: about.grant.clone(),
-                targets: about.targets.clone(),
-            },
-        })
-    }
-
     /// Stores what changed; then sends what that calls for.
     async fn commit(&mut self) -> Result<(), Failure> {
         let now = self.now();
@@ -322,7 +290,11 @@ impl Orchestrator {
             return Ok(());
         }
         let changes = std::mem::take(&mut self.changes);
-        self.parts.store.save(changes).await.context("cannot keep what happened")?;
+        self.parts
+            .store
+            .save(changes)
+            .await
+            .context("cannot keep what happened")?;
         for order in std::mem::take(&mut self.outgoing) {
             self.sender.send(order);
         }
@@ -332,7 +304,10 @@ impl Orchestrator {
     }
 
     fn forget_ended(&mut self) {
-        let ended = self.running.values().filter(|deploy| deploy.rollout.is_ended());
+        let ended = self
+            .running
+            .values()
+            .filter(|deploy| deploy.rollout.is_ended());
         let ended: BTreeSet<Uuid> = ended.map(|deploy| deploy.about.id).collect();
         if !ended.is_empty() {
             self.running.retain(|id, _| !ended.contains(id));

@@ -23,7 +23,6 @@ use crate::{
     waves,
 };
 
-
 /// Everything that a plan depends on.
 #[derive(Debug, Clone, Copy)]
 pub struct Context<'a> {
@@ -40,7 +39,11 @@ pub struct Context<'a> {
 /// # Errors
 /// Names what is unknown and what exists, who holds the project, or what cannot be done.
 pub fn plan(request: &PlanRequest, context: &Context<'_>) -> Result<Plan, Refused> {
-    let Scene { settings, known, now } = context.scene;
+    let Scene {
+        settings,
+        known,
+        now,
+    } = context.scene;
     let project = find_project(settings, &request.project)?;
     free(request.action, &request.project, context.running)?;
     let (targets, mut warnings) = targets(request, project, context)?;
@@ -54,10 +57,12 @@ pub fn plan(request: &PlanRequest, context: &Context<'_>) -> Result<Plan, Refuse
         (Action::Rollback, None) => (None, None),
         (Action::Deploy, None) => {
             let error = "a deploy needs a revision: a tag, a branch or a commit id";
-            return Err(Refused::new(Kind::NotUnderstood, error).next(format!("deploykit tags {}", request.project)));
+            return Err(Refused::new(Kind::NotUnderstood, error)
+                .next(format!("deploykit tags {}", request.project)));
         }
         (Action::Rollback, Some(_)) => {
-            let error = "a rollback takes no revision: each host goes back to its own release before";
+            let error =
+                "a rollback takes no revision: each host goes back to its own release before";
             let next = format!("deploykit deploy {} REVISION", request.project);
             return Err(Refused::new(Kind::NotUnderstood, error).next(next));
         }
@@ -86,12 +91,18 @@ pub fn plan(request: &PlanRequest, context: &Context<'_>) -> Result<Plan, Refuse
             commit,
             tag,
             targets: targets_digest(&targets),
-            reason: request.reason.clone().filter(|reason| !reason.trim().is_empty()),
+            reason: request
+                .reason
+                .clone()
+                .filter(|reason| !reason.trim().is_empty()),
             not_before: now,
             expires: settings.grant_expires(now),
         },
         waves: waves::split(&targets, sizes, &project.canary),
-        now: targets.iter().map(|host| context.scene.project_host(&request.project, host)).collect(),
+        now: targets
+            .iter()
+            .map(|host| context.scene.project_host(&request.project, host))
+            .collect(),
         targets,
         warnings,
     })
@@ -101,7 +112,10 @@ pub fn plan(request: &PlanRequest, context: &Context<'_>) -> Result<Plan, Refuse
 ///
 /// # Errors
 /// When there is none; names those that there are.
-pub fn find_project<'a>(settings: &'a Settings, name: &ProjectName) -> Result<&'a Project, Refused> {
+pub fn find_project<'a>(
+    settings: &'a Settings,
+    name: &ProjectName,
+) -> Result<&'a Project, Refused> {
     settings.projects.get(name).ok_or_else(|| {
         let error = format!("there is no project {:?} here", name.as_str());
         Refused::new(Kind::Unknown, error).exists(settings.projects.keys())
@@ -114,7 +128,11 @@ pub fn find_project<'a>(settings: &'a Settings, name: &ProjectName) -> Result<&'
 /// # Errors
 /// As [`plan`]; and when the targets are not those of the grant, or when the grant's time is not now.
 pub fn check(grant: &Grant, targets: &[HostName], context: &Context<'_>) -> Result<(), Refused> {
-    let Scene { settings, known, now } = context.scene;
+    let Scene {
+        settings,
+        known,
+        now,
+    } = context.scene;
     let project = find_project(settings, &grant.project)?;
     if project.environment != grant.environment {
         let error = format!(
@@ -124,7 +142,10 @@ pub fn check(grant: &Grant, targets: &[HostName], context: &Context<'_>) -> Resu
         return Err(Refused::new(Kind::Impossible, error));
     }
     if targets.is_empty() || targets_digest(targets) != grant.targets {
-        return Err(Refused::new(Kind::NotUnderstood, "the targets are not those that the grant was signed for"));
+        return Err(Refused::new(
+            Kind::NotUnderstood,
+            "the targets are not those that the grant was signed for",
+        ));
     }
     if now >= grant.expires {
         let error = format!("the grant expired at {}", grant.expires);
@@ -196,18 +217,34 @@ fn targets(
     project: &Project,
     context: &Context<'_>,
 ) -> Result<(Vec<HostName>, Vec<String>), Refused> {
-    let Scene { settings, known, .. } = context.scene;
+    let Scene {
+        settings, known, ..
+    } = context.scene;
     let hosts = known.project_hosts(project, settings);
     let chosen = select(&hosts, &known.groups(settings), request.on.as_deref())
         .map_err(|error| cannot_select(&error, &request.project))?;
-    let named = |host: &HostName| request.on.iter().flatten().any(|name| name == host.as_str());
-    let (new, targets): (Vec<_>, Vec<_>) =
-        chosen.into_iter().partition(|host| !known.is_admitted(host, settings));
-    if let Some(host) = new.iter().find(|host| named(host)).or(new.first().filter(|_| targets.is_empty())) {
+    let named = |host: &HostName| {
+        request
+            .on
+            .iter()
+            .flatten()
+            .any(|name| name == host.as_str())
+    };
+    let (new, targets): (Vec<_>, Vec<_>) = chosen
+        .into_iter()
+        .partition(|host| !known.is_admitted(host, settings));
+    if let Some(host) = new
+        .iter()
+        .find(|host| named(host))
+        .or(new.first().filter(|_| targets.is_empty()))
+    {
         admitted(host, known, settings)?;
     }
     let left_out = (!new.is_empty()).then(|| {
-        format!("left out, since nobody admitted them yet: {} (`deploykit hosts admit HOST`)", names(&new))
+        format!(
+            "left out, since nobody admitted them yet: {} (`deploykit hosts admit HOST`)",
+            names(&new)
+        )
     });
     Ok((targets, left_out.into_iter().collect()))
 }
@@ -218,8 +255,9 @@ fn cannot_select(error: &SelectError, project: &ProjectName) -> Refused {
         SelectError::Unknown { exists, .. } | SelectError::EmptyGroup { exists, .. } => {
             Refused::new(Kind::Unknown, error).exists(exists)
         }
-        SelectError::NoHosts => Refused::new(Kind::Impossible, format!("{project}: {error}"))
-            .next("name its hosts in deploy-orchestrator.toml, or start agents that name its group"),
+        SelectError::NoHosts => Refused::new(Kind::Impossible, format!("{project}: {error}")).next(
+            "name its hosts in deploy-orchestrator.toml, or start agents that name its group",
+        ),
     }
 }
 
@@ -231,18 +269,27 @@ fn can_go_back(
     warnings: &mut Vec<String>,
 ) -> Result<Vec<HostName>, Refused> {
     let known = context.scene.known;
-    let under_way = context.running.iter().any(|about| about.project == *project);
+    let under_way = context
+        .running
+        .iter()
+        .any(|about| about.project == *project);
     let nothing = |host: &HostName| {
         let state = known.state(host, project);
         !under_way && state.is_some_and(|state| state.previous.is_none())
     };
     let (stay, go): (Vec<_>, Vec<_>) = targets.into_iter().partition(nothing);
     if go.is_empty() {
-        let error = format!("nothing to roll back: {project} has no release before on {}", names(&stay));
+        let error = format!(
+            "nothing to roll back: {project} has no release before on {}",
+            names(&stay)
+        );
         return Err(Refused::new(Kind::Impossible, error).next(format!("deploykit tags {project}")));
     }
     if !stay.is_empty() {
-        warnings.push(format!("left out, since there is no release before: {}", names(&stay)));
+        warnings.push(format!(
+            "left out, since there is no release before: {}",
+            names(&stay)
+        ));
     }
     Ok(go)
 }
@@ -250,10 +297,21 @@ fn can_go_back(
 fn silent(targets: &[HostName], context: &Context<'_>) -> Vec<String> {
     let Scene { known, now, .. } = context.scene;
     let limit = context.scene.limit();
-    let away: Vec<HostName> = targets.iter().filter(|host| !known.is_present(host, now, limit)).cloned().collect();
-    let heard = |host: &HostName| known.hosts.get(host).is_some_and(|known| known.seen.is_some());
+    let away: Vec<HostName> = targets
+        .iter()
+        .filter(|host| !known.is_present(host, now, limit))
+        .cloned()
+        .collect();
+    let heard = |host: &HostName| {
+        known
+            .hosts
+            .get(host)
+            .is_some_and(|known| known.seen.is_some())
+    };
     let (away, never): (Vec<_>, Vec<_>) = away.into_iter().partition(heard);
-    let line = |hosts: &[HostName], what: &str| (!hosts.is_empty()).then(|| format!("{what}: {}", names(hosts)));
+    let line = |hosts: &[HostName], what: &str| {
+        (!hosts.is_empty()).then(|| format!("{what}: {}", names(hosts)))
+    };
     let lines = [
         line(&never, "agent never heard"),
         line(&away, "agent not heard lately"),

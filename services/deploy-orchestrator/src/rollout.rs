@@ -9,11 +9,14 @@
 //! * A host that was not told to activate gets nothing but `prepare` and `abort`.
 //! * When it stops, hosts that it changed are put back (unless the policy says otherwise), and no others.
 //!
-//! Read: this file (inputs, outputs), [`policy`], [`host`] (one host's reports), `advance` (what follows from them).
+//! Read: this file (inputs, outputs), `stage` and [`policy`], [`host`] (one host's reports) with `outstanding` (its orders
+//! and their limits), `advance` (what follows from them).
 
 mod advance;
 pub mod host;
+mod outstanding;
 pub mod policy;
+mod stage;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -27,7 +30,9 @@ use uuid::Uuid;
 
 use crate::api::{Action, HostState};
 pub use host::HostRecord;
+pub use outstanding::Outstanding;
 pub use policy::{OnFailure, Policy};
+pub use stage::{Outcome, Stage, Stopped};
 
 /// A deploy or a rollback under way, or ended.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -54,87 +59,6 @@ pub struct Rollout {
     pub ended: Option<Timestamp>,
 }
 
-/// Where a rollout stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Stage {
-    /// Nothing was done yet.
-    New,
-    /// All hosts are told to prepare.
-    Preparing,
-    /// The hosts of this wave (from 0 on) are told to activate.
-    Wave(usize),
-    /// This wave is good; the next one waits for the end of the bake time.
-    Baking {
-        /// The wave that is good.
-        wave: usize,
-        /// When the next one may start.
-        until: Timestamp,
-    },
-    /// It stopped; hosts that are under way finish by themselves.
-    Stopping,
-    /// It stopped; hosts that it changed go back.
-    PuttingBack,
-    /// Nothing more happens.
-    Ended(Outcome),
-}
-
-/// How a rollout ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Outcome {
-    /// All targets, but a few unreachable ones, run what was asked for.
-    Succeeded,
-    /// It stopped because of what hosts reported, or did not.
-    Failed,
-    /// A person or a rollback ended it.
-    Aborted,
-}
-
-/// Why a rollout stopped before its last wave was good.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "why", rename_all = "kebab-case")]
-pub enum Stopped {
-    /// These hosts cannot prepare. Nothing live was touched.
-    CannotPrepare {
-        /// Which.
-        hosts: Vec<HostName>,
-    },
-    /// More hosts than allowed do not answer.
-    Unreachable {
-        /// The wave in which that was seen (from 0 on); absent while preparing.
-        wave: Option<usize>,
-        /// Which.
-        hosts: Vec<HostName>,
-        /// How many may be.
-        allowed: usize,
-    },
-    /// More hosts failed than the budget allows.
-    Failures {
-        /// The wave in which that was seen, from 0 on.
-        wave: usize,
-        /// Which.
-        hosts: Vec<HostName>,
-    },
-    /// No host of this wave came to run the release, so nothing shows that it is good.
-    Unproven {
-        /// Which wave, from 0 on.
-        wave: usize,
-    },
-    /// The grant runs out before this wave could end.
-    GrantRunsOut {
-        /// The wave that was not started, from 0 on.
-        wave: usize,
-    },
-    /// A person aborted it.
-    ByPerson,
-    /// A rollback of the project took over.
-    ByRollback {
-        /// The rollback's deploy id.
-        by: Uuid,
-    },
-}
-
 /// What a rollout is made from.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Spec {
@@ -156,7 +80,7 @@ pub enum Input {
     /// Start.
     Begin,
     /// A host says how an order stands.
-    Report(Reported),
+    Report(Box<Reported>),
     /// Time has passed: see [`Rollout::next_wake`].
     Tick,
     /// The orchestrator or the bus was away: limits of time begin anew, and what may not have been sent is sent again.
@@ -287,7 +211,10 @@ impl Rollout {
     /// The hosts in wave order for which `is` holds.
     pub fn which(&self, is: impl Fn(&HostRecord) -> bool) -> Vec<HostName> {
         let hosts = self.waves.iter().flatten();
-        hosts.filter(|host| self.hosts.get(*host).is_some_and(&is)).cloned().collect()
+        hosts
+            .filter(|host| self.hosts.get(*host).is_some_and(&is))
+            .cloned()
+            .collect()
     }
 
     /// How many hosts may be unreachable.
@@ -319,8 +246,14 @@ impl Rollout {
         let join = match self.stage {
             Stage::Preparing => host::Join::Yes,
             Stage::Wave(index) | Stage::Baking { wave: index, .. } => {
-                let later = self.wave_of(&report.host).is_some_and(|wave| wave as usize > index + 1);
-                if later { host::Join::WhenPrepared } else { host::Join::No }
+                let later = self
+                    .wave_of(&report.host)
+                    .is_some_and(|wave| wave as usize > index + 1);
+                if later {
+                    host::Join::WhenPrepared
+                } else {
+                    host::Join::No
+                }
             }
             Stage::New | Stage::Stopping | Stage::PuttingBack | Stage::Ended(_) => host::Join::No,
         };
@@ -336,7 +269,14 @@ impl Rollout {
         }
     }
 
-    fn order(&mut self, now: Timestamp, host: &HostName, phase: Phase, state: HostState, out: &mut Vec<Output>) {
+    fn order(
+        &mut self,
+        now: Timestamp,
+        host: &HostName,
+        phase: Phase,
+        state: HostState,
+        out: &mut Vec<Output>,
+    ) {
         if let Some(record) = self.hosts.get_mut(host) {
             record.ordered(now, phase, state);
             let host = host.clone();
@@ -353,7 +293,10 @@ impl Rollout {
             let due = record.tick(now, &self.policy);
             changed |= due.changed;
             let again = due.again.into_iter();
-            out.extend(again.map(|phase| Output::Order { host: host.clone(), phase }));
+            out.extend(again.map(|phase| Output::Order {
+                host: host.clone(),
+                phase,
+            }));
         }
         changed
     }
@@ -362,11 +305,20 @@ impl Rollout {
         for host in self.which(|_| true) {
             let unsent = self.hosts.get_mut(&host).map(|record| record.back(now));
             let again = unsent.into_iter().flatten();
-            out.extend(again.map(|phase| Output::Order { host: host.clone(), phase }));
+            out.extend(again.map(|phase| Output::Order {
+                host: host.clone(),
+                phase,
+            }));
         }
     }
 
-    fn hand_over(&mut self, now: Timestamp, by: Uuid, hosts: &BTreeSet<HostName>, out: &mut Vec<Output>) {
+    fn hand_over(
+        &mut self,
+        now: Timestamp,
+        by: Uuid,
+        hosts: &BTreeSet<HostName>,
+        out: &mut Vec<Output>,
+    ) {
         for host in hosts {
             if let Some(record) = self.hosts.get_mut(host) {
                 record.hand_over(by);
@@ -380,5 +332,6 @@ impl Rollout {
 #[must_use]
 pub fn after(time: Timestamp, seconds: u64) -> Timestamp {
     let seconds = i64::try_from(seconds).unwrap_or(i64::MAX);
-    time.checked_add(SignedDuration::from_secs(seconds)).unwrap_or(Timestamp::MAX)
+    time.checked_add(SignedDuration::from_secs(seconds))
+        .unwrap_or(Timestamp::MAX)
 }

@@ -90,5 +90,9 @@ fn exists(hosts: &BTreeSet<HostName>, groups: &Groups) -> Vec<String> {
         .iter()
         .filter(|(_, members)| !members.is_disjoint(hosts));
     let groups = useful.map(|(group, _)| group.to_string());
-    hosts.iter().map(HostName::to_string).chain(groups).collect()
+    hosts
+        .iter()
+        .map(HostName::to_string)
+        .chain(groups)
+        .collect()
 }

@@ -25,7 +25,15 @@ const GRACE: Duration = Duration::from_secs(2);
 /// # Errors
 /// When its keys, its folder or its sockets cannot be used, or when something cannot be stored.
 pub async fn serve(start: Start<Settings>) -> Result<(), Failure> {
-    let Start { service, host, settings, bus, world, stop, status } = start;
+    let Start {
+        service,
+        host,
+        settings,
+        bus,
+        world,
+        stop,
+        status,
+    } = start;
     let settings = Arc::new(settings);
     let trust = Trust::load(Arc::clone(&settings), &world).await?;
     let store = Store::open(&world, &settings.data).await.map_err(failed)?;
@@ -36,11 +44,20 @@ pub async fn serve(start: Start<Settings>) -> Result<(), Failure> {
     let (app, requests, version) = App::new();
     let inlets = Inlets {
         requests,
-        reports: bus.listen(Listen::durable(Topic::DeployReports, bus.names().subscription(service, &host))).await,
-        hints: bus.listen(Listen::hints([Topic::AgentsPresence, Topic::GitFetched])).await,
+        reports: bus
+            .listen(Listen::durable(
+                Topic::DeployReports,
+                bus.names().subscription(service, &host),
+            ))
+            .await,
+        hints: bus
+            .listen(Listen::hints([Topic::AgentsPresence, Topic::GitFetched]))
+            .await,
         output: bus.listen(Listen::hints([Topic::DeployOutput])).await,
     };
-    let address = page.local_address().context("the page's socket has no address")?;
+    let address = page
+        .local_address()
+        .context("the page's socket has no address")?;
     let mut servers = JoinSet::new();
     let on_page = web::router(app.clone()).merge(crate::http::reading(app.clone()));
     let on_socket = crate::http::api(app);
@@ -52,7 +69,15 @@ pub async fn serve(start: Start<Settings>) -> Result<(), Failure> {
     tracing::info!(page = %format!("http://{address}/"), socket = %settings.socket.display(), "ready");
     status.ready();
     status.says("nothing under way");
-    let parts = Parts { settings, world, bus, store, trust, status, version };
+    let parts = Parts {
+        settings,
+        world,
+        bus,
+        store,
+        trust,
+        status,
+        version,
+    };
     let ended = Orchestrator::new(parts, loaded).run(inlets, &stop).await;
     stop.cancel();
     while let Some(server) = servers.join_next().await {
@@ -68,7 +93,11 @@ fn failed(error: StoreError) -> Failure {
 }
 
 async fn listen(world: &World, address: &str) -> Result<Box<dyn Listener>, Failure> {
-    let listener = world.net.listen(address).await.map_err(|error| in_words("listen", address, &error))?;
+    let listener = world
+        .net
+        .listen(address)
+        .await
+        .map_err(|error| in_words("listen", address, &error))?;
     // A name such as localhost can lead elsewhere.
     match listener.local_address() {
         Ok(found) if !found.ip().is_loopback() => Err(Failure::Settings(format!(
@@ -82,10 +111,14 @@ async fn bind(world: &World, settings: &Settings) -> Result<UnixListener, Failur
     let path = settings.socket.clone();
     let shown = path.display().to_string();
     if let Some(folder) = path.parent().map(ToOwned::to_owned) {
-        let made = world.on_disk(move |disk| disk.create_folders(&folder, 0o755)).await;
+        let made = world
+            .on_disk(move |disk| disk.create_folders(&folder, 0o755))
+            .await;
         made.map_err(|error| in_words("socket", &shown, &error))?;
     }
-    http::bind_unix(&path, 0o660).await.map_err(|error| in_words("socket", &shown, &error))
+    http::bind_unix(&path, 0o660)
+        .await
+        .map_err(|error| in_words("socket", &shown, &error))
 }
 
 fn in_words(setting: &str, value: &str, error: &io::Error) -> Failure {

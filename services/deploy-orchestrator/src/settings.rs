@@ -176,20 +176,35 @@ impl Settings {
     fn check_project(&self, name: &ProjectName, project: &Project) -> Result<(), String> {
         let key = |key: &str| format!("projects.{name}.{key}");
         if project.waves.is_empty() || project.rollback_waves.is_empty() {
-            return Err(format!("{} names no wave: leave it out for the default", key("waves")));
+            return Err(format!(
+                "{} names no wave: leave it out for the default",
+                key("waves")
+            ));
         }
         if project.bake_s > 604_800 {
             return Err(format!("{} must be at most 604800", key("bake_s")));
         }
-        if let Some(group) = project.groups.iter().find(|group| !self.groups.contains_key(*group)) {
-            return Err(format!("{} has {group}, which [groups] does not; a group that only agents name stands there as []", key("groups")));
+        if let Some(group) = project
+            .groups
+            .iter()
+            .find(|group| !self.groups.contains_key(*group))
+        {
+            return Err(format!(
+                "{} has {group}, which [groups] does not; a group that only agents name stands there as []",
+                key("groups")
+            ));
         }
         let others = self.projects.iter().filter(|(other, _)| *other != name);
         for (other, settings) in others {
-            let ours = |repo: &&RepoName| project.is_from(repo) && settings.repository != project.repository;
+            let ours = |repo: &&RepoName| {
+                project.is_from(repo) && settings.repository != project.repository
+            };
             let theirs = std::iter::once(&settings.repository).chain(&settings.aliases);
             if let Some(repo) = { theirs }.find(ours) {
-                return Err(format!("{} and project {other} both claim the repository name {repo}", key("aliases")));
+                return Err(format!(
+                    "{} and project {other} both claim the repository name {repo}",
+                    key("aliases")
+                ));
             }
         }
         Ok(())
@@ -200,7 +215,10 @@ impl Settings {
     pub fn names(&self, host: &HostName) -> bool {
         self.admitted.contains(host)
             || self.groups.values().any(|hosts| hosts.contains(host))
-            || self.projects.values().any(|project| project.hosts.contains(host))
+            || self
+                .projects
+                .values()
+                .any(|project| project.hosts.contains(host))
     }
 
     /// The name that a repository has here: its own, whatever alias it came by.

@@ -12,7 +12,10 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use events::{HostName, ProjectName, message::{Ordered, Phase, ScriptOutput, Step}};
+use events::{
+    HostName, ProjectName,
+    message::{Ordered, Phase, ScriptOutput, Step},
+};
 use jiff::Timestamp;
 use rusqlite::Connection;
 use uuid::Uuid;
@@ -189,7 +192,8 @@ impl Store {
         if changes.is_empty() {
             return Ok(());
         }
-        self.run(move |connection| rows::save(connection, &changes)).await
+        self.run(move |connection| rows::save(connection, &changes))
+            .await
     }
 
     /// Deploys, newest first.
@@ -197,7 +201,8 @@ impl Store {
     /// # Errors
     /// See [`StoreError`].
     pub async fn deploys(&self, project: Option<ProjectName>, limit: usize) -> Result<Vec<Deploy>> {
-        self.run(move |connection| rows::deploys(connection, project.as_ref(), limit)).await
+        self.run(move |connection| rows::deploys(connection, project.as_ref(), limit))
+            .await
     }
 
     /// Deploys whose id begins or ends so, at most ten.
@@ -206,7 +211,8 @@ impl Store {
     /// See [`StoreError`].
     pub async fn find(&self, id: &str) -> Result<Vec<Deploy>> {
         let id = id.to_owned();
-        self.run(move |connection| rows::find(connection, &id)).await
+        self.run(move |connection| rows::find(connection, &id))
+            .await
     }
 
     /// What happened in a deploy, in order.
@@ -214,7 +220,8 @@ impl Store {
     /// # Errors
     /// See [`StoreError`].
     pub async fn lines(&self, deploy: Uuid) -> Result<Vec<(Timestamp, String)>> {
-        self.run(move |connection| rows::lines(connection, deploy)).await
+        self.run(move |connection| rows::lines(connection, deploy))
+            .await
     }
 
     /// Output of a deploy's scripts, by host, step and offset.
@@ -227,7 +234,8 @@ impl Store {
         host: Option<HostName>,
         step: Option<Step>,
     ) -> Result<Vec<OutputView>> {
-        self.run(move |connection| rows::output(connection, deploy, host.as_ref(), step)).await
+        self.run(move |connection| rows::output(connection, deploy, host.as_ref(), step))
+            .await
     }
 }
 

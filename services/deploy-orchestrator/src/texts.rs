@@ -1,14 +1,13 @@
 //! The words: why a deploy stands where it stands, and what to type next. Pure.
 
-use events::{
-    HostName,
-    message::{Running, StepState},
-};
+mod next;
+
+use events::{HostName, message::StepState};
 use jiff::Timestamp;
 
 use crate::{
     api::{Action, DeployState, DeployView, HostProgress, HostState, WaveView},
-    deploy::{About, Deploy, short},
+    deploy::{Deploy, short},
     rollout::{HostRecord, OnFailure, Outcome, Rollout, Stage, Stopped},
 };
 
@@ -16,13 +15,18 @@ use crate::{
 #[must_use]
 pub fn view(deploy: &Deploy) -> DeployView {
     let Deploy { about, rollout } = deploy;
-    let waves = rollout.waves.iter().zip(1..).map(|(hosts, number)| WaveView {
-        number,
-        hosts: hosts
-            .iter()
-            .filter_map(|host| Some(progress(host, rollout.hosts.get(host)?)))
-            .collect(),
-    });
+    let over = rollout.stopped.is_some();
+    let waves = rollout
+        .waves
+        .iter()
+        .zip(1..)
+        .map(|(hosts, number)| WaveView {
+            number,
+            hosts: hosts
+                .iter()
+                .filter_map(|host| Some(progress(host, rollout.hosts.get(host)?, over)))
+                .collect(),
+        });
     DeployView {
         id: about.id,
         project: about.project.clone(),
@@ -36,7 +40,7 @@ pub fn view(deploy: &Deploy) -> DeployView {
         created: about.created,
         ended: rollout.ended,
         waves: waves.collect(),
-        next: next(about, rollout),
+        next: next::next(about, rollout),
     }
 }
 
@@ -69,10 +73,14 @@ pub fn state_word(state: DeployState) -> &'static str {
     }
 }
 
-fn progress(host: &HostName, record: &HostRecord) -> HostProgress {
+/// Once it is over, a release that lies prepared beside the live one is nothing that a person must know of.
+fn progress(host: &HostName, record: &HostRecord, over: bool) -> HostProgress {
     HostProgress {
         host: host.clone(),
-        state: record.state,
+        state: match record.state {
+            HostState::Prepared if over => HostState::Untouched,
+            state => state,
+        },
         detail: record.detail.clone(),
         before: record.before.clone(),
         now: record.now.clone(),
@@ -124,13 +132,22 @@ pub fn reason(rollout: &Rollout) -> Option<String> {
 }
 
 fn preparing(rollout: &Rollout) -> String {
-    let ready = rollout.which(|host| host.state == HostState::Prepared).len();
+    let ready = rollout
+        .which(|host| host.state == HostState::Prepared)
+        .len();
     let waiting = rollout.which(|host| host.order.is_some());
     if rollout.paused {
-        return format!("paused before wave 1; {ready} of {} hosts are prepared", rollout.hosts.len());
+        return format!(
+            "paused before wave 1; {ready} of {} hosts are prepared",
+            rollout.hosts.len()
+        );
     }
     let why = why_waiting(rollout, &waiting);
-    format!("{ready} of {} hosts are prepared; waiting for {}{why}", rollout.hosts.len(), names(&waiting))
+    format!(
+        "{ready} of {} hosts are prepared; waiting for {}{why}",
+        rollout.hosts.len(),
+        names(&waiting)
+    )
 }
 
 /// For one host only: what it does, or what it waits for.
@@ -141,7 +158,10 @@ fn why_waiting(rollout: &Rollout, waiting: &[HostName]) -> String {
     let Some(record) = rollout.hosts.get(only) else {
         return String::new();
     };
-    let unheard = record.order.as_ref().is_some_and(|order| order.accepted.is_none());
+    let unheard = record
+        .order
+        .as_ref()
+        .is_some_and(|order| order.accepted.is_none());
     let step = record.steps.last().map(|step| step.step.to_string());
     match record.detail.clone().or(step) {
         _ if unheard => " (its agent has not answered yet)".to_owned(),
@@ -160,7 +180,11 @@ fn in_wave(rollout: &Rollout, wave: usize) -> String {
     match (rollout.paused, waiting.is_empty()) {
         (true, true) => format!("paused after {here}"),
         (true, false) => format!("paused; {here} is still under way on {}", names(&waiting)),
-        (false, _) => format!("{here}: waiting for {}{}", names(&waiting), why_waiting(rollout, &waiting)),
+        (false, _) => format!(
+            "{here}: waiting for {}{}",
+            names(&waiting),
+            why_waiting(rollout, &waiting)
+        ),
     }
 }
 
@@ -179,21 +203,37 @@ fn stopped(rollout: &Rollout) -> String {
         Some(Stopped::CannotPrepare { hosts }) => {
             format!("{} cannot prepare; nothing live was touched", names(hosts))
         }
-        Some(Stopped::Unreachable { wave, hosts, allowed }) => {
+        Some(Stopped::Unreachable {
+            wave,
+            hosts,
+            allowed,
+        }) => {
             let at = wave.map_or(String::new(), |wave| format!("{}: ", here(wave)));
             let allowed = match allowed {
                 0 => String::new(),
                 allowed => format!(", at most {allowed} may be"),
             };
-            let untouched = if wave.is_none() { "; nothing live was touched" } else { "" };
+            let untouched = if wave.is_none() {
+                "; nothing live was touched"
+            } else {
+                ""
+            };
             format!("{at}{} unreachable{allowed}{untouched}", names(hosts))
         }
-        Some(Stopped::Failures { wave, hosts }) => format!("{}: {}", here(*wave), how_failed(rollout, hosts)),
+        Some(Stopped::Failures { wave, hosts }) => {
+            format!("{}: {}", here(*wave), how_failed(rollout, hosts))
+        }
         Some(Stopped::Unproven { wave }) => {
-            format!("{}: no host came to run it, so nothing shows that it is good", here(*wave))
+            format!(
+                "{}: no host came to run it, so nothing shows that it is good",
+                here(*wave)
+            )
         }
         Some(Stopped::GrantRunsOut { wave }) => {
-            format!("{} was not started: the grant has run out, ask for the deploy again", here(*wave))
+            format!(
+                "{} was not started: the grant has run out, ask for the deploy again",
+                here(*wave)
+            )
         }
         Some(Stopped::ByPerson) => "aborted by a person".to_owned(),
         Some(Stopped::ByRollback { by }) => format!("the rollback {} took over", short(*by)),
@@ -210,7 +250,10 @@ fn how_failed(rollout: &Rollout, hosts: &[HostName]) -> String {
         }
     };
     let step = |host: &HostName| {
-        let steps = rollout.hosts.get(host).map(|record| record.steps.as_slice());
+        let steps = rollout
+            .hosts
+            .get(host)
+            .map(|record| record.steps.as_slice());
         let failed = |state| matches!(state, StepState::Failed | StepState::TimedOut);
         let step = steps?.iter().find(|step| failed(step.state))?;
         Some(step.step)
@@ -218,7 +261,9 @@ fn how_failed(rollout: &Rollout, hosts: &[HostName]) -> String {
     let Some(first) = hosts.first() else {
         return "failed".to_owned();
     };
-    let all_alike = hosts.iter().all(|host| how(host) == how(first) && step(host) == step(first));
+    let all_alike = hosts
+        .iter()
+        .all(|host| how(host) == how(first) && step(host) == step(first));
     let their = if hosts.len() == 1 { "its" } else { "their" };
     match (all_alike, how(first), step(first)) {
         (true, "failed", Some(step)) => format!("{} failed {their} {step}", names(hosts)),
@@ -235,7 +280,10 @@ fn left_on_new(rollout: &Rollout) -> String {
     let left = rollout.which(|host| host.state == HostState::Live);
     match (left.is_empty(), rollout.policy.on_failure) {
         (true, _) => String::new(),
-        (false, OnFailure::Stop) => format!("; {} kept the new release (on_failure = \"stop\")", names(&left)),
+        (false, OnFailure::Stop) => format!(
+            "; {} kept the new release (on_failure = \"stop\")",
+            names(&left)
+        ),
         (false, OnFailure::Restore) => format!("; {} had it before", names(&left)),
     }
 }
@@ -245,88 +293,13 @@ fn succeeded(rollout: &Rollout) -> Option<String> {
     let failed = rollout.which(HostRecord::failed);
     let parts = [
         (!behind.is_empty()).then(|| format!("left behind, unreachable: {}", names(&behind))),
-        (!failed.is_empty()).then(|| format!("within the failure budget: {}", how_failed(rollout, &failed))),
+        (!failed.is_empty()).then(|| {
+            format!(
+                "within the failure budget: {}",
+                how_failed(rollout, &failed)
+            )
+        }),
     ];
     let parts: Vec<String> = parts.into_iter().flatten().collect();
     (!parts.is_empty()).then(|| parts.join("; "))
-}
-
-/// Commands that make sense next, as a person would type them.
-#[must_use]
-pub fn next(about: &About, rollout: &Rollout) -> Vec<String> {
-    let id = short(about.id);
-    match state(rollout) {
-        DeployState::Preparing | DeployState::Activating => {
-            vec![format!("deploykit show {id}"), format!("deploykit abort {id}")]
-        }
-        DeployState::Paused => vec![format!("deploykit resume {id}"), format!("deploykit abort {id}")],
-        DeployState::PuttingBack => vec![format!("deploykit show {id}")],
-        DeployState::Succeeded => after_success(about, rollout, &id),
-        DeployState::Failed | DeployState::Aborted => after_failure(about, rollout, &id),
-    }
-}
-
-fn after_success(about: &About, rollout: &Rollout, id: &str) -> Vec<String> {
-    let behind = rollout.which(|host| host.state == HostState::Unreachable);
-    let failed = rollout.which(HostRecord::failed);
-    let mut next: Vec<String> = logs(&failed, id);
-    if !behind.is_empty() {
-        next.push(again(about, &behind));
-    }
-    if about.action == Action::Deploy {
-        next.push(format!("deploykit rollback {}", about.project));
-    }
-    next
-}
-
-fn after_failure(about: &About, rollout: &Rollout, id: &str) -> Vec<String> {
-    let with_steps = rollout.which(|host| host.failed() && !host.steps.is_empty());
-    let mut next = logs(&with_steps, id);
-    let unreachable = rollout.which(|host| host.state == HostState::Unreachable);
-    if !unreachable.is_empty() {
-        next.push("deploykit hosts".to_owned());
-    }
-    // A fleet that is not on one release is brought back to what it had by deploying that.
-    let elsewhere = rollout.which(|host| host.changed() || host.state == HostState::Broken || host.lost);
-    if about.action == Action::Deploy && !elsewhere.is_empty() {
-        next.extend(common_before(rollout, &elsewhere).map(|before| {
-            format!("deploykit deploy {} {before}{}", about.project, on(&elsewhere))
-        }));
-    }
-    let reachable = rollout.which(|host| host.state != HostState::Unreachable);
-    if about.action == Action::Rollback {
-        let not_back = rollout.which(|host| host.state != HostState::Live);
-        next.push(again(about, &not_back));
-    } else if !unreachable.is_empty() && !reachable.is_empty() && elsewhere.is_empty() && with_steps.is_empty() {
-        next.push(again(about, &reachable));
-    }
-    if next.is_empty() {
-        next.push(format!("deploykit status {}", about.project));
-    }
-    next
-}
-
-fn logs(hosts: &[HostName], id: &str) -> Vec<String> {
-    let shown = hosts.iter().take(2);
-    shown.map(|host| format!("deploykit logs {id} --host {host}")).collect()
-}
-
-/// The same once more, on these hosts.
-fn again(about: &About, hosts: &[HostName]) -> String {
-    match (about.action, about.revision()) {
-        (Action::Deploy, Some(revision)) => format!("deploykit deploy {} {revision}{}", about.project, on(hosts)),
-        (Action::Deploy, None) | (Action::Rollback, _) => format!("deploykit rollback {}{}", about.project, on(hosts)),
-    }
-}
-
-fn on(hosts: &[HostName]) -> String {
-    hosts.iter().map(|host| format!(" --on {host}")).collect()
-}
-
-/// What all of these hosts ran before, if it was the same.
-fn common_before(rollout: &Rollout, hosts: &[HostName]) -> Option<String> {
-    let before = |host: &HostName| rollout.hosts.get(host)?.before.as_ref();
-    let first: &Running = before(hosts.first()?)?;
-    let same = |host: &HostName| before(host).is_some_and(|before| before.revision == first.revision);
-    hosts.iter().all(same).then(|| first.label().to_owned())
 }

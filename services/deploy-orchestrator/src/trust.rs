@@ -35,7 +35,12 @@ impl Trust {
     /// # Errors
     /// Names the setting, the file and the cause.
     pub async fn load(settings: Arc<Settings>, world: &World) -> Result<Self, Failure> {
-        let orchestrator = key(world, "orchestrator_key_file", &settings.orchestrator_key_file).await?;
+        let orchestrator = key(
+            world,
+            "orchestrator_key_file",
+            &settings.orchestrator_key_file,
+        )
+        .await?;
         let web = match &settings.web_key_file {
             Some(file) => Some(Arc::new(key(world, "web_key_file", file).await?)),
             None => None,
@@ -58,15 +63,22 @@ impl Trust {
     /// # Errors
     /// Names the setting, the file and the cause.
     pub async fn rules(&self) -> Result<Rules, String> {
-        let signers = text(&self.world, "allowed_signers", &self.settings.allowed_signers).await?;
+        let signers = text(
+            &self.world,
+            "allowed_signers",
+            &self.settings.allowed_signers,
+        )
+        .await?;
         let policy = text(&self.world, "policy", &self.settings.policy).await?;
         let wrong = |key: &str, file: &Path, error: &(dyn std::error::Error + 'static)| {
             format!("{key} {}: {}", file.display(), causes(error))
         };
         Ok(Rules {
-            keyring: Keyring::parse(&signers)
-                .map_err(|error| wrong("allowed_signers", &self.settings.allowed_signers, &error))?,
-            policy: Policy::parse(&policy).map_err(|error| wrong("policy", &self.settings.policy, &error))?,
+            keyring: Keyring::parse(&signers).map_err(|error| {
+                wrong("allowed_signers", &self.settings.allowed_signers, &error)
+            })?,
+            policy: Policy::parse(&policy)
+                .map_err(|error| wrong("policy", &self.settings.policy, &error))?,
         })
     }
 
@@ -85,7 +97,8 @@ impl Trust {
     pub fn sign_for_page(&self, grant: &Grant) -> Result<Signed, Refused> {
         let Some(key) = &self.web else {
             let error = "the page has no key of its own here, so it cannot ask for deploys";
-            return Err(Refused::new(Kind::NotAllowed, error).next("use `deploykit deploy`, or set web_key_file"));
+            return Err(Refused::new(Kind::NotAllowed, error)
+                .next("use `deploykit deploy`, or set web_key_file"));
         };
         orders::sign(grant, key).map_err(|error| Refused::new(Kind::Trouble, causes(&error)))
     }
@@ -96,7 +109,11 @@ impl Rules {
     ///
     /// # Errors
     /// 400 for what is no grant, 403 with who is needed.
-    pub fn allow(&self, signed: &Signed, now: Timestamp) -> Result<(Verified<Grant>, Vec<String>), Refused> {
+    pub fn allow(
+        &self,
+        signed: &Signed,
+        now: Timestamp,
+    ) -> Result<(Verified<Grant>, Vec<String>), Refused> {
         let verified: Verified<Grant> = self.keyring.verify(signed, now).map_err(|error| {
             let kind = match &error {
                 VerifyError::Envelope(_)
@@ -105,13 +122,18 @@ impl Rules {
                 | VerifyError::Nonsense(_) => Kind::NotUnderstood,
                 _ => Kind::NotAllowed,
             };
-            Refused::new(kind, format!("the grant is not accepted: {}", causes(&error)))
+            Refused::new(
+                kind,
+                format!("the grant is not accepted: {}", causes(&error)),
+            )
         })?;
-        let by = self.policy.stands_behind(&verified).map_err(|error| Refused::new(Kind::NotAllowed, error))?;
+        let by = self
+            .policy
+            .stands_behind(&verified)
+            .map_err(|error| Refused::new(Kind::NotAllowed, error))?;
         Ok((verified, by))
     }
 }
-
 
 async fn text(world: &World, setting: &str, file: &Path) -> Result<String, String> {
     let path = file.to_owned();
@@ -122,7 +144,10 @@ async fn text(world: &World, setting: &str, file: &Path) -> Result<String, Strin
 }
 
 async fn key(world: &World, setting: &str, file: &Path) -> Result<Key, Failure> {
-    let text = text(world, setting, file).await.map_err(Failure::Settings)?;
-    Key::parse(&text)
-        .map_err(|error| Failure::Settings(format!("{setting}: {}: {}", file.display(), causes(&error))))
+    let text = text(world, setting, file)
+        .await
+        .map_err(Failure::Settings)?;
+    Key::parse(&text).map_err(|error| {
+        Failure::Settings(format!("{setting}: {}: {}", file.display(), causes(&error)))
+    })
 }

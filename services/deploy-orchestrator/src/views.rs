@@ -2,10 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use events::{
-    CommitId, HostName, ProjectName, TagName,
-    message::RefTip,
-};
+use events::{CommitId, HostName, ProjectName, TagName, message::RefTip};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
@@ -34,19 +31,27 @@ impl Scene<'_> {
     /// Each project with its hosts and, out of `running`, the deploy that is under way.
     #[must_use]
     pub fn status(&self, running: &[DeployView]) -> Status {
-        let projects = self.settings.projects.iter().map(|(name, project)| ProjectView {
-            project: name.clone(),
-            environment: project.environment.clone(),
-            repository: project.repository.clone(),
-            hosts: self
-                .known
-                .project_hosts(project, self.settings)
-                .iter()
-                .map(|host| self.project_host(name, host))
-                .collect(),
-            // The newest: a rollback that took over, rather than what it took over from.
-            deploy: running.iter().filter(|deploy| deploy.project == *name).max_by_key(|deploy| deploy.id).cloned(),
-        });
+        let projects = self
+            .settings
+            .projects
+            .iter()
+            .map(|(name, project)| ProjectView {
+                project: name.clone(),
+                environment: project.environment.clone(),
+                repository: project.repository.clone(),
+                hosts: self
+                    .known
+                    .project_hosts(project, self.settings)
+                    .iter()
+                    .map(|host| self.project_host(name, host))
+                    .collect(),
+                // The newest: a rollback that took over, rather than what it took over from.
+                deploy: running
+                    .iter()
+                    .filter(|deploy| deploy.project == *name)
+                    .max_by_key(|deploy| deploy.id)
+                    .cloned(),
+            });
         Status {
             time: self.now,
             projects: projects.collect(),
@@ -71,9 +76,17 @@ impl Scene<'_> {
     #[must_use]
     pub fn hosts(&self) -> Vec<HostView> {
         let settings = self.settings;
-        let projects = settings.projects.values().flat_map(|project| &project.hosts);
+        let projects = settings
+            .projects
+            .values()
+            .flat_map(|project| &project.hosts);
         let groups = settings.groups.values().flatten();
-        let mut names: Vec<&HostName> = settings.admitted.iter().chain(projects).chain(groups).collect();
+        let mut names: Vec<&HostName> = settings
+            .admitted
+            .iter()
+            .chain(projects)
+            .chain(groups)
+            .collect();
         names.extend(self.known.hosts.keys());
         names.sort_unstable();
         names.dedup();
@@ -107,7 +120,13 @@ impl Scene<'_> {
     pub fn tags(&self, project: &Project) -> Vec<TagView> {
         let hosts = self.known.project_hosts(project, self.settings);
         let mut found: BTreeMap<TagName, BTreeMap<HostName, &RefTip>> = BTreeMap::new();
-        for (host, refs) in self.known.refs.get(&project.repository).into_iter().flatten() {
+        for (host, refs) in self
+            .known
+            .refs
+            .get(&project.repository)
+            .into_iter()
+            .flatten()
+        {
             for tip in refs.iter().filter(|_| hosts.contains(host)) {
                 if let Some(tag) = tip.name.tag_name() {
                     found.entry(tag).or_default().insert(host.clone(), tip);
@@ -120,14 +139,23 @@ impl Scene<'_> {
             Some(TagView {
                 tag,
                 commit: newest.commit.clone(),
-                committed: Timestamp::from_second(newest.committed_s).unwrap_or(Timestamp::UNIX_EPOCH),
-                missing: hosts.iter().filter(|host| !on.contains_key(*host)).cloned().collect(),
+                committed: Timestamp::from_second(newest.committed_s)
+                    .unwrap_or(Timestamp::UNIX_EPOCH),
+                missing: hosts
+                    .iter()
+                    .filter(|host| !on.contains_key(*host))
+                    .cloned()
+                    .collect(),
                 moved: commits.len() > 1,
                 on: on.into_keys().collect(),
             })
         };
         let mut tags: Vec<TagView> = found.into_iter().filter_map(view).collect();
-        tags.sort_by(|a, b| b.committed.cmp(&a.committed).then_with(|| natural(b.tag.as_str()).cmp(&natural(a.tag.as_str()))));
+        tags.sort_by(|a, b| {
+            b.committed
+                .cmp(&a.committed)
+                .then_with(|| natural(b.tag.as_str()).cmp(&natural(a.tag.as_str())))
+        });
         tags
     }
 }
@@ -137,8 +165,12 @@ fn natural(text: &str) -> Vec<(&str, u64)> {
     let mut parts = Vec::new();
     let mut rest = text;
     while !rest.is_empty() {
-        let word = rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len());
-        let number = rest[word..].find(|c: char| !c.is_ascii_digit()).map_or(rest.len(), |end| word + end);
+        let word = rest
+            .find(|c: char| c.is_ascii_digit())
+            .unwrap_or(rest.len());
+        let number = rest[word..]
+            .find(|c: char| !c.is_ascii_digit())
+            .map_or(rest.len(), |end| word + end);
         parts.push((&rest[..word], rest[word..number].parse().unwrap_or(0)));
         rest = &rest[number..];
     }

@@ -17,7 +17,9 @@ pub enum Size {
 
 /// Why a text is not a size.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not a number of hosts: write a count such as \"2\" or a share such as \"25%\", at most \"100%\"")]
+#[error(
+    "{0:?} is not a number of hosts: write a count such as \"2\" or a share such as \"25%\", at most \"100%\""
+)]
 pub struct SizeError(String);
 
 /// A size as it may stand in a file.

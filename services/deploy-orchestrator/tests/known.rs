@@ -27,7 +27,10 @@ fn present(instance: u128, live: &str) -> Present {
 
 fn live(known: &Known) -> String {
     let project = "shop".parse().expect("a project");
-    known.live(&host("web1"), &project).map_or("nothing", |running| running.label()).to_owned()
+    known
+        .live(&host("web1"), &project)
+        .map_or("nothing", |running| running.label())
+        .to_owned()
 }
 
 #[test]
@@ -67,7 +70,15 @@ fn what_was_said_earlier_does_not_undo_what_was_said_later() {
 #[test]
 fn two_agents_that_take_turns_under_one_name_are_noticed_and_a_restart_is_not() {
     let settings = Settings::default();
-    let trouble = |known: &Known, now| Scene { settings: &settings, known, now: at(now) }.host(&host("web1")).trouble;
+    let trouble = |known: &Known, now| {
+        Scene {
+            settings: &settings,
+            known,
+            now: at(now),
+        }
+        .host(&host("web1"))
+        .trouble
+    };
     let mut known = Known::default();
     known.present(present(1, "v1"), at(0), at(0), LIMIT);
     known.present(present(2, "v1"), at(30), at(30), LIMIT);

@@ -4,6 +4,8 @@
     reason = "tests read and write files and know the time themselves"
 )]
 
+mod api;
+mod fleet;
 mod known;
 mod plan;
 mod properties;
@@ -12,4 +14,6 @@ mod select;
 mod settings;
 mod store;
 mod support;
+mod texts;
+mod watch;
 mod waves;

@@ -36,16 +36,35 @@ fn tip(name: &str, word: &str, committed_s: i64) -> RefTip {
 
 /// Three hosts with v1 live and v0 before it; their mirrors hold v1, v2 and main.
 fn fleet() -> Fleet {
-    let mut project = Project::new("shop".parse().expect("a repository"), "prod".parse().expect("an environment"));
+    let mut project = Project::new(
+        "shop".parse().expect("a repository"),
+        "prod".parse().expect("an environment"),
+    );
     project.hosts = hosts("web1 web2 web3").into_iter().collect();
     project.aliases = BTreeSet::from(["group/shop".parse().expect("a repository")]);
     let mut settings = Settings::default();
-    settings.projects.insert("shop".parse().expect("a project"), project);
-    settings.groups.insert("front".parse().expect("a group"), hosts("web1 web2").into_iter().collect());
-    let mut fleet = Fleet { settings, known: Known::default(), running: Vec::new() };
+    settings
+        .projects
+        .insert("shop".parse().expect("a project"), project);
+    settings.groups.insert(
+        "front".parse().expect("a group"),
+        hosts("web1 web2").into_iter().collect(),
+    );
+    let mut fleet = Fleet {
+        settings,
+        known: Known::default(),
+        running: Vec::new(),
+    };
     for name in ["web1", "web2", "web3"] {
         fleet.present(name, true);
-        fleet.fetched(name, &[("refs/tags/v1", "v1", 100), ("refs/tags/v2", "v2", 200), ("refs/heads/main", "main", 300)]);
+        fleet.fetched(
+            name,
+            &[
+                ("refs/tags/v1", "v1", 100),
+                ("refs/tags/v2", "v2", 200),
+                ("refs/heads/main", "main", 300),
+            ],
+        );
     }
     fleet
 }
@@ -66,14 +85,26 @@ impl Fleet {
             groups: Vec::new(),
             projects: vec![state],
         };
-        self.known.present(present, at(0), at(0), SignedDuration::from_secs(90));
+        self.known
+            .present(present, at(0), at(0), SignedDuration::from_secs(90));
     }
 
     fn fetched(&mut self, name: &str, refs: &[(&str, &str, i64)]) {
-        let refs: Vec<RefTip> = refs.iter().map(|(name, word, time)| tip(name, word, *time)).collect();
+        let refs: Vec<RefTip> = refs
+            .iter()
+            .map(|(name, word, time)| tip(name, word, *time))
+            .collect();
         let refs_total = refs.len();
         let repository = "group/shop".parse().expect("a repository");
-        self.known.fetched(Fetched { host: host(name), repository, refs, refs_total }, &self.settings);
+        self.known.fetched(
+            Fetched {
+                host: host(name),
+                repository,
+                refs,
+                refs_total,
+            },
+            &self.settings,
+        );
     }
 
     fn busy_with(&mut self, action: Action) {
@@ -88,21 +119,53 @@ impl Fleet {
             by: vec!["ann".to_owned()],
             created: at(0),
             targets: hosts("web1"),
-            grant: Signed { payload_type: String::new(), payload: String::new(), signatures: Vec::new() },
+            grant: Signed {
+                payload_type: String::new(),
+                payload: String::new(),
+                signatures: Vec::new(),
+            },
             digest: String::new(),
         });
     }
 
     fn plan(&self, request: &PlanRequest) -> Result<Plan, Refused> {
         let running: Vec<&About> = self.running.iter().collect();
-        let scene = Scene { settings: &self.settings, known: &self.known, now: at(10) };
-        plan::plan(request, &Context { scene, running: &running, new_id: Uuid::from_u128(5) })
+        let scene = Scene {
+            settings: &self.settings,
+            known: &self.known,
+            now: at(10),
+        };
+        plan::plan(
+            request,
+            &Context {
+                scene,
+                running: &running,
+                new_id: Uuid::from_u128(5),
+            },
+        )
     }
 
-    fn check(&self, grant: &orders::Grant, targets: &[HostName], seconds: i64) -> Result<(), Refused> {
+    fn check(
+        &self,
+        grant: &orders::Grant,
+        targets: &[HostName],
+        seconds: i64,
+    ) -> Result<(), Refused> {
         let running: Vec<&About> = self.running.iter().collect();
-        let scene = Scene { settings: &self.settings, known: &self.known, now: at(seconds) };
-        plan::check(grant, targets, &Context { scene, running: &running, new_id: grant.id })
+        let scene = Scene {
+            settings: &self.settings,
+            known: &self.known,
+            now: at(seconds),
+        };
+        plan::check(
+            grant,
+            targets,
+            &Context {
+                scene,
+                running: &running,
+                new_id: grant.id,
+            },
+        )
     }
 
     fn refused(&self, request: &PlanRequest) -> (Kind, String, Vec<String>) {
@@ -122,11 +185,18 @@ fn deploy(revision: &str) -> PlanRequest {
 }
 
 fn rollback() -> PlanRequest {
-    PlanRequest { action: Action::Rollback, revision: None, ..deploy("") }
+    PlanRequest {
+        action: Action::Rollback,
+        revision: None,
+        ..deploy("")
+    }
 }
 
 fn on(request: PlanRequest, names: &[&str]) -> PlanRequest {
-    PlanRequest { on: Some(names.iter().map(|name| (*name).to_owned()).collect()), ..request }
+    PlanRequest {
+        on: Some(names.iter().map(|name| (*name).to_owned()).collect()),
+        ..request
+    }
 }
 
 #[test]
@@ -144,7 +214,12 @@ fn a_tag_becomes_a_grant_for_its_commit_on_all_hosts() {
 fn branches_and_unique_beginnings_of_commit_ids_are_revisions_too() {
     let fleet = fleet();
     let id = commit("v2").as_str().to_owned();
-    let table = [("main", "main"), (&id[..7], "v2"), (id.as_str(), "v2"), (&id.to_uppercase()[..9], "v2")];
+    let table = [
+        ("main", "main"),
+        (&id[..7], "v2"),
+        (id.as_str(), "v2"),
+        (&id.to_uppercase()[..9], "v2"),
+    ];
     for (revision, word) in table {
         let plan = fleet.plan(&deploy(revision)).expect(revision);
         assert_eq!(plan.grant.commit, Some(commit(word)), "{revision}");
@@ -158,7 +233,10 @@ fn an_unknown_revision_is_named_with_what_exists() {
     for revision in ["v9", "7632", "deadbeef"] {
         let (kind, error, exists) = fleet.refused(&deploy(revision));
         assert_eq!(kind, Kind::Unknown);
-        assert_eq!(error, format!("{revision:?} is neither a tag, a branch nor a commit of shop that a host has"));
+        assert_eq!(
+            error,
+            format!("{revision:?} is neither a tag, a branch nor a commit of shop that a host has")
+        );
         assert_eq!(exists, ["v2", "v1", "main"]);
     }
 }
@@ -179,13 +257,26 @@ fn a_tag_on_which_hosts_disagree_is_refused() {
     let (kind, error, _) = fleet.refused(&deploy("v2"));
     assert_eq!(kind, Kind::Impossible);
     let (one, other) = (commit("other"), commit("v2"));
-    assert_eq!(error, format!("tag v2 was moved: it is {} on web3, {} on web1, web2", one.short(), other.short()));
+    assert_eq!(
+        error,
+        format!(
+            "tag v2 was moved: it is {} on web3, {} on web1, web2",
+            one.short(),
+            other.short()
+        )
+    );
 }
 
 #[test]
 fn a_name_that_is_a_tag_and_another_branch_is_refused() {
     let mut fleet = fleet();
-    fleet.fetched("web1", &[("refs/tags/main", "v1", 100), ("refs/heads/main", "main", 300)]);
+    fleet.fetched(
+        "web1",
+        &[
+            ("refs/tags/main", "v1", 100),
+            ("refs/heads/main", "main", 300),
+        ],
+    );
     let (kind, error, _) = fleet.refused(&deploy("main"));
     assert_eq!(kind, Kind::Impossible);
     assert!(error.starts_with("\"main\" is both a tag ("), "{error}");
@@ -196,18 +287,31 @@ fn a_revision_that_some_hosts_lack_is_planned_with_a_note() {
     let mut fleet = fleet();
     fleet.fetched("web3", &[("refs/tags/v1", "v1", 100)]);
     let plan = fleet.plan(&deploy("v2")).expect("it can be planned");
-    assert_eq!(plan.warnings, ["v2 has not reached web3 yet; they fetch it while they prepare"]);
-    let plan = fleet.plan(&on(deploy("v2"), &["web1"])).expect("it can be planned");
+    assert_eq!(
+        plan.warnings,
+        ["v2 has not reached web3 yet; they fetch it while they prepare"]
+    );
+    let plan = fleet
+        .plan(&on(deploy("v2"), &["web1"]))
+        .expect("it can be planned");
     assert!(plan.warnings.is_empty());
 }
 
 #[test]
 fn hosts_and_groups_can_be_chosen() {
     let fleet = fleet();
-    let plan = fleet.plan(&on(deploy("v2"), &["front"])).expect("it can be planned");
+    let plan = fleet
+        .plan(&on(deploy("v2"), &["front"]))
+        .expect("it can be planned");
     assert_eq!(plan.targets, hosts("web1 web2"));
     let (kind, error, exists) = fleet.refused(&on(deploy("v2"), &["web9"]));
-    assert_eq!((kind, error.as_str()), (Kind::Unknown, "\"web9\" is neither a host nor a group of this project"));
+    assert_eq!(
+        (kind, error.as_str()),
+        (
+            Kind::Unknown,
+            "\"web9\" is neither a host nor a group of this project"
+        )
+    );
     assert_eq!(exists, ["web1", "web2", "web3", "front"]);
     let (kind, ..) = fleet.refused(&on(deploy("v2"), &[]));
     assert_eq!(kind, Kind::NotUnderstood);
@@ -215,17 +319,39 @@ fn hosts_and_groups_can_be_chosen() {
 
 #[test]
 fn an_unknown_project_is_named_with_those_that_exist() {
-    let request = PlanRequest { project: "shopp".parse().expect("a project"), ..deploy("v1") };
+    let request = PlanRequest {
+        project: "shopp".parse().expect("a project"),
+        ..deploy("v1")
+    };
     let (kind, error, exists) = fleet().refused(&request);
-    assert_eq!((kind, error.as_str()), (Kind::Unknown, "there is no project \"shopp\" here"));
+    assert_eq!(
+        (kind, error.as_str()),
+        (Kind::Unknown, "there is no project \"shopp\" here")
+    );
     assert_eq!(exists, ["shop"]);
 }
 
 #[test]
 fn a_deploy_needs_a_revision_and_a_rollback_takes_none() {
     let fleet = fleet();
-    assert_eq!(fleet.refused(&PlanRequest { revision: None, ..deploy("") }).0, Kind::NotUnderstood);
-    assert_eq!(fleet.refused(&PlanRequest { action: Action::Rollback, ..deploy("v1") }).0, Kind::NotUnderstood);
+    assert_eq!(
+        fleet
+            .refused(&PlanRequest {
+                revision: None,
+                ..deploy("")
+            })
+            .0,
+        Kind::NotUnderstood
+    );
+    assert_eq!(
+        fleet
+            .refused(&PlanRequest {
+                action: Action::Rollback,
+                ..deploy("v1")
+            })
+            .0,
+        Kind::NotUnderstood
+    );
 }
 
 #[test]
@@ -241,10 +367,16 @@ fn a_rollback_leaves_out_hosts_without_a_release_before_and_is_refused_without_a
     fleet.present("web2", false);
     let plan = fleet.plan(&rollback()).expect("it can be planned");
     assert_eq!(plan.targets, hosts("web1 web3"));
-    assert_eq!(plan.warnings, ["left out, since there is no release before: web2"]);
+    assert_eq!(
+        plan.warnings,
+        ["left out, since there is no release before: web2"]
+    );
     let (kind, error, _) = fleet.refused(&on(rollback(), &["web2"]));
     assert_eq!(kind, Kind::Impossible);
-    assert_eq!(error, "nothing to roll back: shop has no release before on web2");
+    assert_eq!(
+        error,
+        "nothing to roll back: shop has no release before on web2"
+    );
 }
 
 #[test]
@@ -253,16 +385,28 @@ fn a_busy_project_says_who_holds_it_and_since_when() {
     fleet.busy_with(Action::Deploy);
     let refused = fleet.plan(&deploy("v1")).expect_err("it is busy");
     assert_eq!(refused.kind, Kind::Busy);
-    assert_eq!(refused.body.error, "shop is busy since 08:00:00Z with shop v2, asked for by ann");
-    assert_eq!(refused.body.next.as_deref(), Some("deploykit show 0000feed"));
+    assert_eq!(
+        refused.body.error,
+        "shop is busy since 08:00:00Z with shop v2, asked for by ann"
+    );
+    assert_eq!(
+        refused.body.next.as_deref(),
+        Some("deploykit show 0000feed")
+    );
 }
 
 #[test]
 fn a_rollback_waits_for_no_deploy_but_for_another_rollback() {
     let mut fleet = fleet();
     fleet.busy_with(Action::Deploy);
-    let plan = fleet.plan(&rollback()).expect("a deploy does not stand in its way");
-    assert!(plan.warnings[0].starts_with("this takes over from shop v2"), "{:?}", plan.warnings);
+    let plan = fleet
+        .plan(&rollback())
+        .expect("a deploy does not stand in its way");
+    assert!(
+        plan.warnings[0].starts_with("this takes over from shop v2"),
+        "{:?}",
+        plan.warnings
+    );
     fleet.busy_with(Action::Rollback);
     assert_eq!(fleet.refused(&rollback()).0, Kind::Busy);
 }
@@ -271,9 +415,16 @@ fn a_rollback_waits_for_no_deploy_but_for_another_rollback() {
 fn a_host_that_nobody_admitted_gets_nothing() {
     let mut fleet = fleet();
     let project: events::ProjectName = "shop".parse().expect("a project");
-    let shop = fleet.settings.projects.get_mut(&project).expect("it is there");
+    let shop = fleet
+        .settings
+        .projects
+        .get_mut(&project)
+        .expect("it is there");
     shop.groups.insert("new".parse().expect("a group"));
-    fleet.settings.groups.insert("new".parse().expect("a group"), BTreeSet::new());
+    fleet
+        .settings
+        .groups
+        .insert("new".parse().expect("a group"), BTreeSet::new());
     let present = Present {
         host: host("web4"),
         instance: Uuid::from_u128(4),
@@ -281,13 +432,28 @@ fn a_host_that_nobody_admitted_gets_nothing() {
         groups: vec!["new".parse().expect("a group")],
         projects: Vec::new(),
     };
-    fleet.known.present(present, at(0), at(0), SignedDuration::from_secs(90));
+    fleet
+        .known
+        .present(present, at(0), at(0), SignedDuration::from_secs(90));
     let plan = fleet.plan(&deploy("v2")).expect("the others can");
     assert_eq!(plan.targets, hosts("web1 web2 web3"));
-    assert_eq!(plan.warnings, ["left out, since nobody admitted them yet: web4 (`deploykit hosts admit HOST`)"]);
-    let refused = fleet.plan(&on(deploy("v2"), &["web4"])).expect_err("it was named");
-    assert_eq!(refused.body.next.as_deref(), Some("deploykit hosts admit web4"));
-    fleet.known.hosts.get_mut(&host("web4")).expect("it was heard").admitted = true;
+    assert_eq!(
+        plan.warnings,
+        ["left out, since nobody admitted them yet: web4 (`deploykit hosts admit HOST`)"]
+    );
+    let refused = fleet
+        .plan(&on(deploy("v2"), &["web4"]))
+        .expect_err("it was named");
+    assert_eq!(
+        refused.body.next.as_deref(),
+        Some("deploykit hosts admit web4")
+    );
+    fleet
+        .known
+        .hosts
+        .get_mut(&host("web4"))
+        .expect("it was heard")
+        .admitted = true;
     let plan = fleet.plan(&deploy("v2")).expect("all can");
     assert_eq!(plan.targets, hosts("web1 web2 web3 web4"));
 }
@@ -296,9 +462,17 @@ fn a_host_that_nobody_admitted_gets_nothing() {
 fn hosts_that_were_not_heard_are_noted() {
     let mut fleet = fleet();
     fleet.known.hosts.remove(&host("web2"));
-    fleet.known.hosts.get_mut(&host("web3")).expect("it was heard").seen = Some(at(-500));
+    fleet
+        .known
+        .hosts
+        .get_mut(&host("web3"))
+        .expect("it was heard")
+        .seen = Some(at(-500));
     let plan = fleet.plan(&deploy("v1")).expect("it can be planned");
-    assert_eq!(plan.warnings, ["agent never heard: web2", "agent not heard lately: web3"]);
+    assert_eq!(
+        plan.warnings,
+        ["agent never heard: web2", "agent not heard lately: web3"]
+    );
 }
 
 #[test]
@@ -307,17 +481,48 @@ fn a_grant_is_checked_against_what_is_known_when_it_is_used() {
     let plan = fleet.plan(&deploy("v2")).expect("it can be planned");
     assert_eq!(fleet.check(&plan.grant, &plan.targets, 20), Ok(()));
     let kind = |result: Result<(), Refused>| result.expect_err("it is refused").kind;
-    assert_eq!(kind(fleet.check(&plan.grant, &hosts("web1"), 20)), Kind::NotUnderstood, "other targets");
-    assert_eq!(kind(fleet.check(&plan.grant, &[], 20)), Kind::NotUnderstood, "no targets");
-    assert_eq!(kind(fleet.check(&plan.grant, &plan.targets, 9)), Kind::Impossible, "too early");
-    assert_eq!(kind(fleet.check(&plan.grant, &plan.targets, 14_410)), Kind::Impossible, "too late");
-    let staging = orders::Grant { environment: "staging".parse().expect("an environment"), ..plan.grant.clone() };
-    assert_eq!(kind(fleet.check(&staging, &plan.targets, 20)), Kind::Impossible, "another environment");
+    assert_eq!(
+        kind(fleet.check(&plan.grant, &hosts("web1"), 20)),
+        Kind::NotUnderstood,
+        "other targets"
+    );
+    assert_eq!(
+        kind(fleet.check(&plan.grant, &[], 20)),
+        Kind::NotUnderstood,
+        "no targets"
+    );
+    assert_eq!(
+        kind(fleet.check(&plan.grant, &plan.targets, 9)),
+        Kind::Impossible,
+        "too early"
+    );
+    assert_eq!(
+        kind(fleet.check(&plan.grant, &plan.targets, 14_410)),
+        Kind::Impossible,
+        "too late"
+    );
+    let staging = orders::Grant {
+        environment: "staging".parse().expect("an environment"),
+        ..plan.grant.clone()
+    };
+    assert_eq!(
+        kind(fleet.check(&staging, &plan.targets, 20)),
+        Kind::Impossible,
+        "another environment"
+    );
     for name in ["web1", "web2", "web3"] {
         fleet.fetched(name, &[("refs/tags/v2", "moved", 400)]);
     }
-    let moved = fleet.check(&plan.grant, &plan.targets, 20).expect_err("the tag was moved");
-    assert!(moved.body.error.starts_with("tag v2 was moved since the grant was signed"), "{moved}");
+    let moved = fleet
+        .check(&plan.grant, &plan.targets, 20)
+        .expect_err("the tag was moved");
+    assert!(
+        moved
+            .body
+            .error
+            .starts_with("tag v2 was moved since the grant was signed"),
+        "{moved}"
+    );
     fleet.busy_with(Action::Deploy);
     let plan = fleet.plan(&rollback()).expect("it can be planned");
     assert_eq!(fleet.check(&plan.grant, &plan.targets, 20), Ok(()));

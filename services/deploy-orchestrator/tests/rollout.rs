@@ -19,12 +19,18 @@ fn all_prepare_then_the_canary_then_the_rest() {
     assert_eq!(story.accepts("web1", Phase::Prepare), "");
     assert_eq!(story.prepared("web1"), "");
     assert_eq!(story.prepared("web3"), "");
-    assert_eq!(story.reason(), "2 of 3 hosts are prepared; waiting for web2 (its agent has not answered yet)");
+    assert_eq!(
+        story.reason(),
+        "2 of 3 hosts are prepared; waiting for web2 (its agent has not answered yet)"
+    );
     assert_eq!(story.prepared("web2"), "web1 activate");
     assert_eq!(story.state(), DeployState::Activating);
     assert_eq!(story.live("web1"), "web2 activate, web3 activate");
     assert_eq!(story.live("web3"), "");
-    assert_eq!(story.reason(), "wave 2 of 2: waiting for web2 (its agent has not answered yet)");
+    assert_eq!(
+        story.reason(),
+        "wave 2 of 2: waiting for web2 (its agent has not answered yet)"
+    );
     assert_eq!(story.live("web2"), "ended");
     assert_eq!(story.state(), DeployState::Succeeded);
     assert_eq!(story.reason(), "");
@@ -38,11 +44,22 @@ fn a_canary_that_fails_leaves_the_others_untouched() {
     assert_eq!(story.fails_check("web1"), "ended");
     assert_eq!(story.state(), DeployState::Failed);
     assert_eq!(story.reason(), "wave 1 of 2: web1 failed its check");
-    let states: Vec<_> = story.rollout.hosts.values().map(|record| record.state).collect();
-    assert_eq!(states, [HostState::PutBack, HostState::Prepared, HostState::Prepared]);
+    let states: Vec<_> = story
+        .rollout
+        .hosts
+        .values()
+        .map(|record| record.state)
+        .collect();
+    assert_eq!(
+        states,
+        [HostState::PutBack, HostState::Prepared, HostState::Prepared]
+    );
     let web1 = &story.rollout.hosts[&host("web1")];
     assert_eq!(web1.back_after_s, Some(2.0));
-    assert_eq!(web1.detail.as_deref(), Some("check: exit 1, 3 tries: GET /health 500 \"no such table\""));
+    assert_eq!(
+        web1.detail.as_deref(),
+        Some("check: exit 1, 3 tries: GET /health 500 \"no such table\"")
+    );
 }
 
 #[test]
@@ -54,27 +71,52 @@ fn a_failing_wave_puts_back_what_it_and_the_waves_before_changed_and_no_other() 
     story.accepts("web2", Phase::Activate);
     assert_eq!(story.fails_check("web3"), "web2 abort, web1 rollback");
     assert_eq!(story.state(), DeployState::PuttingBack);
-    assert_eq!(story.reason(), "wave 2 of 3: web3 failed its check; putting back web1, web2");
+    assert_eq!(
+        story.reason(),
+        "wave 2 of 3: web3 failed its check; putting back web1, web2"
+    );
     // The abort came too late for web2.
     assert_eq!(story.live("web2"), "web2 rollback");
     assert_eq!(story.report("web2", Phase::Abort, State::Live, "v2"), "");
     story.now = at(4);
     assert_eq!(story.report("web2", Phase::Rollback, State::Live, "v1"), "");
-    assert_eq!(story.report("web1", Phase::Rollback, State::Live, "v1"), "ended");
-    let states: Vec<_> = story.rollout.hosts.values().map(|record| record.state).collect();
-    assert_eq!(states, [HostState::PutBack, HostState::PutBack, HostState::PutBack, HostState::Prepared]);
+    assert_eq!(
+        story.report("web1", Phase::Rollback, State::Live, "v1"),
+        "ended"
+    );
+    let states: Vec<_> = story
+        .rollout
+        .hosts
+        .values()
+        .map(|record| record.state)
+        .collect();
+    assert_eq!(
+        states,
+        [
+            HostState::PutBack,
+            HostState::PutBack,
+            HostState::PutBack,
+            HostState::Prepared
+        ]
+    );
     assert_eq!(story.rollout.hosts[&host("web2")].back_after_s, Some(4.0));
 }
 
 #[test]
 fn with_on_failure_stop_changed_hosts_stay_for_somebody_to_look_at() {
-    let policy = deploy_orchestrator::rollout::Policy { on_failure: OnFailure::Stop, ..rules() };
+    let policy = deploy_orchestrator::rollout::Policy {
+        on_failure: OnFailure::Stop,
+        ..rules()
+    };
     let mut story = Story::of(Action::Deploy, "web1 | web2 web3 | web4", policy);
     story.begin();
     story.all_prepared("web1 web2 web3 web4");
     story.live("web1");
     assert_eq!(story.fails_check("web3"), "");
-    assert_eq!(story.reason(), "wave 2 of 3: web3 failed its check; waiting for web2");
+    assert_eq!(
+        story.reason(),
+        "wave 2 of 3: web3 failed its check; waiting for web2"
+    );
     assert_eq!(story.live("web2"), "ended");
     let reason = "wave 2 of 3: web3 failed its check; web1, web2 kept the new release (on_failure = \"stop\")";
     assert_eq!(story.reason(), reason);
@@ -87,10 +129,22 @@ fn a_host_that_cannot_prepare_stops_it_before_anything_is_touched() {
     story.prepared("web1");
     story.accepts("web3", Phase::Prepare);
     let reason = "layout: no room on the disk".to_owned();
-    assert_eq!(story.report("web2", Phase::Prepare, State::Failed { reason }, "v1"), "web3 abort");
-    assert_eq!(story.report("web3", Phase::Abort, State::Aborted, "v1"), "ended");
-    assert_eq!(story.reason(), "web2 cannot prepare; nothing live was touched");
-    assert_eq!(story.rollout.hosts[&host("web3")].state, HostState::Untouched);
+    assert_eq!(
+        story.report("web2", Phase::Prepare, State::Failed { reason }, "v1"),
+        "web3 abort"
+    );
+    assert_eq!(
+        story.report("web3", Phase::Abort, State::Aborted, "v1"),
+        "ended"
+    );
+    assert_eq!(
+        story.reason(),
+        "web2 cannot prepare; nothing live was touched"
+    );
+    assert_eq!(
+        story.rollout.hosts[&host("web3")].state,
+        HostState::Untouched
+    );
 }
 
 #[test]
@@ -122,7 +176,10 @@ fn more_unreachable_hosts_than_allowed_stop_it_before_anything_is_touched() {
     story.begin();
     story.prepared("web1");
     assert_eq!(story.after(60), "ended");
-    assert_eq!(story.reason(), "web2, web3 unreachable, at most 1 may be; nothing live was touched");
+    assert_eq!(
+        story.reason(),
+        "web2, web3 unreachable, at most 1 may be; nothing live was touched"
+    );
 }
 
 #[test]
@@ -158,12 +215,18 @@ fn a_canary_that_was_unreachable_while_preparing_does_not_leave_its_wave_unprove
 
 #[test]
 fn the_next_wave_waits_for_the_bake_time() {
-    let policy = deploy_orchestrator::rollout::Policy { bake_s: 30, ..rules() };
+    let policy = deploy_orchestrator::rollout::Policy {
+        bake_s: 30,
+        ..rules()
+    };
     let mut story = Story::of(Action::Deploy, "web1 | web2", policy);
     story.begin();
     story.all_prepared("web1 web2");
     assert_eq!(story.live("web1"), "");
-    assert_eq!(story.reason(), "wave 1 of 2 is good; the next one starts at 08:00:30Z");
+    assert_eq!(
+        story.reason(),
+        "wave 1 of 2 is good; the next one starts at 08:00:30Z"
+    );
     assert_eq!(story.rollout.next_wake(), Some(at(30)));
     assert_eq!(story.after(29), "");
     assert_eq!(story.after(1), "web2 activate");
@@ -176,7 +239,10 @@ fn a_pause_holds_the_next_wave_and_nothing_else() {
     story.begin();
     story.all_prepared("web1 web2");
     assert_eq!(story.feed(Input::Pause), "");
-    assert_eq!(story.reason(), "paused; wave 1 of 2 is still under way on web1");
+    assert_eq!(
+        story.reason(),
+        "paused; wave 1 of 2 is still under way on web1"
+    );
     assert_eq!(story.after(5), "web1 activate");
     assert_eq!(story.live("web1"), "");
     assert_eq!(story.state(), DeployState::Paused);
@@ -204,9 +270,26 @@ fn an_abort_puts_back_what_changed() {
     story.live("web1");
     story.accepts("web2", Phase::Activate);
     assert_eq!(story.feed(Input::Abort), "web2 abort, web1 rollback");
-    story.report("web2", Phase::Activate, State::PutBack { reason: "aborted".to_owned() }, "v1");
-    story.report("web2", Phase::Abort, State::PutBack { reason: "aborted".to_owned() }, "v1");
-    assert_eq!(story.report("web1", Phase::Rollback, State::Live, "v1"), "ended");
+    story.report(
+        "web2",
+        Phase::Activate,
+        State::PutBack {
+            reason: "aborted".to_owned(),
+        },
+        "v1",
+    );
+    story.report(
+        "web2",
+        Phase::Abort,
+        State::PutBack {
+            reason: "aborted".to_owned(),
+        },
+        "v1",
+    );
+    assert_eq!(
+        story.report("web1", Phase::Rollback, State::Live, "v1"),
+        "ended"
+    );
     assert_eq!(story.state(), DeployState::Aborted);
     assert_eq!(story.reason(), "aborted by a person");
 }
@@ -230,7 +313,10 @@ fn a_redeploy_of_what_is_live_has_nothing_to_put_back() {
 
 #[test]
 fn a_failure_within_the_budget_does_not_stop_it() {
-    let policy = deploy_orchestrator::rollout::Policy { failure_budget: 1, ..rules() };
+    let policy = deploy_orchestrator::rollout::Policy {
+        failure_budget: 1,
+        ..rules()
+    };
     let mut story = Story::of(Action::Deploy, "web1 web2 | web3", policy);
     story.begin();
     story.all_prepared("web1 web2 web3");
@@ -238,17 +324,26 @@ fn a_failure_within_the_budget_does_not_stop_it() {
     assert_eq!(story.live("web2"), "web3 activate");
     assert_eq!(story.live("web3"), "ended");
     assert_eq!(story.state(), DeployState::Succeeded);
-    assert_eq!(story.reason(), "within the failure budget: web1 failed its check");
+    assert_eq!(
+        story.reason(),
+        "within the failure budget: web1 failed its check"
+    );
 }
 
 #[test]
 fn a_budget_does_not_let_a_wave_pass_that_no_host_came_through() {
-    let policy = deploy_orchestrator::rollout::Policy { failure_budget: 1, ..rules() };
+    let policy = deploy_orchestrator::rollout::Policy {
+        failure_budget: 1,
+        ..rules()
+    };
     let mut story = Story::of(Action::Deploy, "web1 | web2 web3", policy);
     story.begin();
     story.all_prepared("web1 web2 web3");
     assert_eq!(story.fails_check("web1"), "ended");
-    assert_eq!(story.reason(), "wave 1 of 2: no host came to run it, so nothing shows that it is good");
+    assert_eq!(
+        story.reason(),
+        "wave 1 of 2: no host came to run it, so nothing shows that it is good"
+    );
 }
 
 #[test]
@@ -258,9 +353,22 @@ fn a_host_that_accepted_and_fell_silent_is_a_failure() {
     story.all_prepared("web1 web2");
     story.accepts("web1", Phase::Activate);
     assert_eq!(story.after(3600), "web1 abort");
-    assert_eq!(story.reason(), "wave 1 of 2: web1 accepted the order and was not heard again; putting back web1");
+    assert_eq!(
+        story.reason(),
+        "wave 1 of 2: web1 accepted the order and was not heard again; putting back web1"
+    );
     // It comes back, and ends what it was at.
-    assert_eq!(story.report("web1", Phase::Abort, State::PutBack { reason: "aborted".to_owned() }, "v1"), "ended");
+    assert_eq!(
+        story.report(
+            "web1",
+            Phase::Abort,
+            State::PutBack {
+                reason: "aborted".to_owned()
+            },
+            "v1"
+        ),
+        "ended"
+    );
     assert_eq!(story.rollout.hosts[&host("web1")].state, HostState::PutBack);
 }
 
@@ -272,10 +380,16 @@ fn a_host_that_cannot_be_put_back_needs_a_person() {
     story.live("web1");
     story.fails_check("web2");
     let reason = "back-start: exit 1".to_owned();
-    assert_eq!(story.report("web1", Phase::Rollback, State::Broken { reason }, "v2"), "ended");
+    assert_eq!(
+        story.report("web1", Phase::Rollback, State::Broken { reason }, "v2"),
+        "ended"
+    );
     let web1 = &story.rollout.hosts[&host("web1")];
     assert_eq!(web1.state, HostState::Broken);
-    assert_eq!(web1.detail.as_deref(), Some("cannot be put back: back-start: exit 1"));
+    assert_eq!(
+        web1.detail.as_deref(),
+        Some("cannot be put back: back-start: exit 1")
+    );
 }
 
 #[test]
@@ -286,7 +400,10 @@ fn a_rollback_prepares_nothing_and_goes_to_all_at_once() {
     let reason = "back-check: exit 1".to_owned();
     story.report("web2", Phase::Rollback, State::PutBack { reason }, "v1");
     // Nothing of a rollback is ever undone.
-    assert_eq!(story.report("web3", Phase::Rollback, State::Live, "v0"), "ended");
+    assert_eq!(
+        story.report("web3", Phase::Rollback, State::Live, "v0"),
+        "ended"
+    );
     assert_eq!(story.state(), DeployState::Failed);
 }
 
@@ -297,7 +414,10 @@ fn a_rollback_goes_on_where_it_can_and_names_whom_it_did_not_reach() {
     story.report("web1", Phase::Rollback, State::Live, "v0");
     assert_eq!(story.after(60), "ended");
     assert_eq!(story.state(), DeployState::Failed);
-    assert_eq!(story.reason(), "wave 1 of 1: web2, web3 unreachable, at most 1 may be");
+    assert_eq!(
+        story.reason(),
+        "wave 1 of 1: web2, web3 unreachable, at most 1 may be"
+    );
 }
 
 #[test]
@@ -311,9 +431,15 @@ fn a_rollback_takes_its_hosts_over_from_a_deploy_and_the_others_are_put_back() {
     let by = Uuid::from_u128(0xabcd);
     let hosts = BTreeSet::from([host("web1"), host("web3")]);
     assert_eq!(story.feed(Input::TakenOver { by, hosts }), "web2 rollback");
-    assert_eq!(story.report("web2", Phase::Rollback, State::Live, "v1"), "ended");
+    assert_eq!(
+        story.report("web2", Phase::Rollback, State::Live, "v1"),
+        "ended"
+    );
     assert_eq!(story.state(), DeployState::Aborted);
-    assert_eq!(story.reason(), "the rollback 0000abcd took over; web1 had it before");
+    assert_eq!(
+        story.reason(),
+        "the rollback 0000abcd took over; web1 had it before"
+    );
 }
 
 #[test]
@@ -331,7 +457,10 @@ fn after_the_bus_was_away_limits_begin_anew_and_orders_are_sent_again() {
 
 #[test]
 fn no_wave_starts_under_a_grant_that_has_run_out() {
-    let policy = deploy_orchestrator::rollout::Policy { no_wave_after: at(100), ..rules() };
+    let policy = deploy_orchestrator::rollout::Policy {
+        no_wave_after: at(100),
+        ..rules()
+    };
     let mut story = Story::of(Action::Deploy, "web1 | web2", policy);
     story.begin();
     story.all_prepared("web1 web2");
@@ -340,7 +469,10 @@ fn no_wave_starts_under_a_grant_that_has_run_out() {
     story.now = at(200);
     assert_eq!(story.feed(Input::Resume), "web1 rollback");
     story.report("web1", Phase::Rollback, State::Live, "v1");
-    assert_eq!(story.reason(), "wave 2 of 2 was not started: the grant has run out, ask for the deploy again");
+    assert_eq!(
+        story.reason(),
+        "wave 2 of 2 was not started: the grant has run out, ask for the deploy again"
+    );
 }
 
 #[test]
@@ -351,10 +483,23 @@ fn doubled_and_late_reports_change_nothing() {
     story.all_prepared("web1 web2");
     story.live("web1");
     let before = story.rollout.clone();
-    let old = prepared.hosts[&host("web1")].heard.get(&Phase::Prepare).copied();
+    let old = prepared.hosts[&host("web1")]
+        .heard
+        .get(&Phase::Prepare)
+        .copied();
     assert_eq!(old, None);
     // A report of the phase before, and one of another deploy.
-    assert_eq!(story.report("web1", Phase::Prepare, State::Failed { reason: "late".to_owned() }, "v1"), "");
+    assert_eq!(
+        story.report(
+            "web1",
+            Phase::Prepare,
+            State::Failed {
+                reason: "late".to_owned()
+            },
+            "v1"
+        ),
+        ""
+    );
     let mut other = Story::deploy("web1");
     other.rollout.deploy = Uuid::from_u128(8);
     other.begin();
@@ -375,7 +520,10 @@ fn a_host_that_was_given_up_may_join_before_its_wave() {
 
 #[test]
 fn an_explicit_zero_tolerates_no_unreachable_host() {
-    let policy = deploy_orchestrator::rollout::Policy { max_unreachable: Size::Count(0), ..rules() };
+    let policy = deploy_orchestrator::rollout::Policy {
+        max_unreachable: Size::Count(0),
+        ..rules()
+    };
     let mut story = Story::of(Action::Deploy, "web1 | web2 web3", policy);
     story.begin();
     story.all_prepared("web1 web2");

@@ -18,7 +18,11 @@ fn folder() -> TempDir {
 }
 
 fn signed() -> Signed {
-    Signed { payload_type: "x".to_owned(), payload: "e30=".to_owned(), signatures: Vec::new() }
+    Signed {
+        payload_type: "x".to_owned(),
+        payload: "e30=".to_owned(),
+        signatures: Vec::new(),
+    }
 }
 
 /// A deploy that has begun.
@@ -26,7 +30,10 @@ fn deploy(id: Uuid) -> Deploy {
     let mut story = Story::deploy("web1 | web2");
     story.begin();
     story.prepared("web1");
-    let rollout = Rollout { deploy: id, ..story.rollout };
+    let rollout = Rollout {
+        deploy: id,
+        ..story.rollout
+    };
     let about = About {
         id,
         project: "shop".parse().expect("a project"),
@@ -61,7 +68,9 @@ fn order(deploy: Uuid, id: u128) -> StoredOrder {
 }
 
 async fn open(folder: &TempDir) -> Store {
-    Store::open(&World::real(), folder.path()).await.expect("the store opens")
+    Store::open(&World::real(), folder.path())
+        .await
+        .expect("the store opens")
 }
 
 #[tokio::test]
@@ -69,7 +78,12 @@ async fn a_new_process_goes_on_where_the_last_one_was() {
     let folder = folder();
     let id = Uuid::from_u128(1);
     let begun = deploy(id);
-    let fetched = Fetched { host: host("web1"), repository: "shop".parse().expect("a repository"), refs: Vec::new(), refs_total: 0 };
+    let fetched = Fetched {
+        host: host("web1"),
+        repository: "shop".parse().expect("a repository"),
+        refs: Vec::new(),
+        refs_total: 0,
+    };
     {
         let store = open(&folder).await;
         assert_eq!(store.load().await.expect("it loads").epoch, 1);
@@ -77,7 +91,13 @@ async fn a_new_process_goes_on_where_the_last_one_was() {
             deploys: vec![begun.clone()],
             orders: vec![order(id, 10)],
             sequence: Some(41),
-            hosts: vec![(host("web9"), HostKnown { admitted: true, ..HostKnown::default() })],
+            hosts: vec![(
+                host("web9"),
+                HostKnown {
+                    admitted: true,
+                    ..HostKnown::default()
+                },
+            )],
             refs: vec![fetched],
             ..Changes::default()
         };
@@ -85,7 +105,14 @@ async fn a_new_process_goes_on_where_the_last_one_was() {
         let mut rollout = begun.rollout.clone();
         rollout.step(at(3), Input::Pause);
         // An order that had expired is made anew.
-        store.save(Changes { rollouts: vec![rollout], orders: vec![order(id, 11)], ..Changes::default() }).await.expect("it is kept");
+        store
+            .save(Changes {
+                rollouts: vec![rollout],
+                orders: vec![order(id, 11)],
+                ..Changes::default()
+            })
+            .await
+            .expect("it is kept");
     }
     let loaded = open(&folder).await.load().await.expect("it loads");
     assert_eq!((loaded.epoch, loaded.sequence), (2, 41));
@@ -94,7 +121,12 @@ async fn a_new_process_goes_on_where_the_last_one_was() {
     assert_eq!(loaded.running[0].about, begun.about);
     assert!(loaded.running[0].rollout.paused);
     assert!(loaded.known.hosts[&host("web9")].admitted);
-    assert!(loaded.known.refs.contains_key(&"shop".parse().expect("a repository")));
+    assert!(
+        loaded
+            .known
+            .refs
+            .contains_key(&"shop".parse().expect("a repository"))
+    );
 }
 
 #[tokio::test]
@@ -107,22 +139,64 @@ async fn an_ended_deploy_is_history_and_does_not_go_on() {
         deploy.rollout.step(at(1), Input::Abort);
         deploy.rollout.step(at(100), Input::Tick);
         assert!(deploy.rollout.is_ended());
-        store.save(Changes { deploys: vec![deploy], ..Changes::default() }).await.expect("it is kept");
+        store
+            .save(Changes {
+                deploys: vec![deploy],
+                ..Changes::default()
+            })
+            .await
+            .expect("it is kept");
     }
     assert!(store.load().await.expect("it loads").running.is_empty());
-    let newest = store.deploys(Some("shop".parse().expect("a project")), 2).await.expect("it lists");
-    assert_eq!(newest.iter().map(|deploy| deploy.about.id).collect::<Vec<_>>(), [ids[2], ids[1]]);
-    assert!(store.deploys(Some("cart".parse().expect("a project")), 9).await.expect("it lists").is_empty());
+    let newest = store
+        .deploys(Some("shop".parse().expect("a project")), 2)
+        .await
+        .expect("it lists");
+    assert_eq!(
+        newest
+            .iter()
+            .map(|deploy| deploy.about.id)
+            .collect::<Vec<_>>(),
+        [ids[2], ids[1]]
+    );
+    assert!(
+        store
+            .deploys(Some("cart".parse().expect("a project")), 9)
+            .await
+            .expect("it lists")
+            .is_empty()
+    );
 }
 
 #[tokio::test]
 async fn a_deploy_is_found_by_the_beginning_or_the_end_of_its_id() {
     let folder = folder();
     let store = open(&folder).await;
-    let id: Uuid = "0193abcd-0000-7000-8000-0000deadbeef".parse().expect("an id");
-    store.save(Changes { deploys: vec![deploy(id)], ..Changes::default() }).await.expect("it is kept");
-    for (part, found) in [("0193", 1), ("deadbeef", 1), ("DEADBEEF", 1), (&id.to_string(), 1), ("dead", 0), ("", 0), ("%", 0), ("_", 0)] {
-        assert_eq!(store.find(part).await.expect("it looks").len(), found, "{part:?}");
+    let id: Uuid = "0193abcd-0000-7000-8000-0000deadbeef"
+        .parse()
+        .expect("an id");
+    store
+        .save(Changes {
+            deploys: vec![deploy(id)],
+            ..Changes::default()
+        })
+        .await
+        .expect("it is kept");
+    for (part, found) in [
+        ("0193", 1),
+        ("deadbeef", 1),
+        ("DEADBEEF", 1),
+        (&id.to_string(), 1),
+        ("dead", 0),
+        ("", 0),
+        ("%", 0),
+        ("_", 0),
+    ] {
+        assert_eq!(
+            store.find(part).await.expect("it looks").len(),
+            found,
+            "{part:?}"
+        );
     }
 }
 
@@ -140,7 +214,10 @@ async fn output_comes_back_in_order_once_and_bounded() {
         text: text.to_owned(),
         cut: false,
     };
-    let stranger = ScriptOutput { deploy: Uuid::from_u128(99), ..piece(Step::Check, 0, "x") };
+    let stranger = ScriptOutput {
+        deploy: Uuid::from_u128(99),
+        ..piece(Step::Check, 0, "x")
+    };
     let output = vec![
         piece(Step::Check, 2, "b"),
         piece(Step::Start, 0, "s"),
@@ -149,10 +226,20 @@ async fn output_comes_back_in_order_once_and_bounded() {
         piece(Step::Check, 5 << 20, "far too much"),
         stranger,
     ];
-    let changes = Changes { deploys: vec![deploy(id)], output, ..Changes::default() };
+    let changes = Changes {
+        deploys: vec![deploy(id)],
+        output,
+        ..Changes::default()
+    };
     store.save(changes).await.expect("it is kept");
-    let pieces = store.output(id, Some(host("web1")), None).await.expect("it reads");
-    let texts: Vec<_> = pieces.iter().map(|piece| (piece.step, piece.offset, piece.text.as_str(), piece.cut)).collect();
+    let pieces = store
+        .output(id, Some(host("web1")), None)
+        .await
+        .expect("it reads");
+    let texts: Vec<_> = pieces
+        .iter()
+        .map(|piece| (piece.step, piece.offset, piece.text.as_str(), piece.cut))
+        .collect();
     let expected = [
         (Step::Start, 0, "s", false),
         (Step::Check, 0, "a\n", false),
@@ -160,8 +247,21 @@ async fn output_comes_back_in_order_once_and_bounded() {
         (Step::Check, 1 << 20, "", true),
     ];
     assert_eq!(texts, expected);
-    assert!(store.output(id, Some(host("web2")), None).await.expect("it reads").is_empty());
-    assert_eq!(store.output(id, None, Some(Step::Start)).await.expect("it reads").len(), 1);
+    assert!(
+        store
+            .output(id, Some(host("web2")), None)
+            .await
+            .expect("it reads")
+            .is_empty()
+    );
+    assert_eq!(
+        store
+            .output(id, None, Some(Step::Start))
+            .await
+            .expect("it reads")
+            .len(),
+        1
+    );
 }
 
 #[tokio::test]
@@ -169,8 +269,18 @@ async fn what_fails_half_way_keeps_nothing() {
     let folder = folder();
     let store = open(&folder).await;
     let known = deploy(Uuid::from_u128(1));
-    store.save(Changes { deploys: vec![known.clone()], ..Changes::default() }).await.expect("it is kept");
-    let again = Changes { deploys: vec![deploy(Uuid::from_u128(2)), known], sequence: Some(9), ..Changes::default() };
+    store
+        .save(Changes {
+            deploys: vec![known.clone()],
+            ..Changes::default()
+        })
+        .await
+        .expect("it is kept");
+    let again = Changes {
+        deploys: vec![deploy(Uuid::from_u128(2)), known],
+        sequence: Some(9),
+        ..Changes::default()
+    };
     assert!(store.save(again).await.is_err(), "the id is taken");
     let loaded = store.load().await.expect("it loads");
     assert_eq!((loaded.running.len(), loaded.sequence), (1, 0));
@@ -180,8 +290,13 @@ async fn what_fails_half_way_keeps_nothing() {
 async fn a_second_process_on_the_folder_is_refused_in_one_sentence() {
     let folder = folder();
     let first = open(&folder).await;
-    let error = Store::open(&World::real(), folder.path()).await.expect_err("it is in use");
-    let expected = format!("the folder {} is in use by another orchestrator: stop that one, or set another `data`", folder.path().display());
+    let error = Store::open(&World::real(), folder.path())
+        .await
+        .expect_err("it is in use");
+    let expected = format!(
+        "the folder {} is in use by another orchestrator: stop that one, or set another `data`",
+        folder.path().display()
+    );
     assert_eq!(error.to_string(), expected);
     drop(first);
     open(&folder).await;
@@ -193,8 +308,15 @@ async fn a_database_of_a_newer_version_is_left_alone() {
     drop(open(&folder).await);
     let file = folder.path().join("orchestrator.sqlite");
     let connection = rusqlite::Connection::open(&file).expect("it opens");
-    connection.pragma_update(None, "user_version", 999).expect("it is written");
+    connection
+        .pragma_update(None, "user_version", 999)
+        .expect("it is written");
     drop(connection);
-    let error = Store::open(&World::real(), folder.path()).await.expect_err("it is newer");
-    assert!(matches!(error, StoreError::Newer { found: 999, .. }), "{error}");
+    let error = Store::open(&World::real(), folder.path())
+        .await
+        .expect_err("it is newer");
+    assert!(
+        matches!(error, StoreError::Newer { found: 999, .. }),
+        "{error}"
+    );
 }

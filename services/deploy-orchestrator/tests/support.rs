@@ -70,8 +70,18 @@ impl Story {
     /// Waves are separated by `|`; every host runs v1.
     pub(crate) fn of(action: Action, waves: &str, policy: Policy) -> Self {
         let waves: Vec<Vec<HostName>> = waves.split('|').map(hosts).collect();
-        let before: BTreeMap<_, _> = waves.iter().flatten().map(|host| (host.clone(), running("v1"))).collect();
-        let spec = Spec { deploy: DEPLOY, action, policy, waves, before };
+        let before: BTreeMap<_, _> = waves
+            .iter()
+            .flatten()
+            .map(|host| (host.clone(), running("v1")))
+            .collect();
+        let spec = Spec {
+            deploy: DEPLOY,
+            action,
+            policy,
+            waves,
+            before,
+        };
         Self {
             rollout: Rollout::new(spec),
             now: at(0),
@@ -104,7 +114,10 @@ impl Story {
 
     /// Time passes, and the rollout is woken.
     pub(crate) fn after(&mut self, seconds: i64) -> String {
-        self.now = self.now.checked_add(SignedDuration::from_secs(seconds)).expect("in range");
+        self.now = self
+            .now
+            .checked_add(SignedDuration::from_secs(seconds))
+            .expect("in range");
         self.feed(Input::Tick)
     }
 
@@ -112,7 +125,14 @@ impl Story {
         self.report_with(name, phase, state, live, Vec::new())
     }
 
-    pub(crate) fn report_with(&mut self, name: &str, phase: Phase, state: State, live: &str, steps: Vec<StepReport>) -> String {
+    pub(crate) fn report_with(
+        &mut self,
+        name: &str,
+        phase: Phase,
+        state: State,
+        live: &str,
+        steps: Vec<StepReport>,
+    ) -> String {
         self.number += 1;
         let report = Reported {
             host: host(name),
@@ -126,7 +146,7 @@ impl Story {
             live: (live != "nothing").then(|| running(live)),
             previous: None,
         };
-        self.feed(Input::Report(report))
+        self.feed(Input::Report(Box::new(report)))
     }
 
     pub(crate) fn accepts(&mut self, name: &str, phase: Phase) -> String {
@@ -139,8 +159,14 @@ impl Story {
     }
 
     pub(crate) fn all_prepared(&mut self, names: &str) -> String {
-        let said: Vec<String> = names.split_whitespace().map(|name| self.prepared(name)).collect();
-        said.into_iter().filter(|said| !said.is_empty()).collect::<Vec<_>>().join(", ")
+        let said: Vec<String> = names
+            .split_whitespace()
+            .map(|name| self.prepared(name))
+            .collect();
+        said.into_iter()
+            .filter(|said| !said.is_empty())
+            .collect::<Vec<_>>()
+            .join(", ")
     }
 
     pub(crate) fn live(&mut self, name: &str) -> String {
@@ -164,7 +190,13 @@ impl Story {
             step(Step::BackStart, StepState::Ok, 1500),
         ];
         let reason = "check: exit 1, 3 tries: GET /health 500 \"no such table\"".to_owned();
-        self.report_with(name, Phase::Activate, State::PutBack { reason }, "v1", steps)
+        self.report_with(
+            name,
+            Phase::Activate,
+            State::PutBack { reason },
+            "v1",
+            steps,
+        )
     }
 
     pub(crate) fn reason(&self) -> String {

@@ -3,12 +3,13 @@
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::Duration,
 };
 
 use command::{Processes, Program};
 use events::HostName;
+use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::warn;
 
@@ -18,67 +19,57 @@ const GRACE: Duration = Duration::from_secs(10);
 const RESTART_AFTER: Duration = Duration::from_millis(500);
 
 /// The agents' processes.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug)]
 pub struct Agents {
-    pids: Arc<Mutex<BTreeMap<HostName, u32>>>,
+    processes: Arc<dyn Processes>,
+    stop: CancellationToken,
+    pids: watch::Sender<BTreeMap<HostName, u32>>,
     tasks: TaskTracker,
 }
 
+/// One of them.
+#[derive(Debug)]
+struct Agent {
+    host: HostName,
+    program: Program,
+    log: PathBuf,
+    processes: Arc<dyn Processes>,
+    stop: CancellationToken,
+    pids: watch::Sender<BTreeMap<HostName, u32>>,
+}
+
 impl Agents {
-    /// Starts one, and again whenever it ends before the stop. Its output goes to `log`.
-    pub fn keep(
-        &self,
-        host: HostName,
-        executable: &Path,
-        config: &Path,
-        log: PathBuf,
-        processes: Arc<dyn Processes>,
-        stop: CancellationToken,
-    ) {
-        let program = Program::new(executable)
-            .args(["agent", "--config"])
-            .arg(config.display().to_string());
-        let agents = self.clone();
-        self.tasks.spawn(async move {
-            while !stop.is_cancelled() {
-                agents.once(&host, &program, &log, &*processes, &stop).await;
-                tokio::select! {
-                    () = stop.cancelled() => {}
-                    () = tokio::time::sleep(RESTART_AFTER) => {}
-                }
-            }
-        });
-    }
-
-    async fn once(
-        &self,
-        host: &HostName,
-        program: &Program,
-        log: &Path,
-        processes: &dyn Processes,
-        stop: &CancellationToken,
-    ) {
-        let mut running = match processes.start(program, log) {
-            Ok(running) => running,
-            Err(error) => return warn!(%host, "the agent cannot be started: {error}"),
-        };
-        self.locked().insert(host.clone(), running.pid());
-        tokio::select! {
-            ending = running.ended() => warn!(%host, log = %log.display(), "the agent ended ({ending}); it is started again"),
-            () = stop.cancelled() => {
-                let ending = running.end(GRACE).await;
-                if ending != "exit 0" {
-                    warn!(%host, log = %log.display(), "the agent was stopped: {ending}");
-                }
-            }
-        }
-        self.locked().remove(host);
-    }
-
-    /// The process ids of those that run.
+    /// None yet; those to come run until `stop`.
     #[must_use]
-    pub fn pids(&self) -> BTreeMap<HostName, u32> {
-        self.locked().clone()
+    pub fn new(processes: Arc<dyn Processes>, stop: CancellationToken) -> Self {
+        let (pids, _) = watch::channel(BTreeMap::new());
+        Self {
+            processes,
+            stop,
+            pids,
+            tasks: TaskTracker::new(),
+        }
+    }
+
+    /// Starts one, and again whenever it ends before the stop. Its output goes to `log`.
+    pub fn keep(&self, host: HostName, executable: &Path, config: &Path, log: PathBuf) {
+        let agent = Agent {
+            host,
+            program: Program::new(executable)
+                .args(["agent", "--config"])
+                .arg(config.display().to_string()),
+            log,
+            processes: Arc::clone(&self.processes),
+            stop: self.stop.clone(),
+            pids: self.pids.clone(),
+        };
+        self.tasks.spawn(agent.kept());
+    }
+
+    /// The process ids of those that run, as they change.
+    #[must_use]
+    pub fn pids(&self) -> watch::Receiver<BTreeMap<HostName, u32>> {
+        self.pids.subscribe()
     }
 
     /// Waits until all have ended, which takes a stop.
@@ -86,8 +77,40 @@ impl Agents {
         self.tasks.close();
         self.tasks.wait().await;
     }
+}
 
-    fn locked(&self) -> std::sync::MutexGuard<'_, BTreeMap<HostName, u32>> {
-        self.pids.lock().unwrap_or_else(PoisonError::into_inner)
+impl Agent {
+    async fn kept(self) {
+        while !self.stop.is_cancelled() {
+            self.once().await;
+            tokio::select! {
+                () = self.stop.cancelled() => {}
+                () = tokio::time::sleep(RESTART_AFTER) => {}
+            }
+        }
+    }
+
+    async fn once(&self) {
+        let (host, log) = (&self.host, self.log.display());
+        let mut running = match self.processes.start(&self.program, &self.log) {
+            Ok(running) => running,
+            Err(error) => return warn!(%host, "the agent cannot be started: {error}"),
+        };
+        let pid = running.pid();
+        self.pids.send_modify(|pids| {
+            pids.insert(host.clone(), pid);
+        });
+        tokio::select! {
+            ending = running.ended() => warn!(%host, %log, "the agent ended ({ending}); it is started again"),
+            () = self.stop.cancelled() => {
+                let ending = running.end(GRACE).await;
+                if ending != "exit 0" {
+                    warn!(%host, %log, "the agent was stopped: {ending}");
+                }
+            }
+        }
+        self.pids.send_modify(|pids| {
+            pids.remove(host);
+        });
     }
 }

@@ -8,6 +8,8 @@ use deploy_orchestrator::api::{
 use serde::{Serialize, de::DeserializeOwned};
 use world::Disk;
 
+use std::path::Path;
+
 use crate::{
     cli::{
         Ask, Control, Deploy, History, HostAction, Hosts, Logs, Rollback, Show,
@@ -16,6 +18,7 @@ use crate::{
     client::Client,
     failure::Failure,
     home::Home,
+    own_name,
     screen::{self, DIM, Progress, complain, paint, say, say_all, say_json},
     trust, words,
 };
@@ -26,16 +29,24 @@ pub struct Session<'a> {
     home: Home,
     client: Client,
     disk: &'a dyn Disk,
+    /// How this program was started, for the commands that it proposes.
+    typed: String,
 }
 
 impl<'a> Session<'a> {
-    /// A session with the orchestrator that `home` names. Nothing is sent yet.
+    /// A session with the orchestrator that `home` names; `at` is the folder that it was found by. Nothing is sent yet.
     ///
     /// # Errors
     /// See [`Client::new`].
-    pub fn new(home: Home, disk: &'a dyn Disk) -> Result<Self, Failure> {
+    pub fn new(home: Home, at: Option<&Path>, disk: &'a dyn Disk) -> Result<Self, Failure> {
         let client = Client::new(&home)?;
-        Ok(Self { home, client, disk })
+        let typed = own_name(at);
+        Ok(Self {
+            home,
+            client,
+            disk,
+            typed,
+        })
     }
 
     /// `deploykit deploy`
@@ -86,7 +97,7 @@ impl<'a> Session<'a> {
         if ask.json {
             say_json(&view);
         } else {
-            tell_outcome(&view);
+            self.tell_outcome(&view);
         }
         if view.state == DeployState::Succeeded {
             Ok(())
@@ -205,7 +216,7 @@ impl<'a> Session<'a> {
             view.by.join(", "),
             words::when(view.created)
         ));
-        tell_outcome(&view);
+        self.tell_outcome(&view);
         for host in view
             .waves
             .iter()
@@ -259,8 +270,22 @@ impl<'a> Session<'a> {
             .client
             .post(&format!("/api/v1/deploys/{id}/{verb}"), &())
             .await?;
-        show(args.json, &view, words::outcome);
+        show(args.json, &view, |view| words::outcome(view, &self.typed));
         Ok(())
+    }
+
+    /// Says how a deploy ended: bad news on the first line in red.
+    pub fn tell_outcome(&self, view: &DeployView) {
+        let mut lines = words::outcome(view, &self.typed).into_iter();
+        let style = if view.state == DeployState::Succeeded {
+            screen::GOOD
+        } else {
+            screen::BAD
+        };
+        if let Some(first) = lines.next() {
+            say(paint(style, first));
+        }
+        say_all(lines);
     }
 
     async fn deploy_view(&self, id: &str) -> Result<DeployView, Failure> {
@@ -293,20 +318,6 @@ fn show<T: Serialize + ?Sized>(json: bool, value: &T, words: impl FnOnce(&T) -> 
     } else {
         say_all(words(value));
     }
-}
-
-/// Says how a deploy ended: bad news on the first line in red.
-pub fn tell_outcome(view: &DeployView) {
-    let mut lines = words::outcome(view).into_iter();
-    let style = if view.state == DeployState::Succeeded {
-        screen::GOOD
-    } else {
-        screen::BAD
-    };
-    if let Some(first) = lines.next() {
-        say(paint(style, first));
-    }
-    say_all(lines);
 }
 
 /// Prints why a command ended without doing what was asked.

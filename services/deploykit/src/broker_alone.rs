@@ -20,7 +20,7 @@ pub async fn run(args: &cli::Broker, world: &World) -> Result<(), Failure> {
     let passcode = passcode(args, world)?;
     let listener = world.net.listen(&args.listen).await;
     let listener = listener
-        .map_err(|error| Failure::Settings(format!("cannot listen on {}: {error}", args.listen)))?;
+        .map_err(|error| Failure::Failed(format!("cannot listen on {}: {error}", args.listen)))?;
     let address = listener.local_address()?;
     if !address.ip().is_loopback() {
         if args.passcode_file.is_none() {
@@ -41,7 +41,7 @@ pub async fn run(args: &cli::Broker, world: &World) -> Result<(), Failure> {
     };
     let broker = Broker::open(settings, world)
         .await
-        .map_err(|error| Failure::Settings(chassis::causes(&error)))?;
+        .map_err(|error| Failure::Failed(chassis::causes(&error)))?;
     say(format!("the broker listens on {address}; Ctrl-C stops it"));
     let stop = CancellationToken::new();
     let run = broker.run(listener, stop.clone());

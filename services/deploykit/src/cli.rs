@@ -11,7 +11,7 @@ use events::{HostName, ProjectName, RepoName, message::Step};
 #[command(name = "deploykit", version, after_help = EXAMPLES, max_term_width = 100)]
 pub struct Cli {
     /// The data folder of a running `up` or `demo` to talk to
-    #[arg(long, global = true, value_name = "DIR", env = "DEPLOYKIT_AT")]
+    #[arg(long, global = true, value_name = "DIR", env = "DEPLOYKIT_AT", overrides_with = "at")]
     pub at: Option<PathBuf>,
     /// What to do.
     #[command(subcommand)]
@@ -30,7 +30,7 @@ Examples:
 
 Exit codes:
   0  done and verified
-  1  it failed, and hosts are back on what they had, or say what they are on
+  1  it failed; after a deploy, hosts are back on what they had, or say what they are on
   2  the command line was not understood
   3  refused: unknown name, not allowed, busy
   69 the orchestrator (or the broker) cannot be reached
@@ -138,7 +138,7 @@ pub struct Up {
     /// How many servers to play, web1 and on
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=50))]
     pub hosts: u16,
-    /// Where everything is kept; default: $XDG_DATA_HOME/deploykit
+    /// Where everything is kept; default: `$XDG_DATA_HOME/deploykit`
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
     /// Where the web page listens (loopback only: it has no login yet)
@@ -185,7 +185,7 @@ Examples:
 
 What exists is kept. Ends with a look by `deploykit doctor`.")]
 pub struct Setup {
-    /// Where to write; default: $XDG_CONFIG_HOME/deploykit
+    /// Where to write; default: `$XDG_CONFIG_HOME/deploykit`
     #[arg(long, value_name = "DIR")]
     pub dir: Option<PathBuf>,
     /// Your own Ed25519 ssh key, in place of a new operator key
@@ -202,7 +202,7 @@ pub struct Setup {
 /// `deploykit doctor`
 #[derive(Debug, Args)]
 pub struct Doctor {
-    /// The folder that `setup` made; default: $XDG_CONFIG_HOME/deploykit
+    /// The folder that `setup` made; default: `$XDG_CONFIG_HOME/deploykit`
     #[arg(long, value_name = "DIR")]
     pub dir: Option<PathBuf>,
     /// For machines

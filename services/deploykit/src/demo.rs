@@ -1,9 +1,10 @@
 //! `deploykit demo`: the whole pipeline at work on this machine, told and verified.
 //!
 //! Read: [`source`] (the repository it deploys from), [`story`] (what is done and what must then be true),
-//! [`checker`] (looking at the disk, not at what anybody says).
+//! [`checker`] (looking at the disk, not at what anybody says), [`claims`] (the rest).
 
 pub mod checker;
+pub mod claims;
 pub mod source;
 pub mod story;
 mod webhook;
@@ -28,10 +29,7 @@ use crate::{
 pub async fn run(args: &cli::Demo, world: &World) -> Result<(), Failure> {
     let began = world.clock.now();
     let folder = temporary_folder(world)?;
-    let result = tokio::select! {
-        result = told(args, &folder, began, world) => result,
-        () = interrupted() => { say(""); Ok(()) }
-    };
+    let result = told(args, &folder, began, world).await;
     if result.is_ok() {
         world.disk.remove_tree(&folder)?;
     } else {
@@ -77,38 +75,43 @@ async fn told(
     ));
     let source = source::Source::make(folder, args.repo.as_deref(), world).await?;
     let layout = layout(folder, &source, args);
-    let mut pipeline = Pipeline::start(layout, "you", world).await?;
+    let mut pipeline = tokio::select! {
+        pipeline = Pipeline::start(layout, "you", world) => pipeline?,
+        () = interrupted() => return Ok(()),
+    };
     introduce(&pipeline);
     let result = tokio::select! {
-        result = story::tell(&pipeline, &source, world) => result,
-        failure = pipeline_failure(&pipeline) => Err(failure),
+        told = story::tell(&pipeline, &source, world) => told.map(Some),
+        () = interrupted() => Ok(None),
     };
     let seconds = world.clock.now().duration_since(began).as_secs_f64();
-    match &result {
-        Ok(steps) => say(format!(
-            "\n{}",
-            paint(
-                GOOD,
-                format!("All {steps} steps were verified on disk, in {seconds:.1} s.")
-            )
-        )),
-        Err(_) => say(format!("\n{}", paint(BAD, "The demo failed."))),
-    }
-    if result.is_ok() && !args.exit {
+    say_result(&result, seconds);
+    let mut ended = Ok(());
+    if matches!(result, Ok(Some(_))) && !args.exit {
         say_what_next(&pipeline, folder);
-        tokio::select! {
-            () = interrupted() => say(""),
-            failure = pipeline.failed() => return Err(failure),
-        }
+        ended = tokio::select! {
+            () = interrupted() => Ok(()),
+            failure = pipeline.failed() => Err(failure),
+        };
     }
     let stopped = pipeline.stop().await;
-    result.map(drop)?;
-    stopped
+    match result? {
+        None if args.exit => Err(Failure::Told),
+        _ => ended.and(stopped),
+    }
 }
 
-/// Never ends: the story notices itself when a part is gone, and names the step.
-async fn pipeline_failure(_pipeline: &Pipeline) -> Failure {
-    std::future::pending().await
+/// How the story went: `None` is one that was interrupted.
+fn say_result(result: &Result<Option<usize>, Failure>, seconds: f64) {
+    let line = match result {
+        Ok(Some(steps)) => paint(
+            GOOD,
+            format!("All {steps} steps were verified on disk, in {seconds:.1} s."),
+        ),
+        Ok(None) => "Stopped in the middle.".to_owned(),
+        Err(_) => paint(BAD, "The demo failed."),
+    };
+    say(format!("\n{line}"));
 }
 
 fn layout(folder: &Path, source: &source::Source, args: &cli::Demo) -> Layout {
@@ -131,8 +134,9 @@ fn introduce(pipeline: &Pipeline) {
     let agents: Vec<String> = pipeline
         .agents
         .pids()
+        .borrow()
         .iter()
-        .map(|(host, pid)| format!("{host} is process {pid}"))
+        .map(|(host, pid)| format!("{host}: process {pid}"))
         .collect();
     let rows = [
         (
@@ -153,7 +157,7 @@ fn introduce(pipeline: &Pipeline) {
 }
 
 fn say_what_next(pipeline: &Pipeline, folder: &Path) {
-    let command = format!("{} --at {}", crate::own_name(), folder.display());
+    let command = crate::own_name(Some(folder));
     let project = &pipeline.layout.project;
     say(format!(
         "\nIt stays up. The page: {}",

@@ -20,7 +20,7 @@ pub mod trust;
 pub mod up;
 pub mod words;
 
-use std::process::ExitCode;
+use std::{path::Path, process::ExitCode};
 
 use clap::{CommandFactory, Parser};
 use events::RepoName;
@@ -79,6 +79,7 @@ async fn carry_out(cli: &Cli) -> Result<(), Failure> {
     let session = || {
         Session::new(
             Home::find(cli.at.as_deref(), &folders, &*world.disk)?,
+            cli.at.as_deref(),
             &*world.disk,
         )
     };
@@ -123,7 +124,7 @@ async fn carry_out(cli: &Cli) -> Result<(), Failure> {
 }
 
 /// `deploykit announce git` never fails a push: it says what went wrong, and exits 0.
-fn announce_git(repository: &RepoName, pusher: Option<String>, spool: &std::path::Path) {
+fn announce_git(repository: &RepoName, pusher: Option<String>, spool: &Path) {
     let world = World::real();
     let work = || -> anyhow::Result<()> {
         let input = std::io::read_to_string(std::io::stdin())?;
@@ -177,15 +178,13 @@ pub fn person() -> String {
     format!("{name}@{}", host_name())
 }
 
-/// How this program was started, as short as it can be typed again.
+/// How this program was started, as it can be typed again to reach the same pipeline.
 #[must_use]
-pub fn own_name() -> String {
-    let (Ok(executable), Ok(folder)) = (std::env::current_exe(), std::env::current_dir()) else {
-        return "deploykit".to_owned();
-    };
-    executable
-        .strip_prefix(&folder)
-        .unwrap_or(&executable)
-        .display()
-        .to_string()
+pub fn own_name(at: Option<&Path>) -> String {
+    let name = std::env::args().next().filter(|name| !name.is_empty());
+    let name = name.unwrap_or_else(|| "deploykit".to_owned());
+    match at {
+        Some(folder) => format!("{name} --at {}", folder.display()),
+        None => name,
+    }
 }

@@ -6,7 +6,6 @@ use std::{future::Future, net::SocketAddr, path::Path, time::Duration};
 
 use broker::Broker;
 use chassis::{Settings, Start};
-use events::HostName;
 use stomp::Secret;
 use tokio::{
     sync::watch,
@@ -80,7 +79,7 @@ impl Pipeline {
         let webhooks = start.receivers().await?;
         start.hosts()?;
         let services = start.services;
-        let agents = start_agents(&layout, broker, world, &stop)?;
+        let agents = start_agents(&layout, broker, world, &stop).await?;
         Ok(Self {
             layout,
             broker,
@@ -153,7 +152,7 @@ fn claim(layout: &Layout, world: &World) -> Result<Box<dyn Lock>, Failure> {
         .create_folders(&layout.data, 0o755)
         .map_err(cannot)?;
     let lock = world.disk.lock(&layout.data.join("lock")).map_err(cannot)?;
-    lock.ok_or_else(|| Failure::Settings(format!("the folder {shown} is in use by another deploykit: stop that one, or name another with --data")))
+    lock.ok_or_else(|| Failure::Failed(format!("the folder {shown} is in use by another deploykit: stop that one, or name another with --data")))
 }
 
 async fn start_broker(
@@ -163,7 +162,7 @@ async fn start_broker(
 ) -> Result<(SocketAddr, JoinSet<Result<(), broker::RunError>>), Failure> {
     let listener = world.net.listen(&layout.broker).await;
     let listener = listener.map_err(|error| {
-        Failure::Settings(format!(
+        Failure::Failed(format!(
             "the broker cannot listen on {}: {error}",
             layout.broker
         ))
@@ -182,7 +181,7 @@ async fn start_broker(
     };
     let broker = Broker::open(settings, world)
         .await
-        .map_err(|error| Failure::Settings(chassis::causes(&error)))?;
+        .map_err(|error| Failure::Failed(chassis::causes(&error)))?;
     let mut task = JoinSet::new();
     task.spawn(broker.run(listener, stop.clone()));
     Ok((address, task))
@@ -293,29 +292,29 @@ impl Starter<'_> {
     }
 }
 
-fn start_agents(
+/// Starts the agents, and waits until each is a process.
+async fn start_agents(
     layout: &Layout,
     broker: SocketAddr,
     world: &World,
     stop: &CancellationToken,
 ) -> Result<Agents, Failure> {
     let executable = std::env::current_exe()?;
-    let agents = Agents::default();
+    let agents = Agents::new(world.processes.clone(), stop.clone());
     for host in &layout.hosts {
         let config = layout.host_settings("deploy-agent", host);
-        world
-            .disk
-            .replace(&config, layout.deploy_agent(host, broker).as_bytes(), 0o644)?;
-        agents.keep(
-            HostName::clone(host),
-            &executable,
-            &config,
-            layout.agent_log(host),
-            world.processes.clone(),
-            stop.clone(),
-        );
+        let text = layout.deploy_agent(host, broker);
+        world.disk.replace(&config, text.as_bytes(), 0o644)?;
+        agents.keep(host.clone(), &executable, &config, layout.agent_log(host));
     }
-    Ok(agents)
+    let mut pids = agents.pids();
+    let all = pids.wait_for(|pids| pids.len() == layout.hosts.len());
+    match tokio::time::timeout(START_LIMIT, all).await {
+        Ok(Ok(_)) => Ok(agents),
+        Ok(Err(_)) | Err(_) => Err(Failure::Failed(
+            "not all agents could be started".to_owned(),
+        )),
+    }
 }
 
 fn ended_early(ended: Result<(&'static str, Result<(), chassis::Failure>), JoinError>) -> Failure {

@@ -103,12 +103,8 @@ fn aliases(repo: &str) -> Vec<String> {
 fn introduce(pipeline: &Pipeline, args: &cli::Up, folders: &Folders) {
     let layout = &pipeline.layout;
     let project = &layout.project;
-    let at = if layout.data == folders.data {
-        String::new()
-    } else {
-        format!(" --at {}", layout.data.display())
-    };
-    let command = format!("{}{at}", own_name());
+    let at = (layout.data != folders.data).then_some(&*layout.data);
+    let command = own_name(at);
     say(format!(
         "{} {project} from {} on {}",
         paint(BOLD, "deploykit is up:"),

@@ -4,7 +4,7 @@ use deploy_orchestrator::api::{
     Action, DeployState, DeployView, HostProgress, HostState, HostView, OutputView, Plan, Status,
     TagView,
 };
-use events::message::{Running, StepState};
+use events::message::{Running, Step, StepState};
 use jiff::Timestamp;
 use uuid::Uuid;
 
@@ -53,17 +53,21 @@ pub fn state(state: DeployState) -> &'static str {
 pub fn host(progress: &HostProgress) -> String {
     let now = label(progress.now.as_ref());
     let detail = progress.detail.as_deref();
-    let step = progress.steps.last().map(|step| step.step.to_string());
+    let step = progress.steps.last().map(|step| step.step);
     match progress.state {
         HostState::Untouched => format!("untouched ({now})"),
-        HostState::Preparing => match detail.or(step.as_deref()) {
-            Some(detail) => format!("preparing: {detail}"),
-            None => "preparing".to_owned(),
+        HostState::Preparing => match (detail, step) {
+            (Some(detail), _) => format!("preparing: {detail}"),
+            (None, Some(step)) => format!("preparing: {step}"),
+            (None, None) => "preparing".to_owned(),
         },
-        HostState::Prepared => format!("prepared, still on {now}"),
+        HostState::Prepared => match progress.now {
+            Some(_) => format!("prepared, still on {now}"),
+            None => "prepared".to_owned(),
+        },
         HostState::Activating => match step {
-            Some(step) => format!("activating: {step}"),
-            None => "activating".to_owned(),
+            Some(step) if step >= Step::PreDeploy => format!("activating: {step}"),
+            _ => "activating".to_owned(),
         },
         HostState::Live => format!("live on {now}"),
         HostState::PutBack => {
@@ -89,19 +93,21 @@ pub fn host(progress: &HostProgress) -> String {
     }
 }
 
-/// Seconds as a person says them: `0.4 s`, `12 s`.
+/// Seconds as a person says them: `40 ms`, `1.4 s`, `12 s`.
 #[must_use]
 pub fn seconds(s: f64) -> String {
-    if s < 9.95 {
-        format!("{s:.1} s")
-    } else {
-        format!("{s:.0} s")
+    match s {
+        _ if s < 0.9995 => format!("{:.0} ms", s * 1000.0),
+        _ if s < 9.95 => format!("{s:.1} s"),
+        _ => format!("{s:.0} s"),
     }
 }
 
 /// How a deploy ended, and what to type next: what is needed at 3 a.m., and no more.
+///
+/// `typed` is how this program was started: the commands to type next begin with it.
 #[must_use]
-pub fn outcome(view: &DeployView) -> Vec<String> {
+pub fn outcome(view: &DeployView, typed: &str) -> Vec<String> {
     let reason = view
         .reason
         .as_ref()
@@ -113,8 +119,9 @@ pub fn outcome(view: &DeployView) -> Vec<String> {
     }
     lines.extend(table.lines());
     for (index, command) in view.next.iter().enumerate() {
+        let rest = command.strip_prefix("deploykit ").unwrap_or(command);
         lines.push(format!(
-            "{} {command}",
+            "{} {typed} {rest}",
             if index == 0 { "next:" } else { "     " }
         ));
     }

@@ -1,7 +1,7 @@
 //! The demo's claims about waves: each broken once.
 
 use deploy_orchestrator::api::{DeployState, DeployView, HostProgress, HostState};
-use deploykit::demo::story::{canary_first, canary_put_back};
+use deploykit::demo::claims::{canary_first, canary_put_back};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::words::{deploy, host};

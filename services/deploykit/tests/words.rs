@@ -70,13 +70,13 @@ fn a_bad_deploy_says_what_a_person_needs_at_night() {
         "deploykit deploy shop v2".to_owned(),
     ];
     assert_eq!(
-        words::outcome(&view),
+        words::outcome(&view, "bin/deploykit"),
         [
             "shop v3 failed: wave 1 of 2: web1 failed",
             "  web1        check: exit 1, 3 tries: GET /health 500 \"no such table\"; back on v2 after 2.0 s",
             "  web2, web3  untouched (v2)",
-            "next: deploykit logs 456789ab --host web1",
-            "      deploykit deploy shop v2",
+            "next: bin/deploykit logs 456789ab --host web1",
+            "      bin/deploykit deploy shop v2",
         ]
     );
 }

@@ -1,6 +1,6 @@
 //! Over real HTTP and the real broker.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use chassis::{Common, Failure, Secret, Settings as _, compose, settings::parse};
 use events::{
@@ -10,6 +10,7 @@ use events::{
 use github_stomp::{Settings, serve_on, signature::sign};
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use testkit::{Ear, Folder, LONG, Member, Running, SOON, TestBroker, until};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use world::World;
 
@@ -287,7 +288,10 @@ async fn while_the_broker_is_away_a_push_is_answered_503_and_a_later_one_arrives
     let hub = Hub::start(broker.common("hub1")).await;
     broker.stop().await;
     hub.becomes(StatusCode::SERVICE_UNAVAILABLE).await;
+    let began = Instant::now();
     let refused = hub.signed("push", PUSH).send().await.unwrap();
+    // `answer_within_s` is 1; the bus's own limit is 30.
+    assert!(began.elapsed() < Duration::from_secs(15));
     assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(refused.headers()["retry-after"], "30");
     // A ping needs no broker.

@@ -1,8 +1,4 @@
 //! The shipped file, the limits, and secrets.
-#![expect(
-    clippy::disallowed_methods,
-    reason = "the test sets the modes of secret files"
-)]
 
 use std::{fs, os::unix::fs::PermissionsExt};
 

@@ -57,6 +57,8 @@ pub struct Done {
 struct State {
     /// Set while it is to be looked at.
     marked: Option<Reason>,
+    /// Somebody pushed after the last look began.
+    pushed: bool,
     /// Not before this time.
     due: Duration,
     running: bool,
@@ -96,6 +98,7 @@ impl Work {
                 None => now,
             };
             state.marked = state.marked.max(Some(Reason::Hint));
+            state.pushed = true;
         }
     }
 
@@ -119,6 +122,7 @@ impl Work {
         let waiting = self.mirrors.iter_mut().filter(|(_, state)| ready(state));
         let (repository, state) = waiting.min_by_key(|(_, state)| state.due)?;
         state.running = true;
+        state.pushed = false;
         Some(Job {
             repository: repository.clone(),
             reason: state.marked.take()?,
@@ -153,7 +157,10 @@ impl Work {
             }
             None => {
                 state.failed = state.failed.saturating_add(1);
-                state.due = now + wait(state.failed, jitter);
+                state.due = match state.pushed {
+                    true => now,
+                    false => now + wait(state.failed, jitter),
+                };
                 state.marked = state.marked.max(Some(Reason::Sweep));
             }
         }

@@ -8,7 +8,7 @@ use events::{
     message::{DeadLetter, Fetched, Line, Pushed},
 };
 use stomp_git::Settings;
-use testkit::{Ear, Folder, Member, Origin, Running, TestBroker};
+use testkit::{Ear, Folder, Member, Origin, Running, SOON, TestBroker, until};
 use world::World;
 
 /// One host with the service, and somebody who pushes and listens.
@@ -24,7 +24,12 @@ struct Host {
 impl Host {
     /// A host `web1` that mirrors `shop` from `origin`.
     async fn new(origin: &str) -> Self {
-        let base = Folder::new();
+        Self::new_at(Folder::new(), origin, |_| {}).await
+    }
+
+    /// The same, with its folder prepared.
+    async fn new_at(base: Folder, origin: &str, prepare: impl FnOnce(&Folder)) -> Self {
+        prepare(&base);
         let text = format!(
             "base = {:?}\nhome = {:?}\n[repositories.shop]\norigin = {origin:?}\naliases = [\"group/shop\"]\n",
             base.path(),
@@ -151,17 +156,35 @@ async fn a_moved_tag_is_said_once_and_stays() {
 }
 
 #[tokio::test]
-async fn an_origin_that_is_away_is_said_once_and_once_when_it_is_back() {
+async fn failures_are_said_once_and_their_end_once() {
     let origin = Origin::new();
     origin.commit(&[("a.txt", "1")]);
-    let away = Folder::new();
-    let path = away.join("shop.git");
-    let mut host = Host::new(&path.display().to_string()).await;
-    let problem = host.says("web1 shop cannot be fetched: ").await;
-    assert!(problem.line.contains("does not exist"), "{}", problem.line);
-    // A push ends the wait after the failure.
-    host.push("shop").await;
-    fs::rename(origin.path(), &path).unwrap();
+    let mut host = Host::new_at(Folder::new(), &origin.url(), |base| {
+        // What git at the origin runs to send objects: it notes that it was asked, and fails until the file `ok` is there.
+        let script = format!(
+            "#!/bin/sh\necho asked >> '{base}/asked'\n[ -e '{base}/ok' ] && exec \"$@\"\nexit 1\n",
+            base = base.path().display()
+        );
+        let script = base.write("send", &script);
+        base.write(
+            ".gitconfig",
+            &format!("[uploadpack]\n packObjectsHook = {}\n", script.display()),
+        );
+    })
+    .await;
+    host.says("web1 shop cannot be fetched: ").await;
+    let asked = |host: &Host| {
+        fs::read_to_string(host.base.join("asked"))
+            .unwrap_or_default()
+            .lines()
+            .count()
+    };
+    for times in [2, 3] {
+        host.push("shop").await; // It ends the wait after the failure.
+        let enough = async || (asked(&host) >= times).then_some(());
+        until("the origin is asked again", SOON, enough).await;
+    }
+    host.base.write("ok", "");
     host.push("shop").await;
     let back = |line: &Line| {
         assert!(
@@ -171,7 +194,9 @@ async fn an_origin_that_is_away_is_said_once_and_once_when_it_is_back() {
         );
         line.line.contains("web1 shop fetched again after ")
     };
-    host.lines.hear::<Line>(back).await;
+    let line = host.lines.hear::<Line>(back).await;
+    assert!(line.record["failures"].as_u64() >= Some(3), "{line:?}");
+    host.has(1).await;
     host.service.stop().await.unwrap();
 }
 

@@ -136,6 +136,18 @@ fn a_push_ends_the_wait_after_a_failure_and_a_sweep_does_not() {
 }
 
 #[test]
+fn a_push_during_a_look_that_fails_ends_its_wait_too() {
+    let mut work = work(&["shop"], 1);
+    let job = work.next(START).unwrap();
+    work.hint(&name("shop"), START);
+    work.ended(bad(&job), at(1), WHOLE);
+    let job = work.next(at(1)).unwrap();
+    assert_eq!(job.failed, 1);
+    work.ended(bad(&job), at(1), WHOLE);
+    assert_eq!(work.due(), Some(at(11)), "once per push");
+}
+
+#[test]
 fn a_push_does_not_make_a_sweep_quiet() {
     let mut work = work(&["shop"], 1);
     let job = work.next(START).unwrap();

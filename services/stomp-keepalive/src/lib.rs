@@ -3,7 +3,10 @@
 pub mod rounds;
 pub mod settings;
 
-use std::sync::{Mutex, PoisonError};
+use std::{
+    pin::Pin,
+    sync::{Mutex, PoisonError},
+};
 
 use chassis::{Bus, Failure, Handler, Listen, Start, Verdict, causes, consume};
 use events::{Envelope, Topic, message::Beat};
@@ -32,30 +35,33 @@ pub async fn serve(start: Start<Settings>) -> Result<(), Failure> {
     heard
 }
 
-/// Sends a beat each interval, and first looks whether the ones before are back.
+/// Sends a beat each interval, and looks whether the ones before are back, also while one still waits for a broker.
 async fn beat(start: &Start<Settings>, rounds: &Mutex<Rounds>) {
     let mut ticks = interval(start.settings.every());
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut sending: Option<Pin<Box<dyn Future<Output = ()> + Send>>> = None;
     loop {
         tokio::select! {
             biased;
             () = start.stop.cancelled() => return,
-            _ = ticks.tick() => {}
-        }
-        let (change, beat) = with(rounds, |rounds| {
-            (rounds.look(Instant::now()), rounds.next(Instant::now()))
-        });
-        tell(start, rounds, change).await;
-        tokio::select! {
-            biased;
-            () = publish(&start.bus, &beat, &start.settings.eol) => {}
-            () = start.stop.cancelled() => return,
+            () = async { sending.as_mut().expect("asked only if there is one").await }, if sending.is_some() => {
+                sending = None;
+            }
+            _ = ticks.tick() => {
+                let change = with(rounds, |rounds| rounds.look(Instant::now()));
+                tell(start, rounds, change).await;
+                if sending.is_none() {
+                    let beat = with(rounds, |rounds| rounds.next(Instant::now()));
+                    let eol = start.settings.eol.clone();
+                    sending = Some(Box::pin(publish(start.bus.clone(), beat, eol)));
+                }
+            }
         }
     }
 }
 
-async fn publish(bus: &Bus, beat: &Beat, eol: &[String]) {
-    if let Err(error) = bus.publish(beat).await {
+async fn publish(bus: Bus, beat: Beat, eol: Vec<String>) {
+    if let Err(error) = bus.publish(&beat).await {
         tracing::warn!(
             beat = beat.number,
             error = causes(&error),
@@ -64,7 +70,7 @@ async fn publish(bus: &Bus, beat: &Beat, eol: &[String]) {
         return;
     }
     for destination in eol {
-        if let Err(error) = bus.publish_raw(destination, false, "\n".into()).await {
+        if let Err(error) = bus.publish_raw(&destination, false, "\n".into()).await {
             tracing::warn!(
                 destination,
                 error = causes(&error),

@@ -1,14 +1,18 @@
 //! With the real broker.
 
-use chassis::Listen;
-use events::{Topic, message::Beat};
+use chassis::{Listen, Start};
+use events::{
+    Topic,
+    message::{Beat, Line},
+};
 use stomp_keepalive::{Settings, serve};
-use testkit::{Member, Running, TestBroker};
+use testkit::{LONG, Member, Running, TestBroker};
+use tokio::{sync::oneshot, time::timeout};
 use world::World;
 
 #[tokio::test]
-async fn it_hears_its_own_beats_and_tells_their_round_trip_also_after_the_broker_was_away() {
-    let mut broker = TestBroker::start().await;
+async fn it_hears_its_own_beats_and_sends_line_ends_beside_them() {
+    let broker = TestBroker::start().await;
     let member = Member::connect("listener", broker.common("hub2")).await;
     let mut ear = member.listen(Topic::Keepalive).await;
     let clients = Topic::Events("old-clients".to_owned());
@@ -31,11 +35,40 @@ async fn it_hears_its_own_beats_and_tells_their_round_trip_also_after_the_broker
     let line_end = old_client.next().await.unwrap();
     assert_eq!(line_end.body().as_ref(), b"\n");
     line_end.ack().await;
-
-    broker.stop().await;
-    broker.start_again().await;
-    ear.hear(|beat: &Beat| beat.number > 2 && beat.last_round_trip_ms.is_some())
-        .await;
     running.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_broker_that_is_away_shows_in_the_status_and_its_return_on_the_feed() {
+    let mut broker = TestBroker::start().await;
+    let settings = Settings {
+        every_s: 1,
+        slow_ms: 300,
+        ..Settings::default()
+    };
+    let (tell, told) = oneshot::channel();
+    let listened = |start: Start<Settings>| {
+        let _ = tell.send(start.status.said());
+        serve(start)
+    };
+    let common = broker.common("hub1");
+    let running = Running::start("stomp-keepalive", common, settings, World::real(), listened);
+    let mut said = told.await.unwrap();
+    let mut says = async |beginning: &str| {
+        let so = said.wait_for(|said| said.text.starts_with(beginning));
+        timeout(LONG, so).await.expect(beginning).unwrap();
+    };
+    says("round trip ").await;
     broker.stop().await;
+    says("slow: no beat is back for ").await;
+
+    broker.start_again().await;
+    let member = Member::connect("listener", broker.common("hub2")).await;
+    let mut feed = member
+        .listen(Topic::Events("stomp-keepalive".to_owned()))
+        .await;
+    let line = feed.hear(|line: &Line| line.record["slow"] == false).await;
+    assert!(line.line.starts_with("hub1: bus round trip "), "{line:?}");
+    says("round trip ").await;
+    running.stop().await.unwrap();
 }

@@ -46,7 +46,7 @@ impl TestBroker {
         assert!(self.running.is_empty(), "the broker still runs");
         let world = World::real();
         let settings = Settings {
-            data: None,
+            data: Some(self.folder.join("data")),
             ..Settings::default()
         };
         let broker = Broker::open(settings, &world).await;

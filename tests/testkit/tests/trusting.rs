@@ -37,3 +37,20 @@ fn the_operator_may_ask_and_nobody_else() {
     assert!(!stands(&trust, &trust.orchestrator));
     assert!(!stands(&trust, &trust.stranger));
 }
+
+#[test]
+fn a_key_counts_for_its_own_kind_of_document_only() {
+    let trust = Trust::default();
+    let signed = orders::sign(&grant(), &trust.orchestrator).unwrap();
+    let now = grant().not_before;
+    assert!(trust.keyring().verify::<Grant>(&signed, now).is_err());
+    let lines = trust.allowed_signers();
+    assert!(
+        lines.contains("orchestrator namespaces=\"order@deploykit\" ssh-ed25519 "),
+        "{lines}"
+    );
+    assert!(
+        lines.contains("ann@example.org namespaces=\"grant@deploykit\" ssh-ed25519 "),
+        "{lines}"
+    );
+}

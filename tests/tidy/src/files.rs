@@ -5,6 +5,9 @@ use crate::File;
 /// A Rust file's lines up to its tests.
 const OWN_LINES: usize = 400;
 
+/// A file of tests is read by row, so it may be longer.
+const TEST_LINES: usize = 800;
+
 /// Names that say nothing about what is inside; things of all kinds gather under them.
 const EMPTY_NAMES: [&str; 7] = [
     "util", "utils", "common", "helper", "helpers", "misc", "shared",
@@ -40,17 +43,23 @@ pub fn purpose(file: &File) -> Option<String> {
 /// Short enough to be read whole.
 #[must_use]
 pub fn length(file: &File) -> Option<String> {
-    let own = file
-        .text
-        .lines()
-        .take_while(|line| !starts_tests(line))
-        .count();
-    (own > OWN_LINES).then(|| {
+    let limit = if holds_tests(&file.path) {
+        TEST_LINES
+    } else {
+        OWN_LINES
+    };
+    let lines = file.text.lines();
+    let own = lines.take_while(|line| !starts_tests(line)).count();
+    (own > limit).then(|| {
         format!(
-            "{}: {own} lines before its tests, at most {OWN_LINES}: which part is a thing of its own?",
+            "{}: {own} lines before its tests, at most {limit}: which part is a thing of its own?",
             file.path
         )
     })
+}
+
+fn holds_tests(path: &str) -> bool {
+    path.contains("/tests/") || path.ends_with("/tests.rs")
 }
 
 fn starts_tests(line: &str) -> bool {
@@ -149,7 +158,7 @@ pub fn test_wiring(file: &File) -> Vec<String> {
 #[must_use]
 pub fn bare_sleeps(file: &File) -> Vec<String> {
     const PAUSED: &str = "start_paused = true";
-    let mut in_tests = file.path.starts_with("tests/") || file.path.contains("/tests/");
+    let mut in_tests = holds_tests(&file.path) || file.path.starts_with("tests/");
     let mut paused = file.text.contains(PAUSED);
     let mut said_why = false;
     let mut complaints = Vec::new();

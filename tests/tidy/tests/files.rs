@@ -46,6 +46,8 @@ fn a_long_file_is_found_and_its_tests_do_not_count() {
         lines(200)
     );
     assert_eq!(files::length(&rust(&tested)), None);
+    assert_eq!(files::length(&test(&lines(800))), None);
+    assert!(files::length(&test(&lines(801))).is_some());
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What a service is told: defaults, then `/etc/deploykit/<name>.toml`, then `/etc/deploykit/<name>.d/*.toml` in the
 //! order of their names, then `DEPLOYKIT_<NAME>__SECTION__KEY` of the environment. Later ones go first, key by key.
 //!
-//! Read: [`layers`] (texts in, settings or the reason out; no I/O), [`load`] (finding the files).
+//! Read: `layers` (texts in, settings or the reason out; no I/O), `load` (finding the files).
 
 mod layers;
 mod load;

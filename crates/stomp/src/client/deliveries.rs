@@ -8,7 +8,7 @@ use std::sync::{
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
-use super::shared::Shared;
+use super::book::Book;
 use crate::frame::{Frame, Headers};
 
 /// The deliveries of one subscription. Dropping them cancels the subscription; a durable one goes on collecting.
@@ -16,7 +16,7 @@ use crate::frame::{Frame, Headers};
 pub struct Deliveries {
     id: String,
     queue: mpsc::UnboundedReceiver<Delivery>,
-    shared: Arc<Shared>,
+    book: Arc<Book>,
     /// Whether the broker is told when this is dropped.
     tell: bool,
 }
@@ -25,12 +25,12 @@ impl Deliveries {
     pub(super) fn new(
         id: String,
         queue: mpsc::UnboundedReceiver<Delivery>,
-        shared: Arc<Shared>,
+        book: Arc<Book>,
     ) -> Self {
         Self {
             id,
             queue,
-            shared,
+            book,
             tell: true,
         }
     }
@@ -49,7 +49,7 @@ impl Deliveries {
 
 impl Drop for Deliveries {
     fn drop(&mut self) {
-        self.shared.close_subscription(&self.id, self.tell);
+        self.book.close_subscription(&self.id, self.tell);
     }
 }
 
@@ -64,14 +64,14 @@ pub struct Delivery {
     pub body: Bytes,
     acknowledged: AtomicBool,
     unacknowledged: Arc<AtomicUsize>,
-    connection: Weak<Shared>,
+    connection: Weak<Book>,
 }
 
 impl Delivery {
     pub(super) fn new(
         message: Frame,
         unacknowledged: Arc<AtomicUsize>,
-        connection: Weak<Shared>,
+        connection: Weak<Book>,
     ) -> Self {
         Self {
             destination: message.header("destination").unwrap_or_default().to_owned(),
@@ -95,7 +95,7 @@ impl Delivery {
         self.header("redelivered") == Some("true")
     }
 
-    pub(super) fn came_over(&self, connection: &Arc<Shared>) -> bool {
+    pub(super) fn came_over(&self, connection: &Arc<Book>) -> bool {
         std::ptr::eq(self.connection.as_ptr(), Arc::as_ptr(connection))
     }
 

@@ -24,7 +24,7 @@ use tokio_util::{
     sync::CancellationToken,
 };
 
-use super::{Client, Ended, Limits, SendError, shared::Shared};
+use super::{Client, Ended, Limits, SendError, book::Book};
 use crate::{
     codec::{Codec, Item, encode},
     frame::{Command, Frame},
@@ -57,7 +57,7 @@ pub struct Driver<S> {
 }
 
 #[derive(Debug)]
-struct EndOnDrop(Arc<Shared>);
+struct EndOnDrop(Arc<Book>);
 
 impl Drop for EndOnDrop {
     fn drop(&mut self) {
@@ -77,7 +77,7 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Driver<S> {
             queue,
             beats,
             limits: client.limits,
-            ending: EndOnDrop(Arc::clone(&client.shared)),
+            ending: EndOnDrop(Arc::clone(&client.book)),
         }
     }
 
@@ -85,31 +85,31 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Driver<S> {
     pub async fn run(self, stop: CancellationToken) -> Ended {
         let parts = self.framed.into_parts();
         let (read, write) = tokio::io::split(parts.io);
-        let shared = &self.ending.0;
+        let book = &self.ending.0;
         let leaving = AtomicBool::new(false);
         let writing = Writing {
             stream: write,
             queue: self.queue,
             gathered: BytesMut::new(),
-            shared,
+            book,
             leaving: &leaving,
             limits: self.limits,
             beat: self.beats.outgoing,
         };
         let ended = tokio::select! {
-            ended = read_all(read, parts.codec, parts.read_buf, shared, &leaving, self.beats.incoming) => ended,
+            ended = read_all(read, parts.codec, parts.read_buf, book, &leaving, self.beats.incoming) => ended,
             ended = writing.run(stop) => ended,
-            ended = receipts_come(shared, self.limits.receipt) => ended,
+            ended = receipts_come(book, self.limits.receipt) => ended,
         };
-        shared.end(&ended.to_string());
+        book.end(&ended.to_string());
         ended
     }
 }
 
 /// Ends when a receipt is owed for too long.
-async fn receipts_come(shared: &Shared, limit: Duration) -> Ended {
+async fn receipts_come(book: &Book, limit: Duration) -> Ended {
     loop {
-        let owed = shared.owed_for().unwrap_or_default();
+        let owed = book.owed_for().unwrap_or_default();
         if owed >= limit {
             return Ended::NoReceipt(limit);
         }
@@ -121,14 +121,14 @@ async fn read_all<S: AsyncRead + AsyncWrite>(
     mut stream: ReadHalf<S>,
     mut codec: Codec,
     mut buffer: BytesMut,
-    shared: &Arc<Shared>,
+    book: &Arc<Book>,
     leaving: &AtomicBool,
     beat: Option<Duration>,
 ) -> Ended {
     let ended = loop {
         match codec.decode(&mut buffer) {
             Ok(Some(Item::HeartBeat)) => continue,
-            Ok(Some(Item::Frame(frame))) => match dispatch(frame, shared) {
+            Ok(Some(Item::Frame(frame))) => match dispatch(frame, book) {
                 None => continue,
                 Some(ended) => break ended,
             },
@@ -158,20 +158,20 @@ async fn read_all<S: AsyncRead + AsyncWrite>(
     }
 }
 
-fn dispatch(frame: Frame, shared: &Arc<Shared>) -> Option<Ended> {
+fn dispatch(frame: Frame, book: &Arc<Book>) -> Option<Ended> {
     match frame.command {
-        Command::Message => shared.deliver(frame).err(),
+        Command::Message => book.deliver(frame).err(),
         Command::Receipt => match frame.header("receipt-id") {
             Some(GOODBYE) => Some(Ended::Stopped),
             id => {
-                shared.settle(id.unwrap_or_default(), Ok(()));
+                book.settle(id.unwrap_or_default(), Ok(()));
                 None
             }
         },
         Command::Error => {
             let told = told(&frame);
             if let Some(id) = frame.header("receipt-id") {
-                shared.settle(id, Err(SendError::Refused(told.clone())));
+                book.settle(id, Err(SendError::Refused(told.clone())));
             }
             Some(Ended::Error(told))
         }
@@ -183,7 +183,7 @@ struct Writing<'a, S> {
     stream: WriteHalf<S>,
     queue: mpsc::Receiver<Bytes>,
     gathered: BytesMut,
-    shared: &'a Shared,
+    book: &'a Book,
     leaving: &'a AtomicBool,
     limits: Limits,
     beat: Option<Duration>,
@@ -218,7 +218,7 @@ impl<S: AsyncRead + AsyncWrite> Writing<'_, S> {
                     Some(frame) => self.gather(&frame),
                     None => return Ok(()),
                 },
-                () = self.shared.cancelled.notified() => self.gather_cancelled(),
+                () = self.book.cancelled.notified() => self.gather_cancelled(),
                 () = idle => self.gathered.put_u8(b'\n'),
             }
             self.flush().await?;
@@ -243,7 +243,7 @@ impl<S: AsyncRead + AsyncWrite> Writing<'_, S> {
     }
 
     fn gather_cancelled(&mut self) {
-        for id in self.shared.take_cancelled() {
+        for id in self.book.take_cancelled() {
             self.gather_frame(&Frame::new(Command::Unsubscribe).with("id", &id));
         }
     }

@@ -9,7 +9,7 @@ use events::{
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::record::{Asked, End, Outcome, Record, Task, What};
+use super::record::{Asked, Outcome, Task};
 
 /// How many orders are remembered with their answers. Older ones are below the high-water mark and so refused.
 pub const REMEMBERED: usize = 64;
@@ -126,16 +126,6 @@ impl Known {
 }
 
 impl State {
-    /// Folds a whole journal.
-    #[must_use]
-    pub fn replay<'a>(records: impl IntoIterator<Item = &'a Record>) -> Self {
-        let mut state = Self::default();
-        for record in records {
-            state.apply(record);
-        }
-        state
-    }
-
     /// The order that is under way.
     #[must_use]
     pub fn current(&self) -> Option<&Known> {
@@ -185,136 +175,6 @@ impl State {
         }
     }
 
-    /// Takes one more fact in.
-    pub fn apply(&mut self, record: &Record) {
-        let at = record.at;
-        match &record.what {
-            What::Accepted { order, task } => {
-                self.cut_current(order, task);
-                self.queue.push_back(order.order);
-                self.remember(order, Some(task.clone()), at);
-            }
-            What::Refused { order, reason } => {
-                let reason = reason.clone();
-                self.remember(order, None, at);
-                self.end(order.order, message::State::Refused { reason });
-            }
-            What::Began {
-                order,
-                step,
-                attempt,
-            } => self.began(*order, *step, *attempt, at),
-            What::Ended {
-                order,
-                step,
-                outcome,
-                ..
-            } => self.ended(*order, *step, outcome, at),
-            What::Finished { order, state } => {
-                self.queue.retain(|queued| queued != order);
-                self.finished(*order, state);
-                self.end(*order, state.clone());
-            }
-            What::Told { order } => {
-                if let Some(known) = self.known_mut(*order) {
-                    known.told = true;
-                }
-            }
-            What::Pruned { releases } => {
-                for release in releases {
-                    self.releases.remove(release);
-                    self.discard.remove(release);
-                    self.bad.remove(release);
-                    self.history.retain(|past| past.release != *release);
-                }
-            }
-            What::Seen { live } => self.seen(live, at),
-        }
-    }
-
-    fn known_mut(&mut self, order: Uuid) -> Option<&mut Known> {
-        self.orders
-            .iter_mut()
-            .find(|known| known.asked.order == order)
-    }
-
-    fn remember(&mut self, asked: &Asked, task: Option<Task>, at: Timestamp) {
-        self.sequence = self.sequence.max(asked.sequence);
-        self.epoch = self.epoch.max(asked.epoch);
-        self.orders.push_back(Known {
-            asked: asked.clone(),
-            task,
-            since: at,
-            number: 1,
-            steps: Vec::new(),
-            before: self.live.clone(),
-            cut: None,
-            verdict: None,
-            told: false,
-        });
-        while self.orders.len() > REMEMBERED {
-            let Some(at) = self.orders.iter().position(|known| known.told) else {
-                break;
-            };
-            self.orders.remove(at);
-        }
-    }
-
-    fn cut_current(&mut self, asked: &Asked, task: &Task) {
-        let reason = match task {
-            Task::Rollback { .. } => "a rollback was ordered",
-            Task::Abort => "aborted",
-            Task::Prepare { .. } | Task::Activate { .. } => return,
-        };
-        let Some(front) = self.queue.front().copied() else {
-            return;
-        };
-        let deploy = asked.deploy;
-        if let Some(job) = self.known_mut(front) {
-            let any = matches!(task, Task::Rollback { .. }) && !asked.undo;
-            let meant = any || job.asked.deploy == deploy;
-            if meant && job.cut.is_none() {
-                job.cut = Some(reason.to_owned());
-                job.number += 1;
-            }
-        }
-    }
-
-    fn began(&mut self, order: Uuid, step: Step, attempt: u32, at: Timestamp) {
-        let Some(job) = self.known_mut(order) else {
-            return;
-        };
-        job.number += 1;
-        let taken = Taken {
-            step,
-            attempt,
-            outcome: None,
-            at,
-        };
-        match job.steps.iter_mut().find(|known| known.step == step) {
-            Some(known) => *known = taken,
-            None => job.steps.push(taken),
-        }
-    }
-
-    fn ended(&mut self, order: Uuid, step: Step, outcome: &Outcome, at: Timestamp) {
-        let Some(job) = self.known_mut(order) else {
-            return;
-        };
-        job.number += 1;
-        if let Some(taken) = job.steps.iter_mut().find(|taken| taken.step == step) {
-            taken.outcome = Some(outcome.clone());
-            taken.at = at;
-        }
-        if outcome.end != End::Ok || !matches!(step, Step::Switch | Step::SwitchBack) {
-            return;
-        }
-        let job = job.clone();
-        self.live = self
-            .release_of(&job, step)
-            .and_then(|release| self.running(&job, &release, at));
-    }
-
     /// What is known of a release in the light of an order: what it was made from, and by which tag it was asked for.
     #[must_use]
     pub fn identity(&self, job: &Known, release: &str) -> (Option<CommitId>, Option<TagName>) {
@@ -330,16 +190,6 @@ impl State {
         }
     }
 
-    fn running(&self, job: &Known, release: &str, at: Timestamp) -> Option<Running> {
-        let (revision, tag) = self.identity(job, release);
-        Some(Running {
-            release: release.to_owned(),
-            revision: revision?,
-            tag,
-            since: at,
-        })
-    }
-
     fn past<'a>(&'a self, job: &'a Known, release: &str) -> Option<&'a Running> {
         let named = |past: &&Running| past.release == release;
         self.history
@@ -347,85 +197,6 @@ impl State {
             .rev()
             .find(named)
             .or_else(|| job.before.as_ref().filter(named))
-    }
-
-    fn finished(&mut self, order: Uuid, state: &message::State) {
-        let Some(job) = self.known(order).cloned() else {
-            return;
-        };
-        match (&job.task, state) {
-            (Some(Task::Prepare { release, .. }), message::State::Prepared { .. }) => {
-                if let Some(commit) = &job.asked.commit {
-                    self.releases.insert(release.clone(), commit.clone());
-                }
-                self.newest = Some(release.clone());
-            }
-            (
-                Some(Task::Prepare {
-                    release,
-                    ready: false,
-                }),
-                _,
-            ) => {
-                self.discard.insert(release.clone());
-            }
-            (Some(Task::Activate { release, .. }), message::State::Live) => {
-                self.bad.remove(release);
-                self.good();
-            }
-            (Some(Task::Rollback { to, leaves }), message::State::Live) => {
-                self.bad.extend(leaves.clone());
-                while let Some(last) = self.history.last() {
-                    if Some(&last.release) == to.as_ref() {
-                        break;
-                    }
-                    self.history.pop();
-                }
-                self.good();
-            }
-            (_, message::State::PutBack { .. }) => self.stuck = None,
-            (_, message::State::Broken { reason }) => self.stuck = Some(reason.clone()),
-            _ => {}
-        }
-    }
-
-    /// What is live was checked: it is the end of the history.
-    fn good(&mut self) {
-        self.stuck = None;
-        let Some(live) = self.live.clone() else {
-            return;
-        };
-        match self.history.last_mut() {
-            Some(last) if last.release == live.release => *last = live,
-            _ => self.history.push(live),
-        }
-    }
-
-    fn seen(&mut self, live: &str, at: Timestamp) {
-        if let Some(place) = self.history.iter().rposition(|past| past.release == live) {
-            self.history.truncate(place + 1);
-            self.live = self.history.last().cloned();
-        } else if let Some(revision) = self.releases.get(live) {
-            self.live = Some(Running {
-                release: live.to_owned(),
-                revision: revision.clone(),
-                tag: None,
-                since: at,
-            });
-            self.good();
-        }
-    }
-
-    fn end(&mut self, order: Uuid, state: message::State) {
-        let (live, previous) = (self.live.clone(), self.previous().cloned());
-        if let Some(known) = self.known_mut(order) {
-            known.number += 1;
-            known.verdict = Some(Verdict {
-                state,
-                live,
-                previous,
-            });
-        }
     }
 
     /// The newest activation of a deploy.

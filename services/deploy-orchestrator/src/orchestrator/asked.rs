@@ -36,10 +36,17 @@ impl Orchestrator {
             Request::Deploy(request, to) => reply(to, self.deploy(request).await?),
             Request::DeployFromPage(plan, to) => reply(to, self.deploy_from_page(plan).await?),
             Request::List(project, limit, to) => {
-                let deploys = self.parts.store.deploys(project, limit).await.context("cannot read the history")?;
+                let deploys = self
+                    .parts
+                    .store
+                    .deploys(project, limit)
+                    .await
+                    .context("cannot read the history")?;
                 reply(to, Ok(deploys.iter().map(texts::view).collect()));
             }
-            Request::Show(id, to) => reply(to, self.find(&id).await?.map(|deploy| texts::view(&deploy))),
+            Request::Show(id, to) => {
+                reply(to, self.find(&id).await?.map(|deploy| texts::view(&deploy)))
+            }
             Request::Output(id, host, step, to) => {
                 self.commit().await?;
                 let answer = match self.find(&id).await? {
@@ -54,7 +61,12 @@ impl Orchestrator {
             Request::Lines(id, to) => {
                 let answer = match self.find(&id).await? {
                     Err(refused) => Err(refused),
-                    Ok(deploy) => Ok(self.parts.store.lines(deploy.about.id).await.context("cannot read lines")?),
+                    Ok(deploy) => Ok(self
+                        .parts
+                        .store
+                        .lines(deploy.about.id)
+                        .await
+                        .context("cannot read lines")?),
                 };
                 reply(to, answer);
             }
@@ -79,7 +91,9 @@ impl Orchestrator {
                 return Ok(Ok(self.scene().host(&host)));
             }
             let error = format!("nothing was ever heard of {host}: start its agent first");
-            return Ok(Err(Refused::new(Kind::Unknown, error).exists(self.known.hosts.keys())));
+            return Ok(Err(
+                Refused::new(Kind::Unknown, error).exists(self.known.hosts.keys())
+            ));
         };
         known.admitted = true;
         tracing::info!(%host, "admitted");
@@ -90,7 +104,10 @@ impl Orchestrator {
     }
 
     fn plan(&self, request: &PlanRequest) -> Answer<Plan> {
-        plan::plan(request, &self.context(&self.abouts(), self.parts.world.new_id()))
+        plan::plan(
+            request,
+            &self.context(&self.abouts(), self.parts.world.new_id()),
+        )
     }
 
     fn context<'a>(&'a self, running: &'a [&'a About], new_id: Uuid) -> Context<'a> {
@@ -104,7 +121,13 @@ impl Orchestrator {
     async fn deploy_from_page(&mut self, plan: Plan) -> Result<Answer<DeployView>, Failure> {
         match self.parts.trust.sign_for_page(&plan.grant) {
             Err(refused) => Ok(Err(refused)),
-            Ok(grant) => self.deploy(DeployRequest { grant, targets: plan.targets }).await,
+            Ok(grant) => {
+                self.deploy(DeployRequest {
+                    grant,
+                    targets: plan.targets,
+                })
+                .await
+            }
         }
     }
 
@@ -118,19 +141,28 @@ impl Orchestrator {
             Err(refused) => return Ok(Err(refused)),
         };
         let grant = verified.document;
-        let known = self.parts.store.find(&grant.id.to_string()).await.context("cannot look a grant up")?;
+        let known = self
+            .parts
+            .store
+            .find(&grant.id.to_string())
+            .await
+            .context("cannot look a grant up")?;
         if let Some(known) = known.first() {
             // The same request again, since its answer was lost.
             return Ok(if known.about.digest == verified.digest {
                 Ok(texts::view(self.running.get(&grant.id).unwrap_or(known)))
             } else {
-                Err(Refused::new(Kind::Busy, format!("another grant with the id {} was used already", grant.id)))
+                Err(Refused::new(
+                    Kind::Busy,
+                    format!("another grant with the id {} was used already", grant.id),
+                ))
             });
         }
         let mut targets = request.targets;
         targets.sort_unstable();
         targets.dedup();
-        if let Err(refused) = plan::check(&grant, &targets, &self.context(&self.abouts(), grant.id)) {
+        if let Err(refused) = plan::check(&grant, &targets, &self.context(&self.abouts(), grant.id))
+        {
             return Ok(Err(refused));
         }
         let about = self.about(grant, by, targets, request.grant, verified.digest);
@@ -167,12 +199,16 @@ impl Orchestrator {
 
     async fn begin(&mut self, (about, grant): (About, Grant)) -> Result<DeployView, Failure> {
         let settings = &self.parts.settings;
-        let project = settings.projects.get(&about.project).context("a checked project is gone")?;
+        let project = settings
+            .projects
+            .get(&about.project)
+            .context("a checked project is gone")?;
         let sizes = match about.action {
             Action::Deploy => &project.waves,
             Action::Rollback => &project.rollback_waves,
         };
-        let live = |host: &HostName| Some((host.clone(), self.known.live(host, &about.project)?.clone()));
+        let live =
+            |host: &HostName| Some((host.clone(), self.known.live(host, &about.project)?.clone()));
         let before: BTreeMap<_, _> = about.targets.iter().filter_map(live).collect();
         let rollout = Rollout::new(Spec {
             deploy: about.id,
@@ -190,18 +226,35 @@ impl Orchestrator {
         self.changes.deploys.push(deploy.clone());
         self.running.insert(id, deploy);
         self.feed(id, Input::Begin);
-        let view = self.running.get(&id).map(texts::view).context("a deploy that began is gone")?;
+        let view = self
+            .running
+            .get(&id)
+            .map(texts::view)
+            .context("a deploy that began is gone")?;
         self.commit().await?;
         Ok(view)
     }
 
     /// A rollback does not wait for a deploy that is under way.
     fn take_over(&mut self, rollback: &About) {
-        let same = |deploy: &&Deploy| deploy.about.project == rollback.project && deploy.about.action == Action::Deploy;
-        let others: Vec<Uuid> = self.running.values().filter(same).map(|deploy| deploy.about.id).collect();
+        let same = |deploy: &&Deploy| {
+            deploy.about.project == rollback.project && deploy.about.action == Action::Deploy
+        };
+        let others: Vec<Uuid> = self
+            .running
+            .values()
+            .filter(same)
+            .map(|deploy| deploy.about.id)
+            .collect();
         for other in others {
             let hosts = rollback.targets.iter().cloned().collect();
-            self.feed(other, Input::TakenOver { by: rollback.id, hosts });
+            self.feed(
+                other,
+                Input::TakenOver {
+                    by: rollback.id,
+                    hosts,
+                },
+            );
         }
     }
 
@@ -212,7 +265,12 @@ impl Orchestrator {
         {
             return Ok(Ok(deploy.clone()));
         }
-        let found = self.parts.store.find(id).await.context("cannot look a deploy up")?;
+        let found = self
+            .parts
+            .store
+            .find(id)
+            .await
+            .context("cannot look a deploy up")?;
         let mut found = found.into_iter();
         Ok(match (found.next(), found.next()) {
             (Some(only), None) => Ok(self.running.get(&only.about.id).cloned().unwrap_or(only)),
@@ -222,7 +280,10 @@ impl Orchestrator {
                 Err(Refused::new(Kind::Unknown, error).next("deploykit history"))
             }
             (Some(first), Some(second)) => {
-                let all = [first, second].into_iter().chain(found).map(|deploy| deploy.about.id);
+                let all = [first, second]
+                    .into_iter()
+                    .chain(found)
+                    .map(|deploy| deploy.about.id);
                 let error = format!("{id:?} is the beginning or end of more than one deploy id");
                 Err(Refused::new(Kind::NotUnderstood, error).exists(all))
             }
@@ -238,7 +299,8 @@ impl Orchestrator {
         if !self.running.contains_key(&id) {
             let state = texts::state_word(texts::state(&deploy.rollout));
             let error = format!("{} has ended: it {state}", deploy.about.title());
-            return Ok(Err(Refused::new(Kind::Impossible, error).next(format!("deploykit rollback {}", deploy.about.project))));
+            return Ok(Err(Refused::new(Kind::Impossible, error)
+                .next(format!("deploykit rollback {}", deploy.about.project))));
         }
         self.feed(
             id,
@@ -248,7 +310,11 @@ impl Orchestrator {
                 Control::Resume => Input::Resume,
             },
         );
-        let view = self.running.get(&id).map(texts::view).context("a deploy under way is gone")?;
+        let view = self
+            .running
+            .get(&id)
+            .map(texts::view)
+            .context("a deploy under way is gone")?;
         self.commit().await?;
         Ok(Ok(view))
     }

@@ -32,7 +32,10 @@ impl Orchestrator {
 
     async fn report(&mut self, report: Reported, sent: jiff::Timestamp) -> Result<(), Failure> {
         let now = self.now();
-        let expected = self.running.get(&report.deploy).map(|deploy| deploy.rollout.hosts.contains_key(&report.host));
+        let expected = self
+            .running
+            .get(&report.deploy)
+            .map(|deploy| deploy.rollout.hosts.contains_key(&report.host));
         if expected == Some(false) {
             tracing::warn!(deploy = %report.deploy, host = %report.host, "a host reports on a deploy that it is no target of");
             return Ok(());
@@ -40,14 +43,22 @@ impl Orchestrator {
         self.known.reported(&report, sent, now);
         self.met.insert(report.host.clone());
         if expected.is_some() {
-            self.feed(report.deploy, Input::Report(report));
+            self.feed(report.deploy, Input::Report(Box::new(report)));
             return Ok(());
         }
         // The end of it is past, but what a host says late is still the truth about that host.
         let id = report.deploy.to_string();
-        let found = self.parts.store.find(&id).await.context("cannot look a deploy up")?;
+        let found = self
+            .parts
+            .store
+            .find(&id)
+            .await
+            .context("cannot look a deploy up")?;
         if let Some(mut deploy) = found.into_iter().next()
-            && !deploy.rollout.step(now, Input::Report(report)).is_empty()
+            && !deploy
+                .rollout
+                .step(now, Input::Report(Box::new(report)))
+                .is_empty()
         {
             self.changes.rollouts.push(deploy.rollout);
         }
@@ -65,7 +76,8 @@ impl Orchestrator {
                     delivery.ack().await;
                 }
                 Ok((Hint::Fetched(mut fetched), _)) => {
-                    fetched.repository = self.parts.settings.repository(&fetched.repository).clone();
+                    fetched.repository =
+                        self.parts.settings.repository(&fetched.repository).clone();
                     self.changes.refs.push(fetched.clone());
                     self.known.fetched(fetched, &self.parts.settings);
                     delivery.ack().await;
@@ -93,9 +105,16 @@ impl Orchestrator {
     }
 
     async fn put_aside(&self, delivery: Delivery, cause: &str) {
-        tracing::warn!(from = delivery.destination(), cause, "a message that cannot be used is put aside");
+        tracing::warn!(
+            from = delivery.destination(),
+            cause,
+            "a message that cannot be used is put aside"
+        );
         if let Err(error) = delivery.put_aside(&self.parts.bus, cause).await {
-            tracing::warn!(error = causes(&error), "and could not be; the broker brings it again");
+            tracing::warn!(
+                error = causes(&error),
+                "and could not be; the broker brings it again"
+            );
         }
     }
 }

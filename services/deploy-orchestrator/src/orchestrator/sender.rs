@@ -78,7 +78,9 @@ impl Sender {
     pub(super) async fn finish(mut self, grace: Duration) {
         let all = async { while self.tasks.join_next().await.is_some() {} };
         if timeout(grace, all).await.is_err() {
-            tracing::warn!("orders that the broker has not confirmed are sent again after the next start");
+            tracing::warn!(
+                "orders that the broker has not confirmed are sent again after the next start"
+            );
         }
     }
 }

@@ -2,10 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use events::{
-    CommitId, HostName, RefKind, TagName,
-    message::RefTip,
-};
+use events::{CommitId, HostName, RefKind, TagName, message::RefTip};
 
 use crate::{
     known::Known,
@@ -36,7 +33,9 @@ impl<'a> Refs<'a> {
         let held = known.refs.get(&project.repository).into_iter().flatten();
         let ours = held.filter(|(host, _)| hosts.contains(*host));
         let tips = ours.flat_map(|(host, tips)| tips.iter().map(move |tip| (host, tip)));
-        Self { tips: tips.collect() }
+        Self {
+            tips: tips.collect(),
+        }
     }
 
     /// Where hosts have a tag or branch, newest commit first.
@@ -49,7 +48,9 @@ impl<'a> Refs<'a> {
 
     fn commits(&self, prefix: &str) -> BTreeSet<&'a CommitId> {
         let commits = self.tips.iter().map(|(_, tip)| &tip.commit);
-        commits.filter(|commit| commit.as_str().starts_with(prefix)).collect()
+        commits
+            .filter(|commit| commit.as_str().starts_with(prefix))
+            .collect()
     }
 
     /// Tags, newest first, then branches.
@@ -96,11 +97,19 @@ pub(super) fn find(
         (Some((_, newest)), _) => {
             one_commit(&name, &tag)?;
             let warnings = not_everywhere(&tag, targets, &newest.commit, revision);
-            Ok(Found { commit: newest.commit.clone(), tag: Some(name), warnings })
+            Ok(Found {
+                commit: newest.commit.clone(),
+                tag: Some(name),
+                warnings,
+            })
         }
         (None, Some((_, newest))) => {
             let warnings = not_everywhere(&branch, targets, &newest.commit, revision);
-            Ok(Found { commit: newest.commit.clone(), tag: None, warnings })
+            Ok(Found {
+                commit: newest.commit.clone(),
+                tag: None,
+                warnings,
+            })
         }
         (None, None) => by_id(revision, project, &refs),
     }
@@ -109,7 +118,11 @@ pub(super) fn find(
 fn by_id(revision: &str, project: &Project, refs: &Refs<'_>) -> Result<Found, Refused> {
     let hex = revision.len() >= PREFIX && revision.chars().all(|c| c.is_ascii_hexdigit());
     let id = revision.to_lowercase();
-    let commits = if hex { refs.commits(&id) } else { BTreeSet::new() };
+    let commits = if hex {
+        refs.commits(&id)
+    } else {
+        BTreeSet::new()
+    };
     let mut commits = commits.into_iter();
     match (commits.next(), commits.next()) {
         (Some(only), None) => Ok(Found { commit: only.clone(), tag: None, warnings: Vec::new() }),
@@ -136,12 +149,17 @@ fn by_id(revision: &str, project: &Project, refs: &Refs<'_>) -> Result<Found, Re
 fn one_commit(tag: &TagName, found: &[(&HostName, &RefTip)]) -> Result<(), Refused> {
     let mut by_commit: BTreeMap<&CommitId, Vec<HostName>> = BTreeMap::new();
     for (host, tip) in found {
-        by_commit.entry(&tip.commit).or_default().push((*host).clone());
+        by_commit
+            .entry(&tip.commit)
+            .or_default()
+            .push((*host).clone());
     }
     if by_commit.len() < 2 {
         return Ok(());
     }
-    let sides = by_commit.iter().map(|(commit, hosts)| format!("{} on {}", commit.short(), names(hosts)));
+    let sides = by_commit
+        .iter()
+        .map(|(commit, hosts)| format!("{} on {}", commit.short(), names(hosts)));
     let sides: Vec<String> = sides.collect();
     let error = format!("tag {tag} was moved: it is {}", sides.join(", "));
     Err(Refused::new(Kind::Impossible, error).next("name the commit by its id, or make a new tag"))
@@ -171,11 +189,23 @@ pub(super) fn still(
     }
 }
 
-fn not_everywhere(found: &[(&HostName, &RefTip)], targets: &[HostName], commit: &CommitId, revision: &str) -> Vec<String> {
-    let has = |host: &HostName| found.iter().any(|(on, tip)| *on == host && tip.commit == *commit);
+fn not_everywhere(
+    found: &[(&HostName, &RefTip)],
+    targets: &[HostName],
+    commit: &CommitId,
+    revision: &str,
+) -> Vec<String> {
+    let has = |host: &HostName| {
+        found
+            .iter()
+            .any(|(on, tip)| *on == host && tip.commit == *commit)
+    };
     let missing: Vec<HostName> = targets.iter().filter(|host| !has(host)).cloned().collect();
     if missing.is_empty() {
         return Vec::new();
     }
-    vec![format!("{revision} has not reached {} yet; they fetch it while they prepare", names(&missing))]
+    vec![format!(
+        "{revision} has not reached {} yet; they fetch it while they prepare",
+        names(&missing)
+    )]
 }

@@ -36,7 +36,8 @@ impl Rollout {
         if let Some(stopped) = self.too_many_unreachable(None) {
             return self.stop(now, stopped, out);
         }
-        let settled = |host: &HostRecord| matches!(host.state, HostState::Prepared | HostState::Unreachable);
+        let settled =
+            |host: &HostRecord| matches!(host.state, HostState::Prepared | HostState::Unreachable);
         if !self.hosts.values().all(settled) {
             return;
         }
@@ -59,12 +60,17 @@ impl Rollout {
     fn too_many_unreachable(&self, wave: Option<usize>) -> Option<Stopped> {
         let hosts = self.which(|host| host.state == HostState::Unreachable && !host.lost);
         let allowed = self.allowed_unreachable();
-        (hosts.len() > allowed).then_some(Stopped::Unreachable { wave, hosts, allowed })
+        (hosts.len() > allowed).then_some(Stopped::Unreachable {
+            wave,
+            hosts,
+            allowed,
+        })
     }
 
     fn too_many_failures(&self, wave: usize) -> Option<Stopped> {
         let hosts = self.which(HostRecord::failed);
-        (hosts.len() > self.policy.failure_budget as usize).then_some(Stopped::Failures { wave, hosts })
+        (hosts.len() > self.policy.failure_budget as usize)
+            .then_some(Stopped::Failures { wave, hosts })
     }
 
     /// Why nothing further may start, seen in wave `index`.
@@ -81,7 +87,11 @@ impl Rollout {
         if let Some(stopped) = self.forbids(index) {
             return self.stop(now, stopped, out);
         }
-        let records = || self.waves[index].iter().filter_map(|host| self.hosts.get(host));
+        let records = || {
+            self.waves[index]
+                .iter()
+                .filter_map(|host| self.hosts.get(host))
+        };
         if records().any(|host| host.order.is_some()) {
             return;
         }
@@ -95,7 +105,9 @@ impl Rollout {
             }
             Some(_) if self.paused => {}
             // All of this wave are unreachable: one of the next proves the release in their place.
-            Some(next) if !proven && self.action == Action::Deploy => self.stand_in(now, index, next, out),
+            Some(next) if !proven && self.action == Action::Deploy => {
+                self.stand_in(now, index, next, out)
+            }
             Some(next) if self.policy.bake_s == 0 => self.start_wave(now, next, out),
             Some(_) => {
                 let until = after(now, self.policy.bake_s);
@@ -120,7 +132,8 @@ impl Rollout {
     /// The next wave that has a host to activate.
     fn next_wave(&self, after: Option<usize>) -> Option<usize> {
         let first = after.map_or(0, |index| index + 1);
-        (first..self.waves.len()).find(|&index| self.waves[index].iter().any(|host| self.is_ready(host)))
+        (first..self.waves.len())
+            .find(|&index| self.waves[index].iter().any(|host| self.is_ready(host)))
     }
 
     fn is_ready(&self, host: &HostName) -> bool {
@@ -128,7 +141,9 @@ impl Rollout {
             Action::Deploy => HostState::Prepared,
             Action::Rollback => HostState::Untouched,
         };
-        self.hosts.get(host).is_some_and(|record| record.state == ready)
+        self.hosts
+            .get(host)
+            .is_some_and(|record| record.state == ready)
     }
 
     pub(super) fn start_wave(&mut self, now: Timestamp, index: usize, out: &mut Vec<Output>) {
@@ -136,7 +151,11 @@ impl Rollout {
             return self.stop(now, Stopped::GrantRunsOut { wave: index }, out);
         }
         self.stage = Stage::Wave(index);
-        let ready: Vec<_> = self.waves[index].iter().filter(|host| self.is_ready(host)).cloned().collect();
+        let ready: Vec<_> = self.waves[index]
+            .iter()
+            .filter(|host| self.is_ready(host))
+            .cloned()
+            .collect();
         for host in ready {
             self.activate(now, &host, out);
         }
@@ -197,7 +216,10 @@ impl Rollout {
         let Some(record) = self.hosts.get_mut(host) else {
             return;
         };
-        let preparing = record.order.as_ref().filter(|order| order.phase == Phase::Prepare);
+        let preparing = record
+            .order
+            .as_ref()
+            .filter(|order| order.phase == Phase::Prepare);
         let never_accepted = preparing.is_some_and(|order| order.accepted.is_none());
         if preparing.is_none() && !restore {
             return; // It finishes by itself.
@@ -217,7 +239,10 @@ impl Rollout {
 
     fn put_back_changed(&mut self, now: Timestamp, out: &mut Vec<Output>) {
         let back = |host: &HostRecord| {
-            host.state == HostState::Live && host.order.is_none() && host.changed() && !host.taken_over
+            host.state == HostState::Live
+                && host.order.is_none()
+                && host.changed()
+                && !host.taken_over
         };
         for host in self.which(back) {
             self.order(now, &host, Phase::Rollback, HostState::PuttingBack, out);
@@ -225,7 +250,11 @@ impl Rollout {
     }
 
     fn end_if_quiet(&mut self) {
-        if self.hosts.values().any(|host| host.orders().next().is_some()) {
+        if self
+            .hosts
+            .values()
+            .any(|host| host.orders().next().is_some())
+        {
             return;
         }
         self.stage = Stage::Ended(match self.stopped {

@@ -7,7 +7,10 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Policy, after};
+use super::{
+    Policy,
+    outstanding::{Due, Outstanding},
+};
 use crate::api::{Action, HostState};
 
 /// What is known of a host.
@@ -31,8 +34,11 @@ pub struct HostRecord {
     pub before: Option<Running>,
     /// What is live.
     pub now: Option<Running>,
-    /// The steps of its newest order.
+    /// The steps so far, of all its orders.
     pub steps: Vec<StepReport>,
+    /// Those of them that belong to orders before the newest one.
+    #[serde(default)]
+    pub steps_before: Vec<StepReport>,
     /// When its first order was sent.
     pub started: Option<Timestamp>,
     /// When the order to activate (or the rollback that was asked for) was sent.
@@ -43,62 +49,6 @@ pub struct HostRecord {
     pub updated: Option<Timestamp>,
     /// Seconds from the failure until it was back.
     pub back_after_s: Option<f64>,
-}
-
-/// An order that was sent and whose last report has not come.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Outstanding {
-    /// What it asks for.
-    pub phase: Phase,
-    /// When it was first sent.
-    pub first: Timestamp,
-    /// When it was last sent.
-    pub last: Timestamp,
-    /// When its first report came.
-    pub accepted: Option<Timestamp>,
-}
-
-impl Outstanding {
-    fn new(now: Timestamp, phase: Phase) -> Self {
-        Self {
-            phase,
-            first: now,
-            last: now,
-            accepted: None,
-        }
-    }
-
-    /// When it is to be sent again, or given up.
-    pub(super) fn next_due(&self, policy: &Policy) -> Timestamp {
-        let reach = after(self.first, policy.reach_limit_s);
-        match self.accepted {
-            Some(accepted) => after(accepted, self.finish_limit_s(policy)),
-            None => after(self.last, policy.resend_s).min(reach),
-        }
-    }
-
-    fn finish_limit_s(&self, policy: &Policy) -> u64 {
-        match self.phase {
-            Phase::Prepare => policy.prepare_limit_s,
-            Phase::Activate | Phase::Rollback | Phase::Abort => policy.activate_limit_s,
-        }
-    }
-
-    fn is_due(&self, now: Timestamp, policy: &Policy) -> Due {
-        match self.accepted {
-            Some(accepted) if now >= after(accepted, self.finish_limit_s(policy)) => Due::Overdue,
-            None if now >= after(self.first, policy.reach_limit_s) => Due::Unreachable,
-            None if now >= after(self.last, policy.resend_s) => Due::Again,
-            _ => Due::No,
-        }
-    }
-}
-
-enum Due {
-    No,
-    Again,
-    Unreachable,
-    Overdue,
 }
 
 /// What the passing of time means for a host.
@@ -142,6 +92,7 @@ impl HostRecord {
             now: before.clone(),
             before,
             steps: Vec::new(),
+            steps_before: Vec::new(),
             started: None,
             activated_at: None,
             live_at: None,
@@ -200,7 +151,7 @@ impl HostRecord {
         } else {
             self.order = outstanding;
             self.detail = None;
-            self.steps.clear();
+            self.steps_before.clone_from(&self.steps);
         }
     }
 
@@ -257,19 +208,28 @@ impl HostRecord {
     fn give_up(&mut self, order: &Outstanding, limit_s: u64) {
         self.order = None;
         self.state = HostState::Unreachable;
-        self.detail = Some(format!("order to {} not accepted within {limit_s} s", order.phase));
+        self.detail = Some(format!(
+            "order to {} not accepted within {limit_s} s",
+            order.phase
+        ));
     }
 
     fn give_up_accepted(&mut self, order: &Outstanding, limit_s: u64) {
         self.order = None;
-        let last = self.detail.take().map_or(String::new(), |detail| format!(": {detail}"));
+        let last = self
+            .detail
+            .take()
+            .map_or(String::new(), |detail| format!(": {detail}"));
         if order.phase == Phase::Prepare {
             self.state = HostState::Failed;
             self.detail = Some(format!("not prepared within {limit_s} s{last}"));
         } else {
             self.state = HostState::Unreachable;
             self.lost = true;
-            self.detail = Some(format!("accepted to {} and did not finish within {limit_s} s{last}", order.phase));
+            self.detail = Some(format!(
+                "accepted to {} and did not finish within {limit_s} s{last}",
+                order.phase
+            ));
         }
     }
 
@@ -277,7 +237,12 @@ impl HostRecord {
     pub(super) fn hear(&mut self, hearing: &Hearing, report: &Reported) -> bool {
         // Ids sort by time: an order that was made anew after the first one had expired is newer.
         let number = (report.order, report.number);
-        if self.heard.get(&report.phase).is_some_and(|&known| number <= known) || self.is_past(report.phase) {
+        if self
+            .heard
+            .get(&report.phase)
+            .is_some_and(|&known| number <= known)
+            || self.is_past(report.phase)
+        {
             return false;
         }
         if report.phase == Phase::Prepare && self.state == HostState::Unreachable {
@@ -291,7 +256,7 @@ impl HostRecord {
         self.heard.insert(report.phase, number);
         self.updated = Some(hearing.now);
         if report.phase != Phase::Abort {
-            self.steps.clone_from(&report.steps);
+            self.steps = [&*self.steps_before, &report.steps].concat();
         }
         if report.phase == Phase::Prepare {
             self.before.clone_from(&report.live);
@@ -334,12 +299,18 @@ impl HostRecord {
     }
 
     fn finish(&mut self, hearing: &Hearing, report: &Reported) {
-        let accepted = self.order.as_ref().is_some_and(|order| order.accepted.is_some());
+        let accepted = self
+            .order
+            .as_ref()
+            .is_some_and(|order| order.accepted.is_some());
         match (report.phase, &report.state) {
             (Phase::Abort, state) => {
                 self.abort = None;
                 // A refused abort, or one that found nothing to do, leaves the order's own report to be waited for.
-                let ends = !matches!(state, State::Refused { .. } | State::Live | State::Prepared { .. });
+                let ends = !matches!(
+                    state,
+                    State::Refused { .. } | State::Live | State::Prepared { .. }
+                );
                 if ends && (self.order.take().is_some() || self.lost) {
                     self.end(report, state);
                 }
@@ -348,7 +319,7 @@ impl HostRecord {
             (_, State::Refused { .. }) if accepted => {}
             (Phase::Rollback, state) if hearing.action == Action::Deploy => {
                 self.order = None;
-                self.put_back(hearing, report, state);
+                self.put_back(hearing, state);
             }
             (_, state) => {
                 self.order = None;
@@ -382,7 +353,7 @@ impl HostRecord {
     }
 
     /// The last report of a rollback that undoes this deploy.
-    fn put_back(&mut self, hearing: &Hearing, report: &Reported, state: &State) {
+    fn put_back(&mut self, hearing: &Hearing, state: &State) {
         self.lost = false;
         let failed = match state {
             State::Live => {
@@ -393,12 +364,13 @@ impl HostRecord {
                 self.back_after_s = Some(back_after.max(SignedDuration::ZERO).as_secs_f64());
                 return;
             }
-            State::PutBack { reason } | State::Failed { reason } | State::Broken { reason } => reason.as_str(),
+            State::PutBack { reason } | State::Failed { reason } | State::Broken { reason } => {
+                reason.as_str()
+            }
             State::Refused { reason } => reason.as_str(),
             _ => "aborted",
         };
         self.state = HostState::Broken;
-        self.steps.clone_from(&report.steps);
         self.detail = Some(format!("cannot be put back: {failed}"));
     }
 }

@@ -56,7 +56,8 @@ fn counter(connection: &Connection, name: &str) -> Result<u64> {
 }
 
 fn set_counter(connection: &Connection, name: &str, value: u64) -> Result<()> {
-    let mut statement = connection.prepare("INSERT OR REPLACE INTO counters (name, value) VALUES (?, ?)")?;
+    let mut statement =
+        connection.prepare("INSERT OR REPLACE INTO counters (name, value) VALUES (?, ?)")?;
     statement.execute(params![name, value.cast_signed()])?;
     Ok(())
 }
@@ -67,7 +68,9 @@ fn known(connection: &Connection) -> Result<Known> {
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         let host: HostName = unword(&row.get::<_, String>(0)?, "host name")?;
-        known.hosts.insert(host, parse(&row.get::<_, String>(1)?, "host")?);
+        known
+            .hosts
+            .insert(host, parse(&row.get::<_, String>(1)?, "host")?);
     }
     let mut statement = connection.prepare("SELECT repository, host, refs FROM refs")?;
     let mut rows = statement.query([])?;
@@ -98,8 +101,14 @@ fn orders(connection: &Connection) -> Result<Vec<StoredOrder>> {
 }
 
 /// The condition is our own text, never a person's.
-fn several(connection: &Connection, condition: &str, params: impl rusqlite::Params) -> Result<Vec<Deploy>> {
-    let mut statement = connection.prepare(&format!("SELECT about, rollout FROM deploys WHERE {condition}"))?;
+fn several(
+    connection: &Connection,
+    condition: &str,
+    params: impl rusqlite::Params,
+) -> Result<Vec<Deploy>> {
+    let mut statement = connection.prepare(&format!(
+        "SELECT about, rollout FROM deploys WHERE {condition}"
+    ))?;
     let mut rows = statement.query(params)?;
     let mut deploys = Vec::new();
     while let Some(row) = rows.next()? {
@@ -115,7 +124,11 @@ fn deploy(row: &Row<'_>) -> Result<Deploy> {
     })
 }
 
-pub(super) fn deploys(connection: &Connection, project: Option<&ProjectName>, limit: usize) -> Result<Vec<Deploy>> {
+pub(super) fn deploys(
+    connection: &Connection,
+    project: Option<&ProjectName>,
+    limit: usize,
+) -> Result<Vec<Deploy>> {
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     match project {
         Some(project) => several(
@@ -140,7 +153,8 @@ pub(super) fn find(connection: &Connection, id: &str) -> Result<Vec<Deploy>> {
 }
 
 pub(super) fn lines(connection: &Connection, deploy: Uuid) -> Result<Vec<(Timestamp, String)>> {
-    let mut statement = connection.prepare("SELECT time, line FROM lines WHERE deploy = ? ORDER BY number")?;
+    let mut statement =
+        connection.prepare("SELECT time, line FROM lines WHERE deploy = ? ORDER BY number")?;
     let mut rows = statement.query([deploy.to_string()])?;
     let mut lines = Vec::new();
     while let Some(row) = rows.next()? {
@@ -161,7 +175,11 @@ pub(super) fn output(
          ORDER BY host, rowid",
     )?;
     let step = step.map(|step| step.to_string());
-    let mut rows = statement.query(params![deploy.to_string(), host.map(HostName::as_str), step])?;
+    let mut rows = statement.query(params![
+        deploy.to_string(),
+        host.map(HostName::as_str),
+        step
+    ])?;
     let mut pieces = Vec::new();
     while let Some(row) = rows.next()? {
         pieces.push(OutputView {
@@ -191,17 +209,24 @@ pub(super) fn save(connection: &mut Connection, changes: &Changes) -> Result<()>
         set_counter(&transaction, "sequence", sequence)?;
     }
     for (deploy, time, line) in &changes.lines {
-        let mut statement = transaction.prepare("INSERT INTO lines (deploy, time, line) VALUES (?, ?, ?)")?;
+        let mut statement =
+            transaction.prepare("INSERT INTO lines (deploy, time, line) VALUES (?, ?, ?)")?;
         statement.execute(params![deploy.to_string(), time.to_string(), line])?;
     }
     for (host, known) in &changes.hosts {
-        let mut statement = transaction.prepare("INSERT OR REPLACE INTO hosts (host, known) VALUES (?, ?)")?;
+        let mut statement =
+            transaction.prepare("INSERT OR REPLACE INTO hosts (host, known) VALUES (?, ?)")?;
         statement.execute(params![host.as_str(), json(known, "host")?])?;
     }
     for fetched in &changes.refs {
-        let mut statement = transaction.prepare("INSERT OR REPLACE INTO refs (repository, host, refs) VALUES (?, ?, ?)")?;
+        let mut statement = transaction
+            .prepare("INSERT OR REPLACE INTO refs (repository, host, refs) VALUES (?, ?, ?)")?;
         let refs = json(&fetched.refs, "list of refs")?;
-        statement.execute(params![fetched.repository.as_str(), fetched.host.as_str(), refs])?;
+        statement.execute(params![
+            fetched.repository.as_str(),
+            fetched.host.as_str(),
+            refs
+        ])?;
     }
     for piece in &changes.output {
         insert_output(&transaction, piece)?;
@@ -232,7 +257,8 @@ fn insert(transaction: &Transaction<'_>, deploy: &Deploy) -> Result<()> {
 }
 
 fn update(transaction: &Transaction<'_>, rollout: &Rollout) -> Result<()> {
-    let mut statement = transaction.prepare("UPDATE deploys SET state = ?, running = ?, rollout = ? WHERE id = ?")?;
+    let mut statement = transaction
+        .prepare("UPDATE deploys SET state = ?, running = ?, rollout = ? WHERE id = ?")?;
     statement.execute(params![
         word(&texts::state(rollout), "state")?,
         !rollout.is_ended(),
@@ -265,7 +291,11 @@ fn insert_output(transaction: &Transaction<'_>, piece: &ScriptOutput) -> Result<
         "INSERT OR REPLACE INTO output (deploy, host, step, place, text, cut)
          SELECT id, ?2, ?3, ?4, ?5, ?6 FROM deploys WHERE id = ?1",
     )?;
-    let (place, text) = if room { (place, piece.text.as_str()) } else { (MOST_OUTPUT, "") };
+    let (place, text) = if room {
+        (place, piece.text.as_str())
+    } else {
+        (MOST_OUTPUT, "")
+    };
     statement.execute(params![
         piece.deploy.to_string(),
         piece.host.as_str(),

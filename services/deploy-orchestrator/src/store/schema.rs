@@ -68,7 +68,11 @@ pub(super) fn migrate(connection: &mut Connection, file: &Path) -> Result<()> {
         let file = file.to_owned();
         return Err(StoreError::Newer { file, found, known });
     }
-    for (migration, version) in MIGRATIONS.iter().zip(1_i64..).skip(usize::try_from(found).unwrap_or_default()) {
+    for (migration, version) in MIGRATIONS
+        .iter()
+        .zip(1_i64..)
+        .skip(usize::try_from(found).unwrap_or_default())
+    {
         let transaction = connection.transaction()?;
         transaction.execute_batch(migration)?;
         transaction.pragma_update(None, "user_version", version)?;

@@ -2,17 +2,18 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use deploy_orchestrator::api::{Action, DeployState, DeployView, HostState, PlanRequest, TagView};
+use deploy_orchestrator::api::{Action, DeployState, DeployView, PlanRequest, TagView};
 use events::HostName;
 use world::World;
 
 use super::{
     checker::{self, LiveLink},
+    claims::{canary_first, canary_put_back, is, state_is},
     source::{Release, Source},
     webhook,
 };
 use crate::{
-    ask::{Session, tell_outcome},
+    ask::Session,
     cli::Ask,
     failure::Failure,
     home::Home,
@@ -35,7 +36,7 @@ pub async fn tell(pipeline: &Pipeline, source: &Source, world: &World) -> Result
         key_file: pipeline.layout.trust().operator_key,
         broker: None,
     };
-    let session = Session::new(home, &*world.disk)?;
+    let session = Session::new(home, Some(&pipeline.layout.data), &*world.disk)?;
     let mut story = Story {
         pipeline,
         source,
@@ -221,7 +222,7 @@ impl Story<'_> {
         self.chapter(&format!("Deploy {}, which fails its health check", bad.tag));
         let before: Vec<(HostName, LiveLink)> = self.live_links()?;
         let view = self.ask(Action::Deploy, Some(bad)).await?;
-        tell_outcome(&view);
+        self.session.tell_outcome(&view);
         self.claim(
             "the deploy failed, and says so",
             state_is(&view, DeployState::Failed),
@@ -335,69 +336,4 @@ impl Story<'_> {
             .collect();
         names.join(", ")
     }
-}
-
-fn is(wanted: u16, status: u16) -> Result<(), String> {
-    if wanted == status {
-        Ok(())
-    } else {
-        Err(format!("it was answered with {status}"))
-    }
-}
-
-fn state_is(view: &DeployView, wanted: DeployState) -> Result<(), String> {
-    if view.state == wanted {
-        Ok(())
-    } else {
-        Err(format!("it is {:?}: {:?}", view.state, view.reason))
-    }
-}
-
-/// The first wave is one host, and no host of a later wave began to activate before that one was live.
-///
-/// # Errors
-/// What is not so.
-pub fn canary_first(view: &DeployView) -> Result<(), String> {
-    state_is(view, DeployState::Succeeded)?;
-    let [first, later @ ..] = view.waves.as_slice() else {
-        return Err("there is no wave".to_owned());
-    };
-    let [canary] = first.hosts.as_slice() else {
-        return Err(format!("the first wave has {} hosts", first.hosts.len()));
-    };
-    let Some(done) = canary.live_at else {
-        return Err(format!("nothing says when {} was live", canary.host));
-    };
-    for host in later.iter().flat_map(|wave| &wave.hosts) {
-        match host.activated_at {
-            Some(began) if began >= done => {}
-            Some(began) => {
-                return Err(format!(
-                    "{} began at {began}, before {} was live at {done}",
-                    host.host, canary.host
-                ));
-            }
-            None => return Err(format!("nothing says when {} began", host.host)),
-        }
-    }
-    Ok(())
-}
-
-/// The only host of the first wave is put back; all others were left alone.
-///
-/// # Errors
-/// What is not so.
-pub fn canary_put_back(view: &DeployView) -> Result<(), String> {
-    for (index, wave) in view.waves.iter().enumerate() {
-        for host in &wave.hosts {
-            let fine = match index {
-                0 => host.state == HostState::PutBack,
-                _ => matches!(host.state, HostState::Untouched | HostState::Prepared),
-            };
-            if !fine {
-                return Err(format!("{} is {:?}", host.host, host.state));
-            }
-        }
-    }
-    Ok(())
 }

@@ -1,3 +1,5 @@
+//! Forms: what is sent in, and what is shown before anything is done.
+
 use super::{Site, values::canned};
 use crate::{
     app::Control,

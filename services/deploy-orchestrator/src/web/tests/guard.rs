@@ -1,3 +1,5 @@
+//! Headers on every answer, foreign forms, rebinding.
+
 use axum::{body::Body, http::Request};
 
 use super::{Got, Site, values::canned};

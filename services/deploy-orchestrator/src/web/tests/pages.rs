@@ -1,3 +1,5 @@
+//! The facts on each page.
+
 use axum::{body::Body, http::Request};
 use futures_util::StreamExt;
 use tower::ServiceExt;

@@ -1,3 +1,5 @@
+//! What is vendored is what its page says.
+
 use sha2::{Digest, Sha512};
 
 use super::{Site, values::canned};

@@ -18,7 +18,7 @@ use super::{Deliveries, Delivery, Ended, SendError};
 use crate::frame::Frame;
 
 #[derive(Debug, Default)]
-pub(super) struct Shared {
+pub(super) struct Book {
     state: Mutex<State>,
     /// Told when a subscription is to be cancelled.
     pub(super) cancelled: Notify,
@@ -47,7 +47,7 @@ struct Route {
     limit: usize,
 }
 
-impl Shared {
+impl Book {
     fn state(&self) -> MutexGuard<'_, State> {
         // Nothing is left half changed by a panic.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)

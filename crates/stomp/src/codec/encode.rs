@@ -1,0 +1,101 @@
+//! Frames to bytes.
+
+use std::{fmt::Write as _, io};
+
+use bytes::{BufMut, BytesMut};
+use tokio_util::codec::Encoder;
+
+use super::{Codec, cut};
+use crate::frame::Frame;
+
+/// Why a frame cannot be written. Nothing of it was.
+#[derive(Debug, thiserror::Error)]
+pub enum EncodeError {
+    /// The transport failed.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// The header cannot be written: it holds NUL, or in CONNECT and CONNECTED (where nothing is escaped) CR or LF,
+    /// or its name is empty, or there holds a colon.
+    #[error("header {0:?} holds what STOMP cannot carry")]
+    Header(String),
+}
+
+impl Encoder<&Frame> for Codec {
+    type Error = EncodeError;
+
+    fn encode(&mut self, frame: &Frame, dst: &mut BytesMut) -> Result<(), EncodeError> {
+        encode(frame, dst)
+    }
+}
+
+impl Encoder<Frame> for Codec {
+    type Error = EncodeError;
+
+    fn encode(&mut self, frame: Frame, dst: &mut BytesMut) -> Result<(), EncodeError> {
+        encode(&frame, dst)
+    }
+}
+
+/// Writes a frame to the end of `dst`, with `content-length` when it has a body.
+///
+/// # Errors
+/// When a header cannot be written; `dst` is then as it was.
+pub fn encode(frame: &Frame, dst: &mut BytesMut) -> Result<(), EncodeError> {
+    let start = dst.len();
+    dst.reserve(frame.headers.text_bytes() + frame.body.len() + 4 * frame.headers.len() + 64);
+    dst.put_slice(frame.command.name().as_bytes());
+    dst.put_u8(b'\n');
+    let raw = frame.command.has_raw_headers();
+    for (name, value) in frame.headers.iter() {
+        if name == "content-length" {
+            continue;
+        }
+        if !writable(name, value, raw) {
+            dst.truncate(start);
+            return Err(EncodeError::Header(cut(name)));
+        }
+        for (text, end) in [(name, b':'), (value, b'\n')] {
+            if raw {
+                dst.put_slice(text.as_bytes());
+            } else {
+                escape(text, dst);
+            }
+            dst.put_u8(end);
+        }
+    }
+    if !frame.body.is_empty() {
+        writeln!(dst, "content-length:{}", frame.body.len())
+            .expect("a BytesMut grows as it is written");
+    }
+    dst.put_u8(b'\n');
+    dst.put_slice(&frame.body);
+    dst.put_u8(0);
+    Ok(())
+}
+
+fn writable(name: &str, value: &str, raw: bool) -> bool {
+    let no_nul = |text: &str| memchr::memchr(0, text.as_bytes()).is_none();
+    let one_line = |text: &str| memchr::memchr2(b'\r', b'\n', text.as_bytes()).is_none();
+    !name.is_empty()
+        && no_nul(name)
+        && no_nul(value)
+        && (!raw || (one_line(name) && one_line(value) && !name.contains(':')))
+}
+
+fn escape(text: &str, dst: &mut BytesMut) {
+    let mut rest = text.as_bytes();
+    while let Some(at) = rest
+        .iter()
+        .position(|byte| matches!(byte, b'\r' | b'\n' | b':' | b'\\'))
+    {
+        dst.put_slice(&rest[..at]);
+        dst.put_slice(match rest[at] {
+            b'\r' => b"\\r",
+            b'\n' => b"\\n",
+            b':' => b"\\c",
+            _ => b"\\\\",
+        });
+        rest = &rest[at + 1..];
+    }
+    dst.put_slice(rest);
+}

@@ -1,0 +1,192 @@
+//! What a project hears: orders, and that its reports were confirmed.
+
+use events::message::{Phase, Reported, State as Stands};
+use orders::{Action, Admitted, Marks, Refusal};
+use uuid::Uuid;
+
+use super::{Claimed, Mail, Project, Stopped};
+use crate::{
+    layout::Layout,
+    machine::{Asked, Ground, Task, What, accept, report::Whose},
+};
+
+impl Project {
+    pub(super) async fn hear(&mut self, mail: Mail) -> Result<(), Stopped> {
+        match mail {
+            Mail::Order(admitted, settled) => {
+                self.order(&admitted).await?;
+                // The delivery is gone if nobody waits: the broker brings it again, and it is known then.
+                let _gone = settled.send(());
+                self.end_if_cut();
+                Ok(())
+            }
+            Mail::Unbelieved(claimed) => {
+                // An order that is known has its answer; nobody can change that by a forged copy.
+                if self.state.known(claimed.order).is_none() {
+                    let Claimed {
+                        order,
+                        deploy,
+                        phase,
+                        reason,
+                    } = *claimed;
+                    self.answer(order, deploy, phase, reason);
+                }
+                Ok(())
+            }
+            Mail::Told(order) => match self.state.known(order) {
+                Some(known) if known.verdict.is_some() && !known.told => {
+                    self.record(What::Told { order }).await
+                }
+                _ => Ok(()),
+            },
+        }
+    }
+
+    /// Refuses without a trace in the journal.
+    fn answer(&self, order: Uuid, deploy: Uuid, phase: Phase, reason: String) {
+        let refused = refused(&self.whose, order, deploy, phase, reason);
+        let live = self.state.live.clone();
+        let previous = self.state.previous().cloned();
+        let report = Reported {
+            live,
+            previous,
+            ..refused
+        };
+        self.reports.tell(report, &self.own);
+    }
+
+    async fn order(&mut self, admitted: &Admitted) -> Result<(), Stopped> {
+        let asked = asked(admitted);
+        if self.state.known(asked.order).is_some() {
+            self.tell(asked.order);
+            return Ok(());
+        }
+        let marks = Marks {
+            sequence: self.state.sequence,
+            epoch: self.state.epoch,
+        };
+        let now = self.site.world.clock.now();
+        match admitted.timely(marks, now, self.skew) {
+            Ok(()) => {}
+            // Would be taken if it came again later, so it must be known then.
+            Err(refusal @ Refusal::NotYetValid { .. }) => {
+                let reason = refusal.to_string();
+                return self
+                    .record(What::Refused {
+                        order: asked,
+                        reason,
+                    })
+                    .await;
+            }
+            Err(refusal) => {
+                self.answer(asked.order, asked.deploy, asked.phase, refusal.to_string());
+                return Ok(());
+            }
+        }
+        let what = match self.decide_about(admitted, &asked).await? {
+            Ok(task) => What::Accepted { order: asked, task },
+            Err(reason) => What::Refused {
+                order: asked,
+                reason,
+            },
+        };
+        self.record(what).await
+    }
+
+    async fn decide_about(
+        &mut self,
+        admitted: &Admitted,
+        asked: &Asked,
+    ) -> Result<Result<Task, String>, Stopped> {
+        let (here, found) = (&self.site.settings.environment, &admitted.order.environment);
+        if here != found {
+            return Ok(Err(format!(
+                "this host is {here}, the order is for {found}"
+            )));
+        }
+        if self.state.queue.is_empty()
+            && let Err(reason) = self.see_live().await?
+        {
+            return Ok(Err(reason));
+        }
+        let (layout, scripts) = (self.site.layout.clone(), self.site.settings.scripts.clone());
+        let ground = self
+            .site
+            .world
+            .on_disk(move |disk| layout.ground(disk, &scripts))
+            .await;
+        let ground: Ground = match ground {
+            Ok(ground) => ground,
+            Err(error) => return Ok(Err(format!("the releases cannot be read: {error}"))),
+        };
+        let now = self.site.world.clock.now();
+        Ok(accept(&self.state, asked, &ground, now))
+    }
+
+    /// Notices that somebody changed `live` by hand. A change to a known release is taken as it is.
+    async fn see_live(&mut self) -> Result<Result<(), String>, Stopped> {
+        let layout: Layout = self.site.layout.clone();
+        let found = match self.site.world.on_disk(move |disk| layout.live(disk)).await {
+            Ok(found) => found,
+            Err(error) => return Ok(Err(error.to_string())),
+        };
+        let known = self.state.live.as_ref().map(|live| live.release.clone());
+        if found == known {
+            return Ok(Ok(()));
+        }
+        let text = |release: Option<&String>| release.map_or("nothing", String::as_str).to_owned();
+        let project = self.whose.project.as_str();
+        let (is, was) = (text(found.as_ref()), text(known.as_ref()));
+        tracing::warn!(project, is, was, "somebody else changed what is live");
+        match found.filter(|found| self.state.releases.contains_key(found)) {
+            Some(live) => self.record(What::Seen { live }).await.map(Ok),
+            None => {
+                let live = self.site.layout.folder().join("live");
+                let live = live.display();
+                let mend = match known {
+                    Some(known) => format!("ln -sfn releases/{known} {live}"),
+                    None => format!("rm {live}"),
+                };
+                Ok(Err(format!(
+                    "live leads to {is}, the journal says {was}: put it right with {mend}"
+                )))
+            }
+        }
+    }
+}
+
+/// The parts of a believed order that are kept.
+fn asked(admitted: &Admitted) -> Asked {
+    let (order, grant) = (&admitted.order, &admitted.grant);
+    Asked {
+        order: order.id,
+        deploy: order.deploy,
+        phase: order.phase,
+        undo: order.phase == Phase::Rollback && grant.action == Action::Deploy,
+        commit: order.commit.clone().or_else(|| grant.commit.clone()),
+        tag: order.tag.clone().or_else(|| grant.tag.clone()),
+        wave: order.wave,
+        sequence: order.sequence,
+        epoch: order.epoch,
+        grant: order.grant.clone(),
+        by: admitted.by.clone(),
+        expires: order.expires,
+    }
+}
+
+/// A refusal of an order of which nothing is kept.
+#[must_use]
+pub fn refused(whose: &Whose, order: Uuid, deploy: Uuid, phase: Phase, reason: String) -> Reported {
+    Reported {
+        host: whose.host.clone(),
+        project: whose.project.clone(),
+        order,
+        deploy,
+        phase,
+        number: 1,
+        state: Stands::Refused { reason },
+        steps: Vec::new(),
+        live: None,
+        previous: None,
+    }
+}

@@ -1,0 +1,132 @@
+//! The steps that are scripts of a release.
+
+use std::{
+    collections::BTreeMap,
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use events::message::{ScriptOutput, Step};
+use tokio_util::sync::CancellationToken;
+
+use super::{Site, Work};
+use crate::{
+    machine::{End, Outcome},
+    run_folder::{RunFolder, Spec},
+    script::{self, Run, Tail},
+};
+
+/// Runs the script of a step, if the release has it.
+pub(super) async fn run(
+    site: &Site,
+    work: &Work,
+    name: &'static str,
+    end: &CancellationToken,
+) -> Outcome {
+    let Some(release) = &work.release else {
+        return Outcome::of(End::Skipped, None);
+    };
+    let tree = site.layout.release(release);
+    let path = tree.join(&site.settings.scripts).join(name);
+    let looked = path.clone();
+    match site.world.on_disk(move |disk| disk.look(&looked)).await {
+        Ok(Some(_)) => {}
+        Ok(None) => return Outcome::of(End::Skipped, None),
+        Err(error) => return Outcome::of(End::Failed, Some(error.to_string())),
+    }
+    let offset = match said_before(site, work).await {
+        Ok(bytes) => bytes,
+        Err(error) => return Outcome::of(End::Failed, Some(error.to_string())),
+    };
+    let run = Run {
+        folder: folder(site, work, work.attempt),
+        spec: Spec {
+            program: path,
+            env: environment(site, work, &tree),
+            folder: tree.clone(),
+            limit_s: site.settings.script_limit_s,
+            grace_s: site.settings.script_grace_s,
+        },
+        runner: site.runner.clone(),
+        tail: Tail {
+            message: ScriptOutput {
+                host: site.host.clone(),
+                project: site.project.clone(),
+                deploy: work.asked.deploy,
+                step: work.step,
+                offset,
+                text: String::new(),
+                cut: false,
+            },
+            read: 0,
+            voice: site.voice.clone(),
+            redactor: Arc::clone(&site.redactor),
+            limit: site.output_bytes,
+        },
+    };
+    let outcome = script::run(&site.world, run, end).await;
+    if work.step != Step::Build || outcome.end != End::Ok {
+        return outcome;
+    }
+    // What was built lasts before anybody is told that it is there.
+    match site.world.on_disk(move |disk| disk.sync_all(&tree)).await {
+        Ok(()) => outcome,
+        Err(error) => Outcome::of(End::Failed, Some(error.to_string())),
+    }
+}
+
+fn folder(site: &Site, work: &Work, attempt: u32) -> RunFolder {
+    let name = format!("{}-{}-{attempt}", work.asked.order, work.step);
+    RunFolder::at(site.layout.step(&name))
+}
+
+/// How much the tries of this step before this one wrote.
+async fn said_before(site: &Site, work: &Work) -> io::Result<u64> {
+    let before = 1..work.attempt;
+    let outputs: Vec<PathBuf> = before
+        .map(|attempt| folder(site, work, attempt).output())
+        .collect();
+    let sizes = site.world.on_disk(move |disk| {
+        let mut bytes = 0;
+        for output in &outputs {
+            bytes += disk.look(output)?.map_or(0, |file| file.bytes);
+        }
+        Ok(bytes)
+    });
+    sizes.await
+}
+
+/// The whole environment of a script; `PATH` and `LC_ALL` come with every program.
+fn environment(site: &Site, work: &Work, tree: &Path) -> BTreeMap<String, String> {
+    let text = |value: Option<&dyn ToString>| value.map_or_else(String::new, ToString::to_string);
+    let path = |path: &Path| path.to_string_lossy().into_owned();
+    let revision = work.revision.as_ref().map(|value| value as &dyn ToString);
+    let tag = work.tag.as_ref().map(|value| value as &dyn ToString);
+    let before = work
+        .before
+        .as_ref()
+        .map(|past| &past.revision as &dyn ToString);
+    let folder = site.layout.folder();
+    let own = [
+        ("PROJECT", site.project.to_string()),
+        ("ENVIRONMENT", site.settings.environment.to_string()),
+        ("HOST", site.host.to_string()),
+        ("DEPLOY", work.asked.deploy.to_string()),
+        ("ORDER", work.asked.order.to_string()),
+        ("WAVE", work.asked.wave.to_string()),
+        ("STEP", work.step.to_string()),
+        ("REVISION", text(revision)),
+        ("TAG", text(tag)),
+        ("RELEASE", path(tree)),
+        ("PREVIOUS_REVISION", text(before)),
+        ("BASE", path(folder)),
+        ("SHARED", path(&site.layout.shared())),
+    ];
+    let mut env: BTreeMap<String, String> = own
+        .into_iter()
+        .map(|(name, value)| (format!("DEPLOYKIT_{name}"), value))
+        .collect();
+    env.insert("HOME".to_owned(), path(folder));
+    env
+}
