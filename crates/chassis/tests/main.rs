@@ -5,7 +5,7 @@
 )]
 #![expect(
     clippy::unwrap_used,
-    reason = "what a test's helper cannot do fails the test"
+    reason = "a step of a test that cannot be done fails the test"
 )]
 
 mod bus;

@@ -1,7 +1,7 @@
 //! What a project's state is, and what comes next: values in, values out, no clock, no files.
 //!
-//! Read: [`record`] (what the journal says), [`state`] (what it comes to; `fold` is how), [`accept`] (what an order becomes),
-//! [`decide`] (the next step), [`report`] (what is told to the orchestrator).
+//! Read: [`record`] (what the journal says), [`state`] (what it comes to; `fold` is how), [`mod@accept`] (what an order becomes),
+//! [`mod@decide`] (the next step), [`report`] (what is told to the orchestrator).
 
 pub mod accept;
 pub mod decide;

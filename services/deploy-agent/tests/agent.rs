@@ -445,10 +445,7 @@ async fn output_is_cut_at_its_limit_on_the_bus_and_whole_on_the_host() {
     rig.carry_out(&grant, Phase::Prepare).await;
     let cut = |rig: &Rig| rig.output.iter().find(|output| output.cut).cloned();
     let cut = rig.wait("the last piece", cut).await;
-    assert_eq!(
-        cut.offset + cut.text.len() as u64,
-        64 * 1024
-    );
+    assert_eq!(cut.offset + cut.text.len() as u64, 64 * 1024);
     let pieces = rig
         .output
         .iter()

@@ -1,7 +1,10 @@
 //! The service as a whole: its API over the socket, a real broker, agents that verify what they are told.
 
 use deploy_orchestrator::api::{DeployState, DeployView, HostState};
-use events::message::{Phase, ScriptOutput, Step};
+use events::{
+    Topic,
+    message::{Ordered, Phase, ScriptOutput, Step},
+};
 use serde_json::{Value, json};
 use testkit::{Member, Running, SOON, until};
 use world::World;
@@ -130,6 +133,54 @@ async fn killed_in_the_middle_it_goes_on_where_it_was() {
         "each order took effect once: {:?}",
         fleet.log()
     );
+    fleet.stop().await;
+}
+
+/// The system's clock an hour later.
+#[derive(Debug)]
+struct AnHourLater;
+
+impl world::Clock for AnHourLater {
+    fn now(&self) -> jiff::Timestamp {
+        world::SystemClock.now() + jiff::SignedDuration::from_hours(1)
+    }
+}
+
+#[tokio::test]
+async fn nobody_is_late_because_the_orchestrator_was_away() {
+    let mut fleet = Fleet::of(&["web1", "web2"]).await;
+    fleet.does("web1", Phase::Activate, Does::Holds);
+    let begun = fleet.deploy(v("v2")).await;
+    fleet.until_ordered("web1 activate").await;
+    fleet.kill();
+    let mut world = World::real();
+    world.clock = std::sync::Arc::new(AnHourLater);
+    let member = Member::connect("listener", fleet.broker.common("hub9")).await;
+    let mut ear = member.listen(Topic::DeployOrders(host("web1"))).await;
+    fleet.start_in(world);
+    // The first order has expired meanwhile; this is a new one.
+    let again: Ordered = ear.hear(|_| true).await;
+    assert_eq!(again.phase, Phase::Activate);
+    fleet.let_go();
+    let ended = fleet.watch_to_the_end(begun.id).await;
+    assert_eq!(ended.state, DeployState::Succeeded, "{ended:?}");
+    fleet.stop().await;
+}
+
+#[tokio::test]
+async fn an_order_that_is_not_accepted_is_sent_again_as_it_is() {
+    let fleet = Fleet::of(&["web1"]).await;
+    let member = Member::connect("listener", fleet.broker.common("hub9")).await;
+    let mut ear = member.listen(Topic::DeployOrders(host("web1"))).await;
+    fleet.does("web1", Phase::Prepare, Does::Holds);
+    let begun = fleet.deploy(v("v2")).await;
+    let first: Ordered = ear.hear(|_| true).await;
+    let second: Ordered = ear.hear(|_| true).await;
+    assert_eq!(first, second);
+    fleet.let_go();
+    let ended = fleet.watch_to_the_end(begun.id).await;
+    assert_eq!(ended.state, DeployState::Succeeded);
+    assert_eq!(fleet.log(), ["web1 prepare", "web1 activate"]);
     fleet.stop().await;
 }
 

@@ -108,13 +108,18 @@ impl Fleet {
     }
 
     pub(crate) fn start(&mut self) {
+        self.start_in(World::real());
+    }
+
+    pub(crate) fn start_in(&mut self, world: World) {
         let common = self.broker.common("hub1");
+        let settings = self.settings.clone();
         let serve = deploy_orchestrator::serve;
         self.orchestrator = Some(Running::start(
             "deploy-orchestrator",
             common,
-            self.settings.clone(),
-            World::real(),
+            settings,
+            world,
             serve,
         ));
     }

@@ -11,7 +11,13 @@ use events::{HostName, ProjectName, RepoName, message::Step};
 #[command(name = "deploykit", version, after_help = EXAMPLES, max_term_width = 100)]
 pub struct Cli {
     /// The data folder of a running `up` or `demo` to talk to
-    #[arg(long, global = true, value_name = "DIR", env = "DEPLOYKIT_AT", overrides_with = "at")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        env = "DEPLOYKIT_AT",
+        overrides_with = "at"
+    )]
     pub at: Option<PathBuf>,
     /// What to do.
     #[command(subcommand)]

@@ -1,7 +1,7 @@
 //! What `github-stomp` promises.
 #![expect(
     clippy::unwrap_used,
-    reason = "what a test's helper cannot do fails the test"
+    reason = "a step of a test that cannot be done fails the test"
 )]
 
 mod hooks;

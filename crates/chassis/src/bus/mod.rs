@@ -83,7 +83,7 @@ struct NewListen {
 }
 
 impl Bus {
-    /// The bus and what keeps its connection. [`crate::run`] and [`crate::compose`] do this for a service; whoever does
+    /// The bus and what keeps its connection. [`crate::run()`] and [`crate::compose`] do this for a service; whoever does
     /// it themselves runs the [`Connection`] and waits for it.
     ///
     /// # Errors
