@@ -27,7 +27,6 @@ impl Environment {
     }
 }
 
-#[cfg(test)]
 impl<const N: usize> From<[(&str, &str); N]> for Environment {
     fn from(variables: [(&str, &str); N]) -> Self {
         let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());

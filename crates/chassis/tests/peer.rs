@@ -329,6 +329,7 @@ pub(crate) async fn within<T>(future: impl Future<Output = T>) -> T {
 pub(crate) async fn until(what: &str, mut so: impl FnMut() -> bool) {
     let wait = async {
         while !so() {
+            // waits for `so`, within LIMIT
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };

@@ -10,16 +10,18 @@ use std::{
 use broker::Broker;
 use chassis::{Bus, BusSettings, Inbox, Listen};
 use events::{
-    CommitId, HostName, TagName, Topic,
-    message::{Ordered, Phase, Present, Reported, ScriptOutput, Signed},
+    CommitId, HostName, Topic,
+    message::{Present, Reported, ScriptOutput},
 };
-use jiff::SignedDuration;
-use orders::{Action, Document, Grant, Key, Order, targets_digest};
+use orders::{Document, Grant, Key, Order};
 use tempfile::TempDir;
 use tokio::{task::JoinSet, time::timeout};
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 use world::World;
+
+mod ordering;
+
+pub(crate) use ordering::id_of;
 
 /// How long anything may take that is waited for here.
 pub(crate) const LIMIT: Duration = Duration::from_secs(30);
@@ -252,67 +254,6 @@ impl Rig {
         }
     }
 
-    fn sign<D: Document>(document: &D, key: &Key) -> Signed {
-        orders::sign(document, key).expect("signed")
-    }
-
-    /// A grant to deploy a commit, or to roll back.
-    pub(crate) fn grant(&self, version: Option<(&str, &CommitId)>) -> Grant {
-        let now = self.world.clock.now();
-        Grant {
-            id: self.world.new_id(),
-            project: "shop".parse().expect("a project"),
-            environment: "prod".parse().expect("an environment"),
-            action: if version.is_some() {
-                Action::Deploy
-            } else {
-                Action::Rollback
-            },
-            commit: version.map(|(_, commit)| commit.clone()),
-            tag: version.map(|(tag, _)| tag.parse::<TagName>().expect("a tag")),
-            targets: targets_digest(&["web1".parse().expect("a host")]),
-            reason: None,
-            not_before: now,
-            expires: now + SignedDuration::from_mins(5),
-        }
-    }
-
-    /// An order under a grant, not yet on its way.
-    pub(crate) fn order(&mut self, grant: &Grant, phase: Phase) -> Ordered {
-        let signed_grant = Self::sign(grant, &self.alice);
-        self.sequence += 1;
-        let now = self.world.clock.now();
-        let host: HostName = "web1".parse().expect("a host");
-        let order = Order {
-            id: self.world.new_id(),
-            deploy: grant.id,
-            host: host.clone(),
-            project: grant.project.clone(),
-            environment: grant.environment.clone(),
-            phase,
-            commit: grant.commit.clone(),
-            tag: grant.tag.clone(),
-            wave: 1,
-            sequence: self.sequence,
-            epoch: 1,
-            grant: orders::payload_digest::<Grant>(&signed_grant).expect("a digest"),
-            issued: now,
-            expires: now + SignedDuration::from_mins(5),
-        };
-        Ordered {
-            host: host.clone(),
-            project: grant.project.clone(),
-            phase,
-            order: Self::sign(&order, &self.orchestrator),
-            grant: signed_grant,
-            targets: vec![host],
-        }
-    }
-
-    pub(crate) async fn send(&self, ordered: &Ordered) {
-        self.bus.publish(ordered).await.expect("published");
-    }
-
     /// Hears until `wanted` gives something, or a limit says what was waited for.
     pub(crate) async fn wait<T>(
         &mut self,
@@ -347,41 +288,6 @@ impl Rig {
         })
     }
 
-    /// The final report of an order.
-    pub(crate) async fn answer(&mut self, order: Uuid) -> Reported {
-        self.wait("a final report", |rig| {
-            let of_it = |report: &&Reported| report.order == order && report.state.is_final();
-            rig.seen.iter().find(of_it).cloned()
-        })
-        .await
-    }
-
-    /// All reports of an order so far.
-    pub(crate) fn reports(&self, order: Uuid) -> Vec<&Reported> {
-        self.seen
-            .iter()
-            .filter(|report| report.order == order)
-            .collect()
-    }
-
-    /// Sends an order and waits for its end.
-    pub(crate) async fn carry_out(&mut self, grant: &Grant, phase: Phase) -> Reported {
-        let ordered = self.order(grant, phase);
-        self.send(&ordered).await;
-        self.answer(id_of(&ordered)).await
-    }
-
-    /// Prepares and activates.
-    pub(crate) async fn deploy(&mut self, tag: &str, commit: &CommitId) -> Reported {
-        let grant = self.grant(Some((tag, commit)));
-        let prepared = self.carry_out(&grant, Phase::Prepare).await;
-        assert!(
-            matches!(prepared.state, events::message::State::Prepared { .. }),
-            "{prepared:#?}"
-        );
-        self.carry_out(&grant, Phase::Activate).await
-    }
-
     /// What `live` leads to: the file `name` in it.
     pub(crate) fn live(&self) -> Option<String> {
         fs::read_to_string(self.shop("live/name")).ok()
@@ -394,14 +300,4 @@ impl Rig {
         let _none = fs::remove_file(&path);
         text.lines().collect::<Vec<_>>().join(", ")
     }
-}
-
-/// The id of an order on its way.
-pub(crate) fn id_of(ordered: &Ordered) -> Uuid {
-    use base64::{Engine, prelude::BASE64_STANDARD};
-    let payload = BASE64_STANDARD
-        .decode(&ordered.order.payload)
-        .expect("base64");
-    let order: Order = serde_json::from_slice(&payload).expect("an order");
-    order.id
 }

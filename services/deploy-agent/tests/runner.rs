@@ -79,6 +79,7 @@ fn gone(process: u32) -> bool {
 async fn within_limit(what: &str, is_so: impl Fn() -> bool) {
     let waited = timeout(Duration::from_secs(10), async {
         while !is_so() {
+            // waits for `is_so`, within the limit around it
             sleep(Duration::from_millis(10)).await;
         }
     });

@@ -195,7 +195,9 @@ impl Rollout {
         let orders = self.hosts.values().flat_map(HostRecord::orders);
         let due = orders.map(|order| order.next_due(&self.policy));
         let bake = match self.stage {
-            Stage::Baking { until, .. } if !self.paused => Some(until),
+            Stage::Baking { wave, until } if !self.paused && !self.is_under_way(wave) => {
+                Some(until)
+            }
             _ => None,
         };
         due.chain(bake).min()

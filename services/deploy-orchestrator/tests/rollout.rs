@@ -234,6 +234,23 @@ fn the_next_wave_waits_for_the_bake_time() {
 }
 
 #[test]
+fn a_host_that_comes_back_while_its_wave_bakes_is_waited_for() {
+    let policy = deploy_orchestrator::rollout::Policy {
+        bake_s: 30,
+        ..rules()
+    };
+    let mut story = Story::of(Action::Deploy, "web1 web2 | web3", policy);
+    story.begin();
+    story.all_prepared("web1 web2 web3");
+    story.live("web1");
+    assert_eq!(story.after(60), "web2 abort");
+    assert_eq!(story.accepts("web2", Phase::Activate), "");
+    assert_eq!(story.after(30), "web2 abort");
+    assert!(story.rollout.next_wake() > Some(story.now));
+    assert_eq!(story.live("web2"), "web3 activate");
+}
+
+#[test]
 fn a_pause_holds_the_next_wave_and_nothing_else() {
     let mut story = Story::deploy("web1 | web2");
     story.begin();

@@ -371,6 +371,17 @@ pub struct Control {
 /// `deploykit announce`
 #[derive(Debug, Subcommand)]
 pub enum Announce {
+    /// Deliver what hooks left in the spool, for ever: the service beside them
+    ///
+    /// Settings: `/etc/deploykit/announce.toml`, with `spool` and `[bus]`.
+    Deliver {
+        /// The settings file
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        /// Only read the settings
+        #[arg(long)]
+        check: bool,
+    },
     /// Refs of a git repository that moved: `OLD NEW REF` lines on standard input, as post-receive gets them
     ///
     /// Writes to the spool and returns; a service delivers. Never fails the push: it always exits 0, with a line on

@@ -20,7 +20,7 @@ pub mod trust;
 pub mod up;
 pub mod words;
 
-use std::{path::Path, process::ExitCode};
+use std::{ffi::OsString, path::Path, process::ExitCode};
 
 use clap::{CommandFactory, Parser};
 use events::RepoName;
@@ -41,6 +41,13 @@ const AGENT: chassis::Service = chassis::Service {
     about: "One host's agent, as a child of `up` and `demo`",
 };
 
+/// What delivers the spool of the hooks.
+const ANNOUNCE: chassis::Service = chassis::Service {
+    name: "announce",
+    version: env!("CARGO_PKG_VERSION"),
+    about: "Delivers what hooks left in the spool",
+};
+
 /// Does what was typed.
 pub async fn run() -> ExitCode {
     let cli = Cli::parse();
@@ -53,6 +60,14 @@ pub async fn run() -> ExitCode {
                 config.clone().into_os_string(),
             ];
             chassis::run_with_args(AGENT, args, deploy_agent::serve).await
+        }
+        Command::Announce(Announce::Deliver { config, check }) => {
+            let mut args: Vec<OsString> = vec![ANNOUNCE.name.into()];
+            args.extend(check.then(|| "--check".into()));
+            if let Some(config) = config {
+                args.extend(["--config".into(), config.into()]);
+            }
+            chassis::run_with_args(ANNOUNCE, args, announce::serve).await
         }
         Command::Step { folder } => deploy_agent::step(folder).await,
         Command::Announce(Announce::Git {

@@ -86,6 +86,31 @@ fn a_push_is_never_failed_by_its_announcement() {
 }
 
 #[test]
+fn what_delivers_the_spool_reads_its_settings_as_a_service() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("announce.toml");
+    let check = |text: &str| {
+        std::fs::write(&file, text).unwrap();
+        deploykit(&[
+            "announce",
+            "deliver",
+            "--check",
+            "--config",
+            file.to_str().unwrap(),
+        ])
+    };
+    let good = check("spool = \"/var/spool/deploykit\"\n");
+    assert_eq!(good.status.code(), Some(0), "{}", says(&good));
+    let wrong = check("spool = \"/var/spool/deploykit\"\nspol = 1\n");
+    assert_eq!(wrong.status.code(), Some(78), "{}", says(&wrong));
+    assert!(
+        says(&wrong).contains("announce.toml") && says(&wrong).contains("spol"),
+        "{}",
+        says(&wrong)
+    );
+}
+
+#[test]
 fn completions_and_man_pages_are_there() {
     assert!(says(&deploykit(&["completions", "bash"])).contains("deploykit"));
     let folder = tempfile::tempdir().unwrap();

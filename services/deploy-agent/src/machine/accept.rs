@@ -7,6 +7,7 @@ use events::{
     message::{Phase, Step},
 };
 use jiff::{Timestamp, tz::TimeZone};
+use uuid::Uuid;
 
 use super::{
     record::{Asked, Task},
@@ -26,6 +27,9 @@ pub fn accept(
     ground: &Ground,
     now: Timestamp,
 ) -> Result<Task, String> {
+    if let Some(order) = same(state, asked) {
+        return Ok(Task::Same { order });
+    }
     match asked.phase {
         Phase::Prepare => prepare(state, asked, ground, now),
         Phase::Activate => activate(state, asked, ground),
@@ -42,6 +46,22 @@ pub fn release_name(commit: &CommitId, now: Timestamp) -> String {
         .strftime("%Y%m%dT%H%M%S.%3fZ")
         .to_string();
     format!("{time}-{}", commit.short())
+}
+
+/// An order of the same deploy to the same end. An orchestrator that heard no answer until its order expired makes a new one,
+/// and a second one must not restart what runs, nor go back once more.
+fn same(state: &State, asked: &Asked) -> Option<Uuid> {
+    let again = |known: &&Known| {
+        let carried_out = known.task.is_some() && known.asked.phase == asked.phase;
+        carried_out && known.asked.deploy == asked.deploy
+    };
+    let first = state.orders.iter().find(again)?;
+    match asked.phase {
+        // What is prepared may be gone since; preparing finds out.
+        Phase::Prepare if first.verdict.is_some() => None,
+        Phase::Abort => None,
+        Phase::Prepare | Phase::Activate | Phase::Rollback => Some(first.asked.order),
+    }
 }
 
 fn free(state: &State) -> Result<(), String> {

@@ -2,6 +2,7 @@
 
 use events::message::{self, Step};
 use jiff::{SignedDuration, Timestamp};
+use uuid::Uuid;
 
 use super::{
     record::{End, Outcome, Task},
@@ -59,6 +60,7 @@ pub fn decide(state: &State, facts: &Facts) -> Decision {
         Some(Task::Activate { refresh, .. }) => activate(job, facts, *refresh),
         Some(Task::Rollback { to, .. }) => rollback(state, job, facts, to.as_deref()),
         Some(Task::Abort) => Decision::Finish(aborted(state, job)),
+        Some(Task::Same { order }) => Decision::Finish(as_before(state, *order)),
         None => Decision::Idle,
     }
 }
@@ -264,6 +266,15 @@ fn rollback(state: &State, job: &Known, facts: &Facts, to: Option<&str>) -> Deci
         }
     }
     Decision::Finish(message::State::Live)
+}
+
+/// How an order ended that is not done again. It was before this one in the queue.
+fn as_before(state: &State, order: Uuid) -> message::State {
+    let verdict = state.known(order).and_then(|known| known.verdict.as_ref());
+    match verdict {
+        Some(end) => end.state.clone(),
+        None => message::State::Aborted,
+    }
 }
 
 /// What an abort says: how the orders of its deploy ended here.

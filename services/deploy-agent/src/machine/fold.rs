@@ -99,7 +99,7 @@ impl State {
         let reason = match task {
             Task::Rollback { .. } => "a rollback was ordered",
             Task::Abort => "aborted",
-            Task::Prepare { .. } | Task::Activate { .. } => return,
+            Task::Prepare { .. } | Task::Activate { .. } | Task::Same { .. } => return,
         };
         let Some(front) = self.queue.front().copied() else {
             return;
@@ -188,8 +188,11 @@ impl State {
                 }
                 self.good();
             }
-            (_, message::State::PutBack { .. }) => self.stuck = None,
-            (_, message::State::Broken { reason }) => self.stuck = Some(reason.clone()),
+            (Some(Task::Activate { .. }), message::State::PutBack { .. }) => self.stuck = None,
+            (
+                Some(Task::Activate { .. } | Task::Rollback { .. }),
+                message::State::Broken { reason },
+            ) => self.stuck = Some(reason.clone()),
             _ => {}
         }
     }

@@ -138,6 +138,11 @@ pub enum Task {
     },
     /// End what is under way for the same deploy.
     Abort,
+    /// The same was ordered before, under another id: it is not done again, the answer is how that ended.
+    Same {
+        /// The order that is or was carried out.
+        order: Uuid,
+    },
 }
 
 /// How one try of a step went.

@@ -73,7 +73,7 @@ fn stands(state: &State, known: &Known) -> message::State {
     if state.queue.front() != Some(&known.asked.order) {
         let first: Option<Uuid> = state.current().map(|job| job.asked.deploy);
         let reason = match first {
-            Some(deploy) => format!("until deploy {deploy} has been ended here"),
+            Some(deploy) => format!("for deploy {deploy} to end here"),
             None => "for its turn".to_owned(),
         };
         return message::State::Waiting { reason };

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use events::{
     CommitId, TagName,
-    message::{self, Phase, Running, Step},
+    message::{self, Running, Step},
 };
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -171,7 +171,7 @@ impl State {
             }
             (Task::Activate { release, .. }, _) => Some(release.clone()),
             (Task::Rollback { to, .. }, _) => to.clone(),
-            (Task::Abort, _) => None,
+            (Task::Abort | Task::Same { .. }, _) => None,
         }
     }
 
@@ -203,9 +203,7 @@ impl State {
     #[must_use]
     pub fn activation(&self, deploy: Uuid) -> Option<&Known> {
         let of_it = |known: &&Known| {
-            known.asked.deploy == deploy
-                && known.asked.phase == Phase::Activate
-                && known.task.is_some()
+            known.asked.deploy == deploy && matches!(known.task, Some(Task::Activate { .. }))
         };
         self.orders.iter().rev().find(of_it)
     }

@@ -215,10 +215,15 @@ impl Host {
     }
 
     pub(crate) fn deploy(&mut self, version: u8, outcomes: &[(Step, &[&str])]) {
-        self.order(Phase::Prepare, Some(version), version.into(), false);
-        self.run(outcomes, None);
-        self.order(Phase::Activate, Some(version), version.into(), false);
-        self.run(outcomes, None);
+        self.deploy_as(version.into(), version, outcomes);
+    }
+
+    /// Deploys a version under another number than its own, because its own was used.
+    pub(crate) fn deploy_as(&mut self, deploy: u64, version: u8, outcomes: &[(Step, &[&str])]) {
+        for phase in [Phase::Prepare, Phase::Activate] {
+            self.order(phase, Some(version), deploy, false);
+            self.run(outcomes, None);
+        }
     }
 
     /// What was done since the last look, and what is live now.

@@ -45,7 +45,7 @@ fn a_preparation_that_fails_leaves_nothing_behind() {
 #[test]
 fn the_same_revision_is_not_prepared_twice() {
     let mut host = Host::with(&[1, 2]);
-    host.deploy(1, &[]);
+    host.deploy_as(20, 1, &[]);
     assert_eq!(
         host.told(),
         "= prepared pre-deploy stop switch start check post-deploy = live | v1"
@@ -196,4 +196,33 @@ fn old_releases_go_but_never_live_nor_what_a_rollback_needs() {
         host.told().starts_with("stop switch start check = live"),
         "v2 is still there"
     );
+}
+
+#[test]
+fn an_order_made_anew_for_the_same_deploy_is_answered_and_not_done_again() {
+    let mut host = Host::with(&[1]);
+    host.order(Phase::Prepare, Some(2), 2, false);
+    host.run(&[], Some(Step::Build));
+    host.order(Phase::Prepare, Some(2), 2, false);
+    host.run(&[], None);
+    assert_eq!(
+        host.told(),
+        "objects layout shared build = prepared = prepared | v1"
+    );
+    host.order(Phase::Activate, Some(2), 2, false);
+    host.run(&[], Some(Step::Check));
+    host.order(Phase::Activate, Some(2), 2, false);
+    host.run(&[(Step::Check, &["no"]), (Step::BackCheck, &["no"])], None);
+    let broken = "broken: check: exit 1, 3 tries: no; then back-check: exit 1, 3 tries: no";
+    let told = host.told();
+    assert!(
+        told.ends_with(&format!("= {broken} = {broken} | v1")),
+        "{told}"
+    );
+    host.deploy(3, &[]);
+    host.done.clear();
+    host.order(Phase::Activate, Some(2), 2, false);
+    host.run(&[], None);
+    assert_eq!(host.told(), format!("= {broken} | v3"));
+    assert_eq!(host.state.stuck, None, "an old answer changes nothing");
 }

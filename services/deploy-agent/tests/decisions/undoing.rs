@@ -24,7 +24,7 @@ fn a_rollback_goes_back_and_twice_further_back_never_forward() {
         2,
         "what a rollback left is marked bad"
     );
-    host.deploy(3, &[]);
+    host.deploy_as(20, 3, &[]);
     assert_eq!(
         host.state.bad.len(),
         1,
@@ -35,7 +35,7 @@ fn a_rollback_goes_back_and_twice_further_back_never_forward() {
 #[test]
 fn a_rollback_never_goes_to_a_release_that_was_rolled_back() {
     let mut host = Host::with(&[1, 2]);
-    host.deploy(1, &[]);
+    host.deploy_as(20, 1, &[]);
     host.done.clear();
     host.order(Phase::Rollback, None, 10, false);
     host.run(&[], None);
@@ -163,7 +163,12 @@ fn a_failing_deploy_takes_its_own_change_back_and_no_more() {
     host.order(Phase::Rollback, Some(2), 2, true);
     host.run(&[], None);
     assert_eq!(host.told(), "= live | v1", "it is undone already");
+    host.deploy(3, &[(Step::Check, &["no"])]);
+    host.done.clear();
     host.order(Phase::Rollback, Some(3), 3, true);
+    host.run(&[], None);
+    assert_eq!(host.told(), "= live | v1", "it was put back already");
+    host.order(Phase::Rollback, Some(4), 4, true);
     host.run(&[], None);
     assert_eq!(host.told(), "= live | v1", "that deploy never came here");
 }
@@ -223,5 +228,20 @@ fn an_abort_does_not_wait_for_a_waiting_preparation() {
     assert_eq!(
         host.told(),
         "objects(not yet) = aborted = aborted | nothing"
+    );
+}
+
+#[test]
+fn a_rollback_that_is_ordered_anew_under_the_same_grant_does_not_go_back_once_more() {
+    let mut host = Host::with(&[1, 2, 3]);
+    host.order(Phase::Rollback, None, 10, false);
+    host.run(&[], Some(Step::Start));
+    host.order(Phase::Rollback, None, 10, false);
+    host.run(&[], None);
+    host.order(Phase::Rollback, None, 10, false);
+    host.run(&[], None);
+    assert_eq!(
+        host.told(),
+        "stop switch start check = live = live = live | v2"
     );
 }

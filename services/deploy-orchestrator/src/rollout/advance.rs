@@ -92,7 +92,7 @@ impl Rollout {
                 .iter()
                 .filter_map(|host| self.hosts.get(host))
         };
-        if records().any(|host| host.order.is_some()) {
+        if self.is_under_way(index) {
             return;
         }
         let proven = records().any(|host| host.state == HostState::Live);
@@ -120,13 +120,21 @@ impl Rollout {
         if let Some(stopped) = self.forbids(wave) {
             return self.stop(now, stopped, out);
         }
-        if now < until || self.paused {
+        if now < until || self.paused || self.is_under_way(wave) {
             return;
         }
         match self.next_wave(Some(wave)) {
             Some(next) => self.start_wave(now, next, out),
             None => self.finish(now, wave, out),
         }
+    }
+
+    /// True while a host of this wave or one before it is at it; one that was given up may have come back.
+    pub(super) fn is_under_way(&self, wave: usize) -> bool {
+        let so_far = self.waves.iter().take(wave + 1).flatten();
+        so_far
+            .filter_map(|host| self.hosts.get(host))
+            .any(|host| host.order.is_some())
     }
 
     /// The next wave that has a host to activate.

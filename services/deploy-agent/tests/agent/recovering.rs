@@ -1,0 +1,167 @@
+//! Agents that are killed, stopped, doubled; journals that are damaged.
+
+use std::fs;
+
+use events::message::{Phase, State};
+
+use super::SLOW;
+use crate::rig::{Rig, id_of};
+
+#[tokio::test]
+async fn a_script_that_runs_while_the_agent_is_killed_is_found_again() {
+    let mut rig = Rig::start().await;
+    let v1 = rig.version("v1", &[SLOW]);
+    rig.run_agent().await;
+    let grant = rig.grant(Some(("v1", &v1)));
+    rig.carry_out(&grant, Phase::Prepare).await;
+    let ordered = rig.order(&grant, Phase::Activate);
+    rig.send(&ordered).await;
+    let ran = rig.shop("shared/ran");
+    let started = |_: &Rig| {
+        fs::read_to_string(&ran)
+            .is_ok_and(|text| text.contains("start v1"))
+            .then_some(())
+    };
+    rig.wait("the start script", started).await;
+    rig.kill();
+    rig.run_agent().await;
+    let order = id_of(&ordered);
+    rig.wait("the new agent", |rig| {
+        rig.present.as_ref()?.projects.first()?.busy.map(drop)
+    })
+    .await;
+    fs::write(rig.shop("shared/go"), "").expect("written");
+    assert_eq!(rig.answer(order).await.state, State::Live);
+    assert_eq!(
+        rig.ran(),
+        "build v1, start v1, check v1",
+        "nothing ran twice"
+    );
+}
+
+#[tokio::test]
+async fn a_script_that_ended_while_no_agent_was_there_is_gone_on_from() {
+    let mut rig = Rig::start().await;
+    let v1 = rig.version("v1", &[SLOW]);
+    rig.run_agent().await;
+    let grant = rig.grant(Some(("v1", &v1)));
+    rig.carry_out(&grant, Phase::Prepare).await;
+    let ordered = rig.order(&grant, Phase::Activate);
+    rig.send(&ordered).await;
+    let ran = rig.shop("shared/ran");
+    let started = |_: &Rig| {
+        fs::read_to_string(&ran)
+            .is_ok_and(|text| text.contains("start v1"))
+            .then_some(())
+    };
+    rig.wait("the start script", started).await;
+    rig.kill();
+    fs::write(rig.shop("shared/go"), "").expect("written");
+    let status = rig
+        .shop("steps")
+        .join(format!("{}-start-1/status.json", id_of(&ordered)));
+    rig.wait("its outcome", |_: &Rig| status.exists().then_some(()))
+        .await;
+    rig.run_agent().await;
+    assert_eq!(rig.answer(id_of(&ordered)).await.state, State::Live);
+    assert_eq!(
+        rig.ran(),
+        "build v1, start v1, check v1",
+        "nothing ran twice"
+    );
+}
+
+#[tokio::test]
+async fn a_final_report_is_sent_again_until_it_was_confirmed() {
+    let mut rig = Rig::start().await;
+    let v1 = rig.version("v1", &[]);
+    rig.run_agent().await;
+    let report = rig.deploy("v1", &v1).await;
+    let told = |rig: &Rig| {
+        let journal = fs::read_to_string(rig.shop("journal/journal.jsonl")).ok()?;
+        let line = format!("{{\"told\":{{\"order\":\"{}\"}}}}", report.order);
+        journal.contains(&line).then_some(())
+    };
+    rig.wait("the confirmation in the journal", told).await;
+    rig.kill();
+    // As if the agent had died before it wrote the confirmation down.
+    let path = rig.shop("journal/journal.jsonl");
+    let journal = fs::read_to_string(&path).expect("read");
+    let lines: Vec<&str> = journal
+        .lines()
+        .filter(|line| !line.contains(&report.order.to_string()) || !line.contains("told"))
+        .collect();
+    fs::write(&path, lines.join("\n") + "\n").expect("written");
+    let count = rig.reports(report.order).len();
+    rig.run_agent().await;
+    rig.wait("the report again", |rig| {
+        (rig.reports(report.order).len() > count).then_some(())
+    })
+    .await;
+    assert_eq!(rig.reports(report.order).last(), Some(&&report));
+}
+
+#[tokio::test]
+async fn a_damaged_journal_stops_its_project_and_says_so() {
+    let mut rig = Rig::start().await;
+    let v1 = rig.version("v1", &[]);
+    rig.run_agent().await;
+    rig.deploy("v1", &v1).await;
+    rig.kill();
+    let path = rig.shop("journal/journal.jsonl");
+    let journal = fs::read_to_string(&path).expect("read");
+    fs::write(&path, journal.replacen("alice", "mallo", 1)).expect("written");
+    rig.run_agent().await;
+    let stuck = rig.wait("presence", |rig| {
+        rig.present.as_ref()?.projects.first()?.stuck.clone()
+    });
+    assert_eq!(
+        stuck.await,
+        "line 1 of the journal is damaged: its sum is wrong"
+    );
+    let report = rig.carry_out(&rig.grant(None), Phase::Rollback).await;
+    let reason = "line 1 of the journal is damaged: its sum is wrong".to_owned();
+    assert_eq!(report.state, State::Refused { reason });
+    assert_eq!(
+        rig.live().as_deref(),
+        Some("v1"),
+        "what is live is left alone"
+    );
+}
+
+#[tokio::test]
+async fn a_stop_ends_the_agent_and_not_the_script() {
+    let mut rig = Rig::start().await;
+    let v1 = rig.version("v1", &[SLOW]);
+    rig.run_agent().await;
+    let grant = rig.grant(Some(("v1", &v1)));
+    rig.carry_out(&grant, Phase::Prepare).await;
+    let ordered = rig.order(&grant, Phase::Activate);
+    rig.send(&ordered).await;
+    let ran = rig.shop("shared/ran");
+    let started = |_: &Rig| {
+        fs::read_to_string(&ran)
+            .is_ok_and(|text| text.contains("start v1"))
+            .then_some(())
+    };
+    rig.wait("the start script", started).await;
+    assert_eq!(rig.stop(), Some(0));
+    rig.run_agent().await;
+    fs::write(rig.shop("shared/go"), "").expect("written");
+    assert_eq!(rig.answer(id_of(&ordered)).await.state, State::Live);
+    assert_eq!(
+        rig.ran(),
+        "build v1, start v1, check v1",
+        "nothing ran twice"
+    );
+}
+
+#[tokio::test]
+async fn a_second_agent_on_the_same_folder_does_not_start() {
+    let mut rig = Rig::start().await;
+    rig.run_agent().await;
+    let second = rig.agent().output().expect("it runs");
+    assert_eq!(second.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&second.stderr);
+    assert!(said.contains("is in use by another process"), "{said}");
+}

@@ -1,0 +1,110 @@
+//! Orders that come twice, are forged, or meet a host that somebody else changed.
+
+use std::fs;
+
+use events::message::{Phase, State};
+
+use super::label;
+use crate::rig::{Rig, id_of};
+
+#[tokio::test]
+async fn the_same_order_twice_runs_once_and_gets_the_same_answer() {
+    let mut rig = Rig::start().await;
+    let v1 = rig.version("v1", &[]);
+    rig.run_agent().await;
+    let grant = rig.grant(Some(("v1", &v1)));
+    rig.carry_out(&grant, Phase::Prepare).await;
+    let ordered = rig.order(&grant, Phase::Activate);
+    rig.send(&ordered).await;
+    let order = id_of(&ordered);
+    let first = rig.answer(order).await;
+    assert_eq!(rig.ran(), "build v1, start v1, check v1");
+    let count = rig.reports(order).len();
+    rig.send(&ordered).await;
+    rig.wait("the same answer again", |rig| {
+        (rig.reports(order).len() > count).then_some(())
+    })
+    .await;
+    assert_eq!(rig.reports(order).last(), Some(&&first));
+    // And after the agent was killed.
+    rig.kill();
+    rig.run_agent().await;
+    let count = rig.reports(order).len();
+    rig.send(&ordered).await;
+    rig.wait("the same answer again", |rig| {
+        (rig.reports(order).len() > count).then_some(())
+    })
+    .await;
+    assert_eq!(rig.reports(order).last(), Some(&&first));
+    assert_eq!(rig.ran(), "");
+}
+
+#[tokio::test]
+async fn a_forged_order_does_nothing() {
+    let mut rig = Rig::start().await;
+    let v1 = rig.version("v1", &[]);
+    rig.run_agent().await;
+    rig.deploy("v1", &v1).await;
+    rig.ran();
+    let v2 = rig.version("v2", &[]);
+    let grant = rig.grant(Some(("v2", &v2)));
+    let mut forged = rig.order(&grant, Phase::Prepare);
+    // Signed, but for another payload: the grant's signature on the order.
+    forged.order.signatures = forged.grant.signatures.clone();
+    rig.send(&forged).await;
+    let report = rig.answer(id_of(&forged)).await;
+    let State::Refused { reason } = report.state else {
+        panic!("{report:#?}");
+    };
+    assert!(
+        reason.starts_with("the order is not to be believed"),
+        "{reason}"
+    );
+    // Another project's name in the readable part only.
+    let mut routed = rig.order(&grant, Phase::Prepare);
+    routed.project = "blog".parse().expect("a project");
+    rig.send(&routed).await;
+    let report = rig.answer(id_of(&routed)).await;
+    assert!(matches!(report.state, State::Refused { .. }), "{report:#?}");
+    assert_eq!(
+        (rig.ran().as_str(), rig.live().as_deref()),
+        ("", Some("v1"))
+    );
+}
+
+#[tokio::test]
+async fn a_live_link_that_was_changed_by_hand_is_noticed() {
+    let mut rig = Rig::start().await;
+    rig.run_agent().await;
+    let mut releases = Vec::new();
+    for tag in ["v1", "v2", "v3"] {
+        let commit = rig.version(tag, &[]);
+        releases.push(
+            rig.deploy(tag, &commit)
+                .await
+                .live
+                .expect("it is live")
+                .release,
+        );
+    }
+    let point = |rig: &Rig, target: &str| {
+        fs::remove_file(rig.shop("live")).expect("removed");
+        std::os::unix::fs::symlink(target, rig.shop("live")).expect("made");
+    };
+    point(&rig, &format!("releases/{}", releases[1]));
+    let report = rig.carry_out(&rig.grant(None), Phase::Rollback).await;
+    assert_eq!(
+        (&report.state, label(&report)),
+        (&State::Live, Some("v1")),
+        "back from v2"
+    );
+    point(&rig, "/etc");
+    let report = rig.carry_out(&rig.grant(None), Phase::Rollback).await;
+    let State::Refused { reason } = report.state else {
+        panic!("{report:#?}");
+    };
+    assert!(
+        reason.contains("which is no release of this project"),
+        "{reason}"
+    );
+}

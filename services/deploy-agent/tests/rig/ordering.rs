@@ -1,0 +1,119 @@
+//! Orders as the orchestrator makes them, and their answers.
+
+use events::{
+    CommitId, HostName, TagName,
+    message::{Ordered, Phase, Reported, Signed, State},
+};
+use jiff::SignedDuration;
+use orders::{Action, Document, Grant, Key, Order, targets_digest};
+use uuid::Uuid;
+
+use super::Rig;
+
+impl Rig {
+    fn sign<D: Document>(document: &D, key: &Key) -> Signed {
+        orders::sign(document, key).expect("signed")
+    }
+
+    /// A grant to deploy a commit, or to roll back.
+    pub(crate) fn grant(&self, version: Option<(&str, &CommitId)>) -> Grant {
+        let now = self.world.clock.now();
+        Grant {
+            id: self.world.new_id(),
+            project: "shop".parse().expect("a project"),
+            environment: "prod".parse().expect("an environment"),
+            action: if version.is_some() {
+                Action::Deploy
+            } else {
+                Action::Rollback
+            },
+            commit: version.map(|(_, commit)| commit.clone()),
+            tag: version.map(|(tag, _)| tag.parse::<TagName>().expect("a tag")),
+            targets: targets_digest(&["web1".parse().expect("a host")]),
+            reason: None,
+            not_before: now,
+            expires: now + SignedDuration::from_mins(5),
+        }
+    }
+
+    /// An order under a grant, not yet on its way.
+    pub(crate) fn order(&mut self, grant: &Grant, phase: Phase) -> Ordered {
+        let signed_grant = Self::sign(grant, &self.alice);
+        self.sequence += 1;
+        let now = self.world.clock.now();
+        let host: HostName = "web1".parse().expect("a host");
+        let order = Order {
+            id: self.world.new_id(),
+            deploy: grant.id,
+            host: host.clone(),
+            project: grant.project.clone(),
+            environment: grant.environment.clone(),
+            phase,
+            commit: grant.commit.clone(),
+            tag: grant.tag.clone(),
+            wave: 1,
+            sequence: self.sequence,
+            epoch: 1,
+            grant: orders::payload_digest::<Grant>(&signed_grant).expect("a digest"),
+            issued: now,
+            expires: now + SignedDuration::from_mins(5),
+        };
+        Ordered {
+            host: host.clone(),
+            project: grant.project.clone(),
+            phase,
+            order: Self::sign(&order, &self.orchestrator),
+            grant: signed_grant,
+            targets: vec![host],
+        }
+    }
+
+    pub(crate) async fn send(&self, ordered: &Ordered) {
+        self.bus.publish(ordered).await.expect("published");
+    }
+
+    /// The final report of an order.
+    pub(crate) async fn answer(&mut self, order: Uuid) -> Reported {
+        self.wait("a final report", |rig| {
+            let of_it = |report: &&Reported| report.order == order && report.state.is_final();
+            rig.seen.iter().find(of_it).cloned()
+        })
+        .await
+    }
+
+    /// All reports of an order so far.
+    pub(crate) fn reports(&self, order: Uuid) -> Vec<&Reported> {
+        self.seen
+            .iter()
+            .filter(|report| report.order == order)
+            .collect()
+    }
+
+    /// Sends an order and waits for its end.
+    pub(crate) async fn carry_out(&mut self, grant: &Grant, phase: Phase) -> Reported {
+        let ordered = self.order(grant, phase);
+        self.send(&ordered).await;
+        self.answer(id_of(&ordered)).await
+    }
+
+    /// Prepares and activates.
+    pub(crate) async fn deploy(&mut self, tag: &str, commit: &CommitId) -> Reported {
+        let grant = self.grant(Some((tag, commit)));
+        let prepared = self.carry_out(&grant, Phase::Prepare).await;
+        assert!(
+            matches!(prepared.state, State::Prepared { .. }),
+            "{prepared:#?}"
+        );
+        self.carry_out(&grant, Phase::Activate).await
+    }
+}
+
+/// The id of an order on its way.
+pub(crate) fn id_of(ordered: &Ordered) -> Uuid {
+    use base64::{Engine, prelude::BASE64_STANDARD};
+    let payload = BASE64_STANDARD
+        .decode(&ordered.order.payload)
+        .expect("base64");
+    let order: Order = serde_json::from_slice(&payload).expect("an order");
+    order.id
+}
