@@ -5,6 +5,7 @@
 //! removed when a spool is opened an hour later.
 
 use std::{
+    collections::BTreeSet,
     io,
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
@@ -171,6 +172,7 @@ impl Spool {
         world: &World,
         stop: &CancellationToken,
     ) -> Result<(), Failure> {
+        let mut unreadable = BTreeSet::new();
         loop {
             let folder = self.folder.clone();
             let files = world
@@ -178,7 +180,9 @@ impl Spool {
                 .await
                 .with_context(|| format!("cannot read the spool {}", self.folder.display()))?;
             for (path, _) in files {
-                if stop.is_cancelled() || !self.deliver_one(bus, world, &path).await? {
+                if stop.is_cancelled()
+                    || !self.deliver_one(bus, world, &path, &mut unreadable).await?
+                {
                     break;
                 }
             }
@@ -191,13 +195,25 @@ impl Spool {
     }
 
     /// False when the broker does not take it for now.
-    async fn deliver_one(&self, bus: &Bus, world: &World, path: &Path) -> Result<bool, Failure> {
+    async fn deliver_one(
+        &self,
+        bus: &Bus,
+        world: &World,
+        path: &Path,
+        unreadable: &mut BTreeSet<PathBuf>,
+    ) -> Result<bool, Failure> {
         let file = path.to_owned();
-        let context = || format!("cannot read or remove {}", path.display());
-        let bytes = world
-            .on_disk(move |disk| disk.read(&file))
-            .await
-            .with_context(context)?;
+        let context = || format!("cannot remove or rename {}", path.display());
+        let bytes = match world.on_disk(move |disk| disk.read(&file)).await {
+            Ok(bytes) => bytes,
+            // A hook of another user, say: it waits for a person, the others do not.
+            Err(error) => {
+                if unreadable.insert(path.to_owned()) {
+                    tracing::error!(file = %path.display(), %error, "waits in the spool until it can be read");
+                }
+                return Ok(true);
+            }
+        };
         let bad = match serde_json::from_slice::<Waiting>(&bytes) {
             Err(error) => causes(&error),
             Ok(message) => {

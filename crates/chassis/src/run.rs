@@ -211,7 +211,14 @@ where
         stop,
         status,
     };
-    let ended = serve(start).await;
+    let ended = tokio::select! {
+        ended = serve(start) => ended,
+        // It runs until it is disconnected, so it can only have failed: nothing would be heard or said any more.
+        Some(connection) = tasks.join_next() => {
+            let error = connection.err().map_or_else(|| anyhow::anyhow!("it ended"), anyhow::Error::new);
+            return Err(error.context("the connection's task failed").into());
+        }
+    };
     disconnect.cancel();
     match timeout(GOODBYE, tasks.join_next()).await {
         Ok(Some(Err(panic))) => {

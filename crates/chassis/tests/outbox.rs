@@ -129,3 +129,26 @@ fn a_full_spool_refuses_and_keeps_what_it_has() {
     );
     assert_eq!(files(folder.path()).len(), 2);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_file_that_cannot_be_read_holds_up_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let peer = Peer::new();
+    let world = peer.world();
+    let spool = Spool::open(&world, folder.path(), Limits::default()).unwrap();
+    // A folder in place of a file cannot be read by anybody, root included.
+    let odd = "00000000000000000001-x.json";
+    fs::create_dir(folder.path().join(odd)).unwrap();
+    append(&spool, &world, 1..=2);
+    let stop = CancellationToken::new();
+    let tester = Tester::new(&peer);
+    let delivered = async {
+        until("both are sent", || numbers(&peer) == [1, 2]).await;
+        until("only the odd one is left", || files(folder.path()) == [odd]).await;
+        stop.cancel();
+    };
+    let (ended, ()) =
+        within(async { tokio::join!(spool.deliver(&tester.bus, &world, &stop), delivered) }).await;
+    ended.unwrap();
+    tester.disconnect().await;
+}

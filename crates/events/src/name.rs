@@ -188,7 +188,7 @@ impl RefName {
 
 impl ProjectName {
     /// Folder names that a project may not take, because a base folder has them already.
-    pub const RESERVED: [&'static str; 1] = ["mirrors"];
+    pub const RESERVED: [&'static str; 2] = ["mirrors", "orchestrator"];
 }
 
 fn host(text: &str) -> Result<String, NameError> {

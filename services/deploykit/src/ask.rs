@@ -6,7 +6,7 @@ use deploy_orchestrator::api::{
     Status, TagView,
 };
 use serde::{Serialize, de::DeserializeOwned};
-use world::Disk;
+use world::World;
 
 use std::path::Path;
 
@@ -16,6 +16,7 @@ use crate::{
         Status as StatusArgs, Tags,
     },
     client::Client,
+    consent,
     failure::Failure,
     home::Home,
     own_name,
@@ -28,7 +29,7 @@ use crate::{
 pub struct Session<'a> {
     home: Home,
     client: Client,
-    disk: &'a dyn Disk,
+    world: &'a World,
     /// How this program was started, for the commands that it proposes.
     typed: String,
 }
@@ -38,13 +39,13 @@ impl<'a> Session<'a> {
     ///
     /// # Errors
     /// See [`Client::new`].
-    pub fn new(home: Home, at: Option<&Path>, disk: &'a dyn Disk) -> Result<Self, Failure> {
+    pub fn new(home: Home, at: Option<&Path>, world: &'a World) -> Result<Self, Failure> {
         let client = Client::new(&home)?;
         let typed = own_name(at);
         Ok(Self {
             home,
             client,
-            disk,
+            world,
             typed,
         })
     }
@@ -91,7 +92,9 @@ impl<'a> Session<'a> {
             say_all(words::plan(&plan));
             Progress::new("  ")
         };
-        let ended = self.submit(&plan, ask, |view| progress.show(view)).await;
+        let ended = self
+            .submit(request, &plan, ask, |view| progress.show(view))
+            .await;
         progress.finish();
         let view = ended?;
         if ask.json {
@@ -125,15 +128,21 @@ impl<'a> Session<'a> {
     /// Signs the grant of a plan, hands it in and follows the deploy to its end.
     ///
     /// # Errors
-    /// When the key cannot be used, or the orchestrator refuses or is lost.
+    /// When the grant is not what was asked for, the key cannot be used, or the orchestrator refuses or is lost.
     pub async fn submit(
         &self,
+        request: &PlanRequest,
         plan: &Plan,
         ask: &Ask,
         each: impl FnMut(&DeployView),
     ) -> Result<DeployView, Failure> {
+        consent::agrees(request, plan, self.world.clock.now()).map_err(|why| {
+            Failure::Failed(format!(
+                "not signed: the orchestrator's grant is not what was asked for: {why}"
+            ))
+        })?;
         let key_file = ask.key.as_ref().unwrap_or(&self.home.key_file);
-        let key = trust::read_key(key_file, self.disk)?;
+        let key = trust::read_key(key_file, &*self.world.disk)?;
         let grant =
             orders::sign(&plan.grant, &key).map_err(|error| Failure::Failed(error.to_string()))?;
         let request = DeployRequest {

@@ -6,6 +6,7 @@ pub mod ask;
 pub mod broker_alone;
 pub mod cli;
 pub mod client;
+pub mod consent;
 pub mod demo;
 pub mod doctor;
 pub mod failure;
@@ -95,7 +96,7 @@ async fn carry_out(cli: &Cli) -> Result<(), Failure> {
         Session::new(
             Home::find(cli.at.as_deref(), &folders, &*world.disk)?,
             cli.at.as_deref(),
-            &*world.disk,
+            &world,
         )
     };
     match &cli.command {

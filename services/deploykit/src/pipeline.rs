@@ -57,7 +57,7 @@ impl Pipeline {
             world.disk.create_folders(&folder, 0o755)?;
         }
         let trust = layout.trust();
-        trust.ensure(person, world)?;
+        trust.ensure(person, true, world)?;
         let home = Home {
             socket: layout.socket(),
             key_file: trust.operator_key.clone(),

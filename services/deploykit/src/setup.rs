@@ -27,7 +27,7 @@ pub async fn run(args: &cli::Setup, folders: &Folders, world: &World) -> Result<
     world.disk.create_folders(&folder, 0o755)?;
     let name = args.name.clone().unwrap_or_else(person);
     check_name(&name)?;
-    let mut made = trust.ensure(&name, world)?;
+    let mut made = trust.ensure(&name, false, world)?;
     made.extend(write_settings(&folder, &trust, &args.broker, world)?);
     let home = Home {
         socket: PathBuf::from("/run/deploykit/orchestrator.sock"),

@@ -77,11 +77,11 @@ impl Trust {
         self.folder.join("broker-passcode")
     }
 
-    /// Makes what is missing. `person` is the principal of the operator's key.
+    /// Makes what is missing. `person` is the principal of the operator's key; `page` lets the web page deploy too.
     ///
     /// # Errors
     /// When a file cannot be written, or a key that exists cannot be used.
-    pub fn ensure(&self, person: &str, world: &World) -> Result<Vec<Made>, Failure> {
+    pub fn ensure(&self, person: &str, page: bool, world: &World) -> Result<Vec<Made>, Failure> {
         let disk = &*world.disk;
         disk.create_folders(&self.folder, 0o700)?;
         let mut made = vec![
@@ -107,7 +107,7 @@ impl Trust {
             "who may sign what",
             disk,
         )?);
-        let policy = policy_text(person);
+        let policy = policy_text(person, page);
         made.push(keep_or_write(
             &self.policy(),
             &policy,
@@ -226,15 +226,23 @@ fn secret(world: &World) -> String {
     format!("{}\n", hex::encode(bytes))
 }
 
-fn policy_text(person: &str) -> String {
+fn policy_text(person: &str, page: bool) -> String {
+    let principals = if page {
+        format!(
+            "# \"web\": the page signs with a key of its own, for whoever reaches it; it listens on loopback only.\nprincipals = [{person:?}, \"web\"]"
+        )
+    } else {
+        format!(
+            "# Add \"web\" to let the web page deploy: it has no login, so for whoever reaches it on the orchestrator's host.\nprincipals = [{person:?}]"
+        )
+    };
     format!(
         "# Who may deploy what. Agents and the orchestrator refuse everything that is not allowed here.\n\
          orchestrators = [\"orchestrator\"]\n\n\
          [[allow]]\n\
          project = \"*\"\n\
          environment = \"*\"\n\
-         # The web page signs with a key of its own; it is reachable on loopback only.\n\
-         principals = [{person:?}, \"web\"]\n\
+         {principals}\n\
          signatures = 1\n"
     )
 }

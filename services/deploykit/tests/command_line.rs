@@ -133,6 +133,11 @@ fn setup_makes_keys_and_settings_once_and_the_doctor_is_content() {
         key
     );
     assert!(says(&again).contains("kept"), "{}", says(&again));
+    let policy = std::fs::read_to_string(folder.path().join("trust/policy.toml")).unwrap();
+    assert!(
+        policy.contains("principals = [\"ann@example.org\"]"),
+        "the page, which has no login, is not let in unasked: {policy}"
+    );
 }
 
 #[test]

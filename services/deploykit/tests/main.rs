@@ -8,6 +8,7 @@
 mod announce;
 mod checker;
 mod command_line;
+mod consent;
 mod demo;
 mod layout;
 mod machine;

@@ -60,7 +60,7 @@ pub(crate) async fn router(
     let app = App {
         host: start.host.clone(),
         bus: start.bus.clone(),
-        sources: Sources(Arc::new(sources)),
+        sources: Sources::new(sources),
         repositories: Arc::new(Repositories::new(&start.settings.repositories)),
         answer_within: start.settings.answer_within(),
         feed,

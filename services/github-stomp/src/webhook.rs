@@ -12,7 +12,7 @@ use axum::{
 use bytes::Bytes;
 use chassis::Secret;
 use serde::Deserialize;
-use tokio::time::timeout;
+use tokio::{sync::Semaphore, time::timeout};
 
 use crate::{
     settings::Kind,
@@ -25,9 +25,21 @@ pub const BODY_BYTES: usize = 25 * 1024 * 1024 + 1024;
 /// How long a body may take to arrive.
 const BODY_LIMIT: Duration = Duration::from_secs(30);
 
-/// The sources that are let in, each with its secrets.
+/// A body up to this size is read whenever it comes.
+const SMALL_BYTES: u64 = 1024 * 1024;
+
+/// How many larger ones are read at once: what they hold in memory, before anybody knows that they are signed, is bounded.
+const LARGE_AT_ONCE: usize = 4;
+
+/// The sources that are let in, each with its secrets, and the places for large bodies.
 #[derive(Debug, Clone)]
-pub struct Sources(pub(crate) Arc<HashMap<String, (Kind, Vec<Secret>)>>);
+pub struct Sources(Arc<HashMap<String, (Kind, Vec<Secret>)>>, Arc<Semaphore>);
+
+impl Sources {
+    pub(crate) fn new(sources: HashMap<String, (Kind, Vec<Secret>)>) -> Self {
+        Self(Arc::new(sources), Arc::new(Semaphore::new(LARGE_AT_ONCE)))
+    }
+}
 
 /// A request that a known source signed.
 #[derive(Debug)]
@@ -70,7 +82,7 @@ where
     type Rejection = Refused;
 
     async fn from_request(mut request: Request, state: &S) -> Result<Self, Refused> {
-        let Sources(sources) = FromRef::from_ref(state);
+        let Sources(sources, large) = FromRef::from_ref(state);
         let source = request.extract_parts::<Path<String>>().await;
         let Path(source) =
             source.map_err(|error| Refused::new(error.status(), error.body_text()))?;
@@ -87,7 +99,7 @@ where
         let content_type = text(headers, "content-type").unwrap_or_default();
         // Before the body is read: who signs nothing sends nothing.
         let claimed = signature::claimed(text(headers, HEADER).as_deref()).map_err(unsigned)?;
-        let body = whole_body(request).await?;
+        let body = whole_body(request, &large).await?;
         signature::verify(secrets, &body, &claimed).map_err(unsigned)?;
         let Some(event) = event.filter(|event| !event.is_empty()) else {
             let why = "there is no x-github-event header";
@@ -109,7 +121,16 @@ fn text(headers: &HeaderMap, name: &str) -> Option<String> {
     Some(value.to_str().unwrap_or_default().to_owned())
 }
 
-async fn whole_body(request: Request) -> Result<Bytes, Refused> {
+/// A small body is read at once; a large one, or one of unknown size, only if not too many are being read.
+async fn whole_body(request: Request, large: &Semaphore) -> Result<Bytes, Refused> {
+    let size = text(request.headers(), "content-length").and_then(|size| size.parse::<u64>().ok());
+    let _place = match size {
+        Some(size) if size <= SMALL_BYTES => None,
+        _ => Some(large.try_acquire().map_err(|_| {
+            let why = "too many large bodies at once; send it again";
+            Refused::new(StatusCode::SERVICE_UNAVAILABLE, why)
+        })?),
+    };
     match timeout(BODY_LIMIT, Bytes::from_request(request, &())).await {
         Ok(Ok(body)) => Ok(body),
         Ok(Err(error)) => Err(Refused::new(error.status(), error.body_text())),

@@ -344,3 +344,32 @@ async fn an_empty_secret_and_a_port_in_use_end_the_start_with_one_sentence() {
     );
     assert!(failure.to_string().starts_with(&said), "{failure}");
 }
+
+#[tokio::test]
+async fn only_so_many_large_bodies_are_held_at_once_and_small_ones_still_come_in() {
+    let broker = TestBroker::start().await;
+    let hub = Hub::start(broker.common("hub1")).await;
+    let head = "POST /hook/hub HTTP/1.1\r\nhost: localhost\r\nx-github-event: push\r\ncontent-length: 20000000\r\n\
+                x-hub-signature-256: sha256=0000000000000000000000000000000000000000000000000000000000000000\r\n\r\n{";
+    let mut held = Vec::new();
+    for _ in 0..4 {
+        let mut stream = tokio::net::TcpStream::connect(hub.address).await.unwrap();
+        tokio::io::AsyncWriteExt::write_all(&mut stream, head.as_bytes())
+            .await
+            .unwrap();
+        held.push(stream);
+    }
+    until("a fifth large body is refused", SOON, || async {
+        let (status, why) = answer(hub.signed("push", vec![b' '; 2 * 1024 * 1024])).await;
+        (status == 503 && why.contains("large")).then_some(())
+    })
+    .await;
+    assert_eq!(answer(hub.signed("ping", "{}")).await.0, 202);
+    drop(held);
+    until("large bodies come in again", SOON, || async {
+        let (status, _) = answer(hub.signed("push", vec![b' '; 2 * 1024 * 1024])).await;
+        (status == 400).then_some(())
+    })
+    .await;
+    hub.running.stop().await.unwrap();
+}

@@ -52,6 +52,8 @@ pub struct Inbox {
     /// Those that can still bring something, oldest first.
     open: Vec<Subscribed>,
     done: Recent,
+    /// A duplicate that is still to be acknowledged.
+    folded: Option<Delivery>,
 }
 
 pub(super) fn open(listen: Listen, accepted: oneshot::Sender<()>) -> (Inbox, NewListen) {
@@ -60,6 +62,7 @@ pub(super) fn open(listen: Listen, accepted: oneshot::Sender<()>) -> (Inbox, New
         arrivals,
         open: Vec::new(),
         done: Recent::default(),
+        folded: None,
     };
     let new = NewListen {
         listen,
@@ -75,6 +78,11 @@ impl Inbox {
     /// An id that was acknowledged among the last 4096 is acknowledged again and not given out.
     pub async fn next(&mut self) -> Option<Delivery> {
         loop {
+            // Kept until it is done, so that a cancelled call does not lose it; acknowledging twice does nothing.
+            if let Some(folded) = &self.folded {
+                folded.ack().await;
+                self.folded = None;
+            }
             let (index, raw) = tokio::select! {
                 biased;
                 Some(subscribed) = self.arrivals.recv() => {
@@ -92,7 +100,7 @@ impl Inbox {
             if !delivery.is_acknowledged() {
                 return Some(delivery);
             }
-            delivery.ack().await;
+            self.folded = Some(delivery);
         }
     }
 

@@ -36,7 +36,7 @@ pub async fn tell(pipeline: &Pipeline, source: &Source, world: &World) -> Result
         key_file: pipeline.layout.trust().operator_key,
         broker: None,
     };
-    let session = Session::new(home, Some(&pipeline.layout.data), &*world.disk)?;
+    let session = Session::new(home, Some(&pipeline.layout.data), world)?;
     let mut story = Story {
         pipeline,
         source,
@@ -286,7 +286,7 @@ impl Story<'_> {
         let mut progress = Progress::new("   ");
         let view = self
             .session
-            .submit(&plan, &ask, |view| progress.show(view))
+            .submit(&request, &plan, &ask, |view| progress.show(view))
             .await;
         progress.finish();
         view
