@@ -353,7 +353,8 @@ async fn only_so_many_large_bodies_are_held_at_once_and_small_ones_still_come_in
                 x-hub-signature-256: sha256=0000000000000000000000000000000000000000000000000000000000000000\r\n\r\n{";
     let mut held = Vec::new();
     for _ in 0..4 {
-        let mut stream = tokio::net::TcpStream::connect(hub.address).await.unwrap();
+        let address = hub.address.to_string();
+        let mut stream = World::real().net.connect(&address).await.unwrap();
         tokio::io::AsyncWriteExt::write_all(&mut stream, head.as_bytes())
             .await
             .unwrap();
