@@ -66,7 +66,7 @@ pub struct Git {
 }
 
 impl Git {
-    /// The `git` on `PATH`.
+    /// The `git` in the system's usual folders (`command` gives programs a fixed `PATH`).
     #[must_use]
     pub fn new(world: &World) -> Self {
         Self {

@@ -100,16 +100,35 @@ pub async fn serve(start: Start<Settings>) -> Result<(), Failure> {
     let inbox = bus.listen(Listen::durable(topic, subscription)).await;
     status.ready();
     let period = Duration::from_secs(settings.presence_s);
-    tokio::join!(
-        shared.reports.deliver(&bus, &stop),
-        shared.presence.announce(&bus, period, &stop),
-        speak(&bus, said, &stop),
-        desk.serve(inbox, &bus, &stop),
-    );
+    let serve = async {
+        tokio::join!(
+            shared.reports.deliver(&bus, &stop),
+            shared.presence.announce(&bus, period, &stop),
+            speak(&bus, said, &stop),
+            desk.serve(inbox, &bus, &stop),
+        )
+    };
+    // A project without its task would neither hear nor answer, while presence looked fine: better to start anew.
+    tokio::select! {
+        _ = serve => {}
+        failure = lost(&mut at_work, &stop) => return Err(failure.into()),
+    }
     while let Some(ended) = at_work.join_next().await {
         ended.context("the task of a project failed")?;
     }
     Ok(())
+}
+
+/// Waits for the task of a project to end without being told to.
+async fn lost(at_work: &mut JoinSet<()>, stop: &CancellationToken) -> anyhow::Error {
+    while let Some(ended) = at_work.join_next().await {
+        match ended {
+            Err(error) => return anyhow::Error::new(error).context("the task of a project failed"),
+            Ok(()) if !stop.is_cancelled() => return anyhow!("the task of a project ended"),
+            Ok(()) => {}
+        }
+    }
+    std::future::pending().await
 }
 
 /// What the projects have in common.
@@ -224,7 +243,10 @@ impl Desk {
         loop {
             tokio::select! {
                 delivery = inbox.next() => match delivery {
-                    Some(delivery) => self.hear(delivery, bus, &mut answers).await,
+                    Some(delivery) => tokio::select! {
+                        () = self.hear(delivery, bus, &mut answers) => {}
+                        () = stop.cancelled() => return,
+                    },
                     None => return,
                 },
                 Some(_) = answers.join_next() => {}
@@ -261,26 +283,25 @@ impl Desk {
                 let (settled, wait) = oneshot::channel();
                 // A project that does not hear it settles nothing: the broker brings the order again.
                 let _unheard = project.try_send(Mail::Order(Box::new(admitted), settled));
-                answers.spawn(async move {
-                    if wait.await.is_ok() {
-                        delivery.ack().await;
-                    }
-                });
-                return;
+                acknowledge(delivery, Some(wait), answers);
             }
             (Ok(admitted), Some(Place::Stuck(reason))) => {
                 let (order, reason) = (&admitted.order, reason.clone());
                 self.refuse(&ordered, order.id, order.deploy, reason);
+                acknowledge(delivery, None, answers);
             }
             (Ok(admitted), None) => {
                 let names: Vec<&str> = self.projects.keys().map(ProjectName::as_str).collect();
                 let known = names.join(", ");
                 let reason = format!("{} is not deployed here, only: {known}", ordered.project);
                 self.refuse(&ordered, admitted.order.id, admitted.order.deploy, reason);
+                acknowledge(delivery, None, answers);
             }
-            (Err(reason), place) => self.disbelieve(&ordered, reason, place),
+            (Err(reason), place) => {
+                let wait = self.disbelieve(&ordered, reason, place);
+                acknowledge(delivery, wait, answers);
+            }
         }
-        answers.spawn(async move { delivery.ack().await });
     }
 
     fn refuse(&self, ordered: &Ordered, order: Uuid, deploy: Uuid, reason: String) {
@@ -294,13 +315,16 @@ impl Desk {
         self.reports.tell(report, &self.nobody);
     }
 
-    /// Whoever sent it may hear why, if it says whose answer that is.
-    fn disbelieve(&self, ordered: &Ordered, reason: String, place: Option<&Place>) {
+    /// Whoever sent it may hear why, if it says whose answer that is. Gives what to wait for before it is acknowledged.
+    fn disbelieve(
+        &self,
+        ordered: &Ordered,
+        reason: String,
+        place: Option<&Place>,
+    ) -> Option<oneshot::Receiver<()>> {
         let project = ordered.project.as_str();
         tracing::warn!(project, phase = %ordered.phase, reason, "order not believed");
-        let Some(Claim { id: order, deploy }) = claim(&ordered.order) else {
-            return;
-        };
+        let Claim { id: order, deploy } = claim(&ordered.order)?;
         match place {
             Some(Place::AtWork(project)) => {
                 let claimed = Claimed {
@@ -309,11 +333,29 @@ impl Desk {
                     phase: ordered.phase,
                     reason,
                 };
-                let _unheard = project.try_send(Mail::Unbelieved(Box::new(claimed)));
+                let (settled, wait) = oneshot::channel();
+                let _unheard = project.try_send(Mail::Unbelieved(Box::new(claimed), settled));
+                Some(wait)
             }
-            Some(Place::Stuck(_)) | None => self.refuse(ordered, order, deploy, reason),
+            Some(Place::Stuck(_)) | None => {
+                self.refuse(ordered, order, deploy, reason);
+                None
+            }
         }
     }
+}
+
+/// Acknowledges once `wait`, if there is one, says that the order is settled; what is not settled comes again.
+fn acknowledge(delivery: Delivery, wait: Option<oneshot::Receiver<()>>, answers: &mut JoinSet<()>) {
+    answers.spawn(async move {
+        let settled = match wait {
+            Some(wait) => wait.await.is_ok(),
+            None => true,
+        };
+        if settled {
+            delivery.ack().await;
+        }
+    });
 }
 
 #[derive(Deserialize)]

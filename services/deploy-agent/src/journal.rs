@@ -229,7 +229,7 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// Opens or makes a journal and reads it. A torn last line is cut off.
+    /// Opens or makes a journal and reads it. A torn last line is cut off by the next one that is written.
     ///
     /// # Errors
     /// See [`OpenError`].
@@ -253,9 +253,6 @@ impl Journal {
             Err(error) => return Err(failed(error)),
         };
         let replayed = replay(&bytes)?;
-        if replayed.torn > 0 {
-            disk.truncate(path, replayed.end.bytes).map_err(failed)?;
-        }
         let journal = Self {
             path: path.to_owned(),
             end: replayed.end,

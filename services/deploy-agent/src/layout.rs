@@ -97,13 +97,7 @@ impl Layout {
         if made {
             disk.sync_folder(&self.folder)?;
         }
-        for entry in disk.list(&self.releases())? {
-            let name = name_of(&entry.path);
-            if name.ends_with(PARTIAL) || name.ends_with(GONE) {
-                disk.remove_tree(&entry.path)?;
-            }
-        }
-        Ok(())
+        self.sweep_releases(disk)
     }
 
     /// The complete releases, and whether each has a script of the name `refresh` in its folder `scripts`.
@@ -182,7 +176,8 @@ impl Layout {
         self.point(disk, link, release)
     }
 
-    /// Takes the name from a release, so that it no longer counts. [`Layout::sweep`] removes it.
+    /// Takes the name from a release, so that it no longer counts, and removes what was laid out for it and not completed.
+    /// [`Layout::sweep`] removes the rest.
     ///
     /// # Errors
     /// The system's.
@@ -192,21 +187,28 @@ impl Layout {
             disk.remove_tree(&gone)?;
             disk.rename(&self.release(name), &gone)?;
         }
-        Ok(())
+        disk.remove_tree(&self.partial(name))
     }
 
-    /// Removes retired releases, and the records of scripts of orders that `known` does not know.
+    /// Removes retired and half-made releases, and the records of scripts of orders that `known` does not know. Only
+    /// while nothing is being laid out.
     ///
     /// # Errors
     /// The system's.
     pub fn sweep(&self, disk: &dyn Disk, known: impl Fn(&str) -> bool) -> io::Result<()> {
-        for entry in disk.list(&self.releases())? {
-            if name_of(&entry.path).ends_with(GONE) {
+        self.sweep_releases(disk)?;
+        for entry in disk.list(&self.folder.join("steps"))? {
+            if !known(&name_of(&entry.path)) {
                 disk.remove_tree(&entry.path)?;
             }
         }
-        for entry in disk.list(&self.folder.join("steps"))? {
-            if !known(&name_of(&entry.path)) {
+        Ok(())
+    }
+
+    fn sweep_releases(&self, disk: &dyn Disk) -> io::Result<()> {
+        for entry in disk.list(&self.releases())? {
+            let name = name_of(&entry.path);
+            if name.ends_with(PARTIAL) || name.ends_with(GONE) {
                 disk.remove_tree(&entry.path)?;
             }
         }

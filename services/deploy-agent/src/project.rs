@@ -38,8 +38,8 @@ const MAIL: usize = 256;
 pub enum Mail {
     /// An order that is believed; `settled` once it is safely in the journal or answered.
     Order(Box<Admitted>, oneshot::Sender<()>),
-    /// An order that is not believed.
-    Unbelieved(Box<Claimed>),
+    /// An order that is not believed; `settled` once it is answered.
+    Unbelieved(Box<Claimed>, oneshot::Sender<()>),
     /// A final report is confirmed.
     Told(Uuid),
 }
@@ -202,13 +202,14 @@ impl Project {
             return Ok(());
         };
         let order = job.asked.order;
-        if job.under_way() != Some((step, attempt)) {
-            let began = What::Began {
-                order,
-                step,
-                attempt,
-            };
-            self.record(began).await?;
+        let began = What::Began {
+            order,
+            step,
+            attempt,
+        };
+        let waits = job.waits_for(step);
+        if !waits && job.under_way() != Some((step, attempt)) {
+            self.record(began.clone()).await?;
         }
         let release = self.state.release_of(&job, step);
         let (revision, tag) = match &release {
@@ -235,6 +236,16 @@ impl Project {
             };
             self.hear(mail.ok_or(Stopped)?).await?;
         };
+        if job.waits_as_before(step, &outcome) {
+            let (project, why) = (self.whose.project.as_str(), outcome.detail.as_deref());
+            tracing::info!(project, %order, %step, why, "waits on");
+            self.state
+                .waits_on(order, step, self.site.world.clock.now());
+            return Ok(());
+        }
+        if waits {
+            self.record(began).await?;
+        }
         let ended = What::Ended {
             order,
             step,

@@ -37,6 +37,51 @@ impl Redactor {
         Self { secrets }
     }
 
+    /// The length of the longest secret.
+    #[must_use]
+    pub fn longest(&self) -> usize {
+        self.secrets.first().map_or(0, String::len)
+    }
+
+    /// Where bytes that go on can be cut, at most at `at`: no secret begins before it and ends after it, or could with
+    /// what follows.
+    #[must_use]
+    pub fn cut_before(&self, bytes: &[u8], at: usize) -> usize {
+        let mut cut = at.min(bytes.len());
+        // Each that is cut moves the cut to its beginning, where it may meet another one.
+        while let Some((begin, _)) = self.across(bytes, cut) {
+            cut = begin;
+        }
+        cut
+    }
+
+    /// The same for what comes after the cut: no earlier than `at`.
+    #[must_use]
+    pub fn cut_after(&self, bytes: &[u8], at: usize) -> usize {
+        let mut cut = at.min(bytes.len());
+        while let Some((_, end)) = self.across(bytes, cut) {
+            cut = end.min(bytes.len());
+            if cut == bytes.len() {
+                break;
+            }
+        }
+        cut
+    }
+
+    /// A secret that is on both sides of a cut: whole, or as far as the bytes go. Gives where it begins and ends.
+    fn across(&self, bytes: &[u8], cut: usize) -> Option<(usize, usize)> {
+        let first = cut.saturating_sub(self.longest().saturating_sub(1));
+        (first..cut).find_map(|begin| {
+            let rest = &bytes[begin..];
+            let here = |secret: &&String| {
+                let secret = secret.as_bytes();
+                begin + secret.len() > cut && (rest.starts_with(secret) || secret.starts_with(rest))
+            };
+            let secret = self.secrets.iter().find(here)?;
+            Some((begin, begin + secret.len()))
+        })
+    }
+
     /// The text without the secrets.
     #[must_use]
     pub fn clean(&self, text: &str) -> String {

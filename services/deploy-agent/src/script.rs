@@ -39,64 +39,152 @@ pub struct Run {
 
 /// Runs a script, or finds out how the run went that an agent before this one began.
 ///
-/// Cancelling `end` ends the script; dropping the future does not.
-pub async fn run(world: &World, mut run: Run, end: &CancellationToken) -> Outcome {
-    match watch(world, &mut run, end).await {
-        Ok(outcome) => outcome,
-        Err(error) => {
-            let folder = run.folder.path().display();
-            Outcome::of(End::Failed, Some(format!("{folder}: {error}")))
+/// Cancelling `end` ends the script; dropping the future does not. An error in watching says nothing about the script: it
+/// is watched again, until it must be over.
+pub async fn run(world: &World, run: Run, end: &CancellationToken) -> Outcome {
+    let began = Instant::now();
+    let mut watch = Watch {
+        world,
+        run,
+        end,
+        next_look: began,
+        start_by: None,
+        started: false,
+        asked: false,
+        trouble: None,
+    };
+    let spec = &watch.run.spec;
+    let limit = Duration::from_secs(spec.limit_s.saturating_add(spec.grace_s));
+    loop {
+        let looked = watch.look().await;
+        let late = began.elapsed() > limit.saturating_add(RUNNER_LIMIT);
+        match looked {
+            Ok(Some(outcome)) => return outcome,
+            Ok(None) if late => return watch.give_up("its runner does not answer").await,
+            Ok(None) => tokio::select! {
+                () = sleep(pause(began.elapsed())) => {}
+                () = end.cancelled(), if !watch.asked => {}
+            },
+            Err(error) if late => {
+                let why = format!("it cannot be watched: {error}");
+                return watch.give_up(&why).await;
+            }
+            Err(error) => {
+                watch.complain(&error);
+                sleep(LOCK_LOOK).await;
+            }
         }
     }
 }
 
-async fn watch(world: &World, run: &mut Run, end: &CancellationToken) -> io::Result<Outcome> {
-    if look(world, &run.folder).await? == Found::Fresh {
-        if !end.is_cancelled() {
-            start(world, run).await?;
-        } else if forbid(world, &run.folder).await? {
-            return Ok(Outcome::of(End::Ended, None));
-        }
-    }
-    let began = Instant::now();
-    let limit = Duration::from_secs(run.spec.limit_s.saturating_add(run.spec.grace_s));
-    let mut asked = false;
-    let mut next_look = began + LOCK_LOOK;
-    loop {
-        run.tail.pass_on(world, &run.folder, false).await?;
-        let folder = run.folder.clone();
-        if let Some(status) = world.on_disk(move |disk| folder.outcome(disk)).await? {
-            return over(world, run, &status).await;
-        }
-        let waited = began.elapsed();
-        if Instant::now() >= next_look {
-            next_look = Instant::now() + LOCK_LOOK;
-            match look(world, &run.folder).await? {
-                Found::Over(status) => return over(world, run, &status).await,
+struct Watch<'a> {
+    world: &'a World,
+    run: Run,
+    end: &'a CancellationToken,
+    /// When its lock is looked at again.
+    next_look: Instant,
+    /// Until when its runner must have come to its lock; from the first try to start it on.
+    start_by: Option<Instant>,
+    /// True once its runner was started.
+    started: bool,
+    /// True once it was asked to end.
+    asked: bool,
+    /// What the last error was.
+    trouble: Option<String>,
+}
+
+impl Watch<'_> {
+    /// Has the script started or ended where that is due; gives its outcome once it is over.
+    async fn look(&mut self) -> io::Result<Option<Outcome>> {
+        let (world, folder) = (self.world, self.run.folder.clone());
+        if Instant::now() >= self.next_look {
+            match look(world, &folder).await? {
+                Found::Over(status) => return Ok(Some(self.over(&status).await)),
                 Found::Interrupted => {
-                    run.tail.pass_on(world, &run.folder, true).await?;
-                    let detail = run.tail.last_line(world, &run.folder).await?;
-                    return Ok(Outcome::of(End::Interrupted, detail));
+                    let detail = self.last_words().await;
+                    return Ok(Some(Outcome::of(End::Interrupted, detail)));
                 }
-                Found::Fresh if waited > START_LIMIT && forbid(world, &run.folder).await? => {
-                    return Err(io::Error::other("its runner did not start"));
+                Found::Fresh => {
+                    if let Some(outcome) = self.fresh().await? {
+                        return Ok(Some(outcome));
+                    }
                 }
-                Found::Fresh | Found::UnderWay => {}
+                Found::UnderWay => {}
+            }
+            self.next_look = Instant::now() + LOCK_LOOK;
+        }
+        if let Err(error) = self.run.tail.pass_on(world, &folder, false).await {
+            self.complain(&error);
+        }
+        let read = folder.clone();
+        if let Some(status) = world.on_disk(move |disk| read.outcome(disk)).await? {
+            return Ok(Some(self.over(&status).await));
+        }
+        if self.end.is_cancelled() && !self.asked {
+            world.on_disk(move |disk| folder.ask_end(disk)).await?;
+            self.asked = true;
+        }
+        Ok(None)
+    }
+
+    /// It was not started yet, or its runner has not come to its lock. A runner that comes second does nothing.
+    async fn fresh(&mut self) -> io::Result<Option<Outcome>> {
+        let now = Instant::now();
+        let start_by = *self.start_by.get_or_insert(now + START_LIMIT);
+        if now <= start_by && !self.end.is_cancelled() {
+            if !self.started {
+                start(self.world, &self.run).await?;
+                self.started = true;
+            }
+            return Ok(None);
+        }
+        if !forbid(self.world, &self.run.folder).await? {
+            return Ok(None);
+        }
+        Ok(Some(if self.end.is_cancelled() {
+            Outcome::of(End::Ended, None)
+        } else {
+            let why = ["its runner did not start"].into_iter();
+            let why: Vec<&str> = why.chain(self.trouble.as_deref()).collect();
+            Outcome::of(End::Failed, Some(why.join(": ")))
+        }))
+    }
+
+    async fn over(&mut self, status: &Status) -> Outcome {
+        let last = self.last_words().await;
+        outcome(status, last)
+    }
+
+    /// Passes on the rest of its output, and gives the last line; without either, the outcome is the same.
+    async fn last_words(&mut self) -> Option<String> {
+        let (world, folder) = (self.world, self.run.folder.clone());
+        if let Err(error) = self.run.tail.pass_on(world, &folder, true).await {
+            self.complain(&error);
+        }
+        match self.run.tail.last_line(world, &folder).await {
+            Ok(line) => line,
+            Err(error) => {
+                self.complain(&error);
+                None
             }
         }
-        let late = waited > limit + RUNNER_LIMIT;
-        if !asked && (late || end.is_cancelled()) {
-            let folder = run.folder.clone();
-            world.on_disk(move |disk| folder.ask_end(disk)).await?;
-            asked = true;
+    }
+
+    async fn give_up(&mut self, why: &str) -> Outcome {
+        let folder = self.run.folder.clone();
+        let asked = self.world.on_disk(move |disk| folder.ask_end(disk)).await;
+        if let Err(error) = asked {
+            self.complain(&error);
         }
-        if late {
-            let detail = Some("its runner does not answer".to_owned());
-            return Ok(Outcome::of(End::TimedOut, detail));
-        }
-        tokio::select! {
-            () = sleep(pause(waited)) => {}
-            () = end.cancelled(), if !asked => {}
+        Outcome::of(End::TimedOut, Some(why.to_owned()))
+    }
+
+    fn complain(&mut self, error: &io::Error) {
+        let error = error.to_string();
+        if self.trouble.as_ref() != Some(&error) {
+            let folder = self.run.folder.path().display();
+            tracing::warn!(%folder, error, "a script cannot be watched, trying again");
+            self.trouble = Some(error);
         }
     }
 }
@@ -131,12 +219,6 @@ async fn start(world: &World, run: &Run) -> io::Result<()> {
         .arg(run.folder.path().to_string_lossy());
     let started = world.processes.start_detached(&program);
     started.map_err(|error| io::Error::other(chassis::causes(&error)))
-}
-
-async fn over(world: &World, run: &mut Run, status: &Status) -> io::Result<Outcome> {
-    run.tail.pass_on(world, &run.folder, true).await?;
-    let last = run.tail.last_line(world, &run.folder).await?;
-    Ok(outcome(status, last))
 }
 
 fn outcome(status: &Status, last: Option<String>) -> Outcome {
@@ -196,12 +278,18 @@ impl Tail {
             let more = bytes.len() > room;
             bytes.truncate(room);
             let whole = bytes.iter().rposition(|byte| *byte == b'\n');
-            let rest = (more || last).then_some(bytes.len());
+            // A secret in a line that is cut stays in one piece.
+            let forced = more.then(|| self.redactor.cut_before(&bytes, bytes.len()));
+            let rest = forced.or(last.then_some(bytes.len()));
             let take = whole.map(|at| at + 1).or(rest).unwrap_or(0);
-            if take == 0 {
+            let cut = more && whole.is_none() && room as u64 == left;
+            if take == 0 && !cut {
                 return Ok(());
             }
-            self.say(&bytes[..take], more && take as u64 == left);
+            self.say(&bytes[..take], cut);
+            if cut {
+                self.limit = self.message.offset;
+            }
         }
     }
 
@@ -219,16 +307,26 @@ impl Tail {
     }
 
     async fn last_line(&self, world: &World, folder: &RunFolder) -> io::Result<Option<String>> {
-        const END: u64 = 4096;
+        const END: usize = 4096;
         let path = folder.output();
+        // What is before the end shows whether the end begins within a secret.
+        let before = self.redactor.longest();
         let read = world.on_disk(move |disk| {
             let Some(file) = disk.look(&path)? else {
-                return Ok(Vec::new());
+                return Ok((Vec::new(), 0));
             };
-            disk.read_at(&path, file.bytes.saturating_sub(END), END as usize)
+            let length = usize::try_from(file.bytes).unwrap_or(usize::MAX);
+            let (end, from) = (
+                length.saturating_sub(END),
+                length.saturating_sub(END + before),
+            );
+            let bytes = disk.read_at(&path, from as u64, length - from)?;
+            Ok((bytes, end - from))
         });
-        let line = command::last_line(&read.await?);
-        Ok(line.map(|line| self.redactor.clean(&line)))
+        let (bytes, end) = read.await?;
+        let end = self.redactor.cut_after(&bytes, end);
+        let text = self.redactor.clean(&String::from_utf8_lossy(&bytes[end..]));
+        Ok(command::last_line(text.as_bytes()))
     }
 }
 

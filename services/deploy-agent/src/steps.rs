@@ -211,7 +211,24 @@ fn not_exported(error: GitError) -> Trouble {
     }
 }
 
+/// What does not become whole is removed at once: it may be what fills the disk.
 async fn lay_out(site: &Site, work: &Work, end: &CancellationToken) -> Done {
+    let done = make_release(site, work, end).await;
+    if let (Err(_), Some(release)) = (&done, &work.release) {
+        let partial = site.layout.partial(release);
+        let removed = site
+            .world
+            .on_disk(move |disk| disk.remove_tree(&partial))
+            .await;
+        if let Err(error) = removed {
+            // Pruning tries again.
+            tracing::warn!(release, %error, "a half-made release is not removed yet");
+        }
+    }
+    done
+}
+
+async fn make_release(site: &Site, work: &Work, end: &CancellationToken) -> Done {
     let commit = needed(&work.asked.commit, "commit to prepare")?;
     let name = needed(&work.release, "release to make")?.clone();
     let layout = site.layout.clone();
@@ -237,8 +254,6 @@ async fn lay_out(site: &Site, work: &Work, end: &CancellationToken) -> Done {
         let checked = Layout::verify_scripts(disk, &partial, &scripts, &SCRIPTS);
         if checked.is_ok() {
             layout.complete(disk, &name)?;
-        } else {
-            disk.remove_tree(&partial)?;
         }
         Ok(checked)
     };

@@ -1,10 +1,19 @@
 //! Whom this host believes: two files that configuration management ships, read again for each order.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use events::{HostName, message::Ordered};
 use orders::{Admitted, Keyring, Policy};
+use tokio::time::sleep;
 use world::World;
+
+/// How often files that cannot be read are tried: they may be just being written.
+const TRIES: u32 = 10;
+/// How long to wait before the next try.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// Where the two files are.
 #[derive(Debug, Clone)]
@@ -31,6 +40,8 @@ impl Trust {
 
     /// Believes an order, or says why not. Whether it comes in time and in order, its project says.
     ///
+    /// While the files cannot be read it waits, a few seconds at most: that says nothing about the order.
+    ///
     /// # Errors
     /// One sentence.
     pub async fn believe(
@@ -39,10 +50,21 @@ impl Trust {
         ordered: &Ordered,
         host: &HostName,
     ) -> Result<Admitted, String> {
-        let (keyring, policy) = self.read(world).await?;
+        let (keyring, policy) = self.read_in_the_end(world).await?;
         let now = world.clock.now();
         orders::authentic(ordered, host, &keyring, &policy, now)
             .map_err(|refusal| chassis::causes(&refusal))
+    }
+
+    async fn read_in_the_end(&self, world: &World) -> Result<(Keyring, Policy), String> {
+        for _ in 1..TRIES {
+            match self.read(world).await {
+                Ok(read) => return Ok(read),
+                Err(why) => tracing::warn!(why, "cannot tell yet whom to believe, an order waits"),
+            }
+            sleep(AGAIN).await;
+        }
+        self.read(world).await
     }
 }
 

@@ -77,6 +77,11 @@ fn retired_releases_do_not_count_and_are_swept() {
     release(&layout, "one", &[("a", "x")]);
     layout.retire(&RealDisk, "one").expect("retired");
     layout.retire(&RealDisk, "one").expect("repeatable");
+    for left in ["two", "three"] {
+        fs::create_dir_all(layout.partial(left).join("a")).expect("made");
+    }
+    layout.retire(&RealDisk, "two").expect("retired");
+    assert!(!layout.partial("two").exists(), "half made, and retired");
     assert!(
         layout
             .ground(&RealDisk, ".deploy")

@@ -7,7 +7,10 @@
 mod agent;
 mod decisions;
 mod disk;
+mod failing;
+mod faulty;
 mod journal;
+mod laying_out;
 mod redact;
 mod rig;
 mod runner;

@@ -22,3 +22,29 @@ fn secrets_are_cut_out_the_longest_first() {
     }
     assert_eq!(format!("{redactor:?}"), "Redactor of 2 secrets");
 }
+
+#[test]
+fn a_cut_goes_around_a_secret() {
+    let redactor = Redactor::new(["secret-one\none-two-three"]);
+    let before = [
+        ("a secret-one b", 5, 2),
+        ("a secret-one b", 2, 2),
+        ("a secret-one b", 12, 12),
+        ("a secret-one b", 99, 14),
+        ("it ends on a sec", 99, 13),
+        ("it ends on a cat", 99, 16),
+        ("a secret-one-two-three", 14, 2),
+    ];
+    for (text, at, cut) in before {
+        assert_eq!(redactor.cut_before(text.as_bytes(), at), cut, "{text}");
+    }
+    let after = [
+        ("a secret-one b", 5, 12),
+        ("a secret-one b", 2, 2),
+        ("a secret-one-two-three b", 5, 22),
+    ];
+    for (text, at, cut) in after {
+        assert_eq!(redactor.cut_after(text.as_bytes(), at), cut, "{text}");
+    }
+    assert_eq!(Redactor::default().cut_before(b"none", 2), 2);
+}

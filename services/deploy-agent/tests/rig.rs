@@ -219,8 +219,18 @@ impl Rig {
         self.agent = Some(child.expect("the agent starts"));
     }
 
+    /// Starts another agent with the same settings, which ends by itself; gives its exit code and what it logs.
+    pub(crate) async fn second_agent(&mut self) -> (Option<i32>, String) {
+        let log = self.path("second.log");
+        let file = fs::File::create(&log).expect("a log");
+        let mut second = self.agent().stderr(file).spawn().expect("it starts");
+        let code = ended(&mut second).await;
+        let said = fs::read_to_string(&log).expect("read");
+        (code, said)
+    }
+
     /// The agent's program with its settings.
-    pub(crate) fn agent(&self) -> Command {
+    fn agent(&self) -> Command {
         let mut command = Command::new(AGENT);
         command
             .arg("--config")
@@ -239,11 +249,11 @@ impl Rig {
     }
 
     /// SIGTERM, as systemd stops a service; gives the exit code.
-    pub(crate) fn stop(&mut self) -> Option<i32> {
+    pub(crate) async fn stop(&mut self) -> Option<i32> {
         let mut agent = self.agent.take()?;
         let told = Command::new("kill").arg(agent.id().to_string()).status();
         assert!(told.expect("kill runs").success());
-        agent.wait().expect("reaped").code()
+        ended(&mut agent).await
     }
 
     /// `kill -9`.
@@ -300,4 +310,22 @@ impl Rig {
         let _none = fs::remove_file(&path);
         text.lines().collect::<Vec<_>>().join(", ")
     }
+}
+
+/// Waits for a process without holding up the broker, which runs on this thread; gives its exit code.
+async fn ended(process: &mut Child) -> Option<i32> {
+    let code = timeout(LIMIT, async {
+        loop {
+            if let Some(status) = process.try_wait().expect("it is ours") {
+                return status.code();
+            }
+            // waits for the process to end, within the limit around it
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    });
+    let code = code.await;
+    if code.is_err() {
+        process.kill().expect("killed");
+    }
+    code.expect("the process ends within the limit")
 }

@@ -11,10 +11,11 @@
 //! | `POST /api/v1/plans` | [`PlanRequest`] | [`Plan`] with the grant to sign |
 //! | `POST /api/v1/deploys` | [`DeployRequest`] | [`DeployView`] |
 //! | `GET /api/v1/deploys?project=&limit=` | | `[DeployView]`, newest first |
-//! | `GET /api/v1/deploys/{id}` | | [`DeployView`]; `{id}` may be a unique beginning of it |
+//! | `GET /api/v1/deploys/{id}` | | [`DeployView`]; `{id}` may be a unique beginning or end of it |
 //! | `POST /api/v1/deploys/{id}/abort`, `…/pause`, `…/resume` | | [`DeployView`] |
 //! | `GET /api/v1/deploys/{id}/watch` | | server-sent events `deploy`, each a [`DeployView`]; ends after the last one |
 //! | `GET /api/v1/deploys/{id}/output?host=&step=` | | `[OutputView]` |
+//! | `GET /api/v1/deploys/{id}/lines` | | `[LineView]`, what happened, in order |
 //! | `GET /api/v1/watch` | | server-sent events `status`, each a [`Status`] |
 //!
 //! An error is [`ApiError`] with status 400 (not understood), 403 (not allowed), 404 (unknown), 409 (busy) or 422 (cannot be done).
@@ -84,9 +85,18 @@ pub struct HostView {
     /// Its groups, from the settings here and from the agent.
     pub groups: Vec<GroupName>,
     /// The projects that its agent knows, with what is live.
-    pub projects: Vec<(ProjectName, Option<Running>)>,
+    pub projects: Vec<HostProject>,
     /// What is wrong, such as two agents under one name.
     pub trouble: Option<String>,
+}
+
+/// A project that a host's agent knows.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HostProject {
+    /// The project.
+    pub project: ProjectName,
+    /// What is live.
+    pub live: Option<Running>,
 }
 
 /// A tag that can be deployed.
@@ -296,6 +306,15 @@ pub struct OutputView {
     pub text: String,
     /// True if the host has more of it than was sent.
     pub cut: bool,
+}
+
+/// Something that happened in a deploy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LineView {
+    /// When.
+    pub time: Timestamp,
+    /// What, in one line: `shop v2 is under way: wave 1 of 2: waiting for web1`.
+    pub line: String,
 }
 
 /// Why a request was not done.

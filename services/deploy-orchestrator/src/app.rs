@@ -6,11 +6,13 @@ use std::{sync::Arc, time::Duration};
 
 use events::{HostName, ProjectName, message::Step};
 use futures_util::{Stream, stream};
-use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{
-    api::{DeployRequest, DeployView, HostView, OutputView, Plan, PlanRequest, Status, TagView},
+    api::{
+        DeployRequest, DeployView, HostView, LineView, OutputView, Plan, PlanRequest, Status,
+        TagView,
+    },
     refused::{Kind, Refused},
 };
 
@@ -51,7 +53,7 @@ pub enum Request {
         Option<Step>,
         oneshot::Sender<Answer<Vec<OutputView>>>,
     ),
-    Lines(String, oneshot::Sender<Answer<Vec<(Timestamp, String)>>>),
+    Lines(String, oneshot::Sender<Answer<Vec<LineView>>>),
     Control(String, Control, oneshot::Sender<Answer<DeployView>>),
 }
 
@@ -179,7 +181,7 @@ impl App {
     ///
     /// # Errors
     /// As [`App::show`].
-    pub async fn lines(&self, id: &str) -> Answer<Vec<(Timestamp, String)>> {
+    pub async fn lines(&self, id: &str) -> Answer<Vec<LineView>> {
         self.ask(|answer| Request::Lines(id.to_owned(), answer))
             .await
     }

@@ -50,6 +50,11 @@ pub struct Told {
     pub state: ProjectState,
 }
 
+/// Hosts that nobody admitted of which something is kept: anybody on the bus can make up more.
+const MOST_NEW: usize = 500;
+/// So long is a host kept that nobody admitted and that is not heard.
+const NEW_FOR: SignedDuration = SignedDuration::from_hours(7 * 24);
+
 /// Starts of an agent that are remembered.
 const INSTANCES: usize = 4;
 
@@ -62,6 +67,7 @@ impl Known {
         now: Timestamp,
         limit: SignedDuration,
     ) {
+        let sent = believable(sent, now);
         let known = self.hosts.entry(present.host.clone()).or_default();
         known.met(present.instance, now, limit);
         known.seen = Some(now);
@@ -81,7 +87,11 @@ impl Known {
 
     /// An agent reports; that says what runs, too.
     pub fn reported(&mut self, report: &Reported, sent: Timestamp, now: Timestamp) {
-        let known = self.hosts.entry(report.host.clone()).or_default();
+        let sent = believable(sent, now);
+        // Only presence makes a host known.
+        let Some(known) = self.hosts.get_mut(&report.host) else {
+            return;
+        };
         known.seen = Some(now);
         let before = known.projects.get(&report.project);
         let state = ProjectState {
@@ -92,6 +102,35 @@ impl Known {
             stuck: before.and_then(|told| told.state.stuck.clone()),
         };
         known.told(sent, state);
+    }
+
+    /// True unless the host would be one more than so many that nobody admitted.
+    #[must_use]
+    pub fn has_room_for(&self, host: &HostName, settings: &Settings) -> bool {
+        let new = |host: &&HostName| !self.is_admitted(host, settings);
+        self.hosts.contains_key(host)
+            || settings.names(host)
+            || self.hosts.keys().filter(new).count() < MOST_NEW
+    }
+
+    /// Forgets hosts that nobody admitted and that were not heard for long.
+    pub fn forget(&mut self, now: Timestamp, settings: &Settings) -> Vec<HostName> {
+        let silent = |known: &HostKnown| {
+            let seen = known.seen;
+            seen.is_none_or(|seen| now.duration_since(seen) >= NEW_FOR)
+        };
+        let old = |(host, known): &(&HostName, &HostKnown)| {
+            silent(known) && !self.is_admitted(host, settings)
+        };
+        let old = self.hosts.iter().filter(old).map(|(host, _)| host.clone());
+        let old: Vec<HostName> = old.collect();
+        for host in &old {
+            self.hosts.remove(host);
+            for refs in self.refs.values_mut() {
+                refs.remove(host);
+            }
+        }
+        old
     }
 
     /// A host's mirror says what it holds.
@@ -162,6 +201,11 @@ impl Known {
         hosts.extend(grouped.flatten().cloned());
         hosts
     }
+}
+
+/// A host's clock may be ahead; what it says after that was put right must not count as older.
+fn believable(sent: Timestamp, now: Timestamp) -> Timestamp {
+    sent.min(now)
 }
 
 impl HostKnown {

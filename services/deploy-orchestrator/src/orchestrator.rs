@@ -5,9 +5,10 @@
 //! start: what was stored and may not have been sent is sent again, what was not acknowledged comes again.
 //!
 //! Read: this file (the loop, and the way from an input to what is sent), `asked` (requests), `heard` (messages),
-//! `ordering` (orders), `sender`.
+//! `ordering` (orders), `sender`, `deadline` (when to look again).
 
 mod asked;
+mod deadline;
 mod heard;
 mod ordering;
 mod sender;
@@ -33,7 +34,7 @@ use world::World;
 
 use crate::{
     app::Request,
-    deploy::{About, Deploy},
+    deploy::Deploy,
     known::Known,
     rollout::{Input, Output},
     settings::Settings,
@@ -42,6 +43,7 @@ use crate::{
     trust::Trust,
     views::Scene,
 };
+use deadline::Deadline;
 use sender::Sender;
 
 /// What the orchestrator is made of.
@@ -99,8 +101,6 @@ const BATCH: usize = 64;
 const FLUSH: SignedDuration = SignedDuration::from_millis(200);
 /// How long reports that waited at the broker have to come before orders are sent again.
 const CATCH_UP: SignedDuration = SignedDuration::from_secs(1);
-/// The longest sleep; a clock that is set is noticed after it.
-const LONGEST: Duration = Duration::from_secs(60);
 /// How long orders that are being published have at a stop.
 const GRACE: Duration = Duration::from_secs(2);
 
@@ -152,8 +152,16 @@ impl Orchestrator {
     ) -> Result<(), Failure> {
         let mut connected = self.parts.bus.connected();
         self.touch(*connected.borrow_and_update());
+        let mut deadline = Deadline::new(self.now());
         loop {
-            let pause = self.pause();
+            // Not left to the sleep alone: under a steady stream of messages it would never end.
+            deadline.note(self.next_due());
+            if deadline.is_due(self.now()) {
+                self.tick().await?;
+                deadline = Deadline::new(self.now());
+                deadline.note(self.next_due());
+            }
+            let pause = deadline.pause(self.now());
             tokio::select! {
                 () = stop.cancelled() => break,
                 Some(request) = inlets.requests.recv() => self.answer(request).await?,
@@ -171,7 +179,7 @@ impl Orchestrator {
                 }
                 Ok(()) = connected.changed() => self.touch(*connected.borrow_and_update()),
                 () = self.sender.sent() => {}
-                () = sleep(pause) => self.tick().await?,
+                () = sleep(pause) => deadline.pass(),
             }
         }
         self.commit().await?;
@@ -191,8 +199,8 @@ impl Orchestrator {
         }
     }
 
-    fn abouts(&self) -> Vec<&About> {
-        self.running.values().map(|deploy| &deploy.about).collect()
+    fn deploys(&self) -> Vec<&Deploy> {
+        self.running.values().collect()
     }
 
     fn touch(&mut self, connected: bool) {
@@ -201,23 +209,13 @@ impl Orchestrator {
             connected.then(|| self.now().checked_add(CATCH_UP).unwrap_or(Timestamp::MAX));
     }
 
-    /// How long until something is due.
-    fn pause(&self) -> Duration {
-        let now = self.now();
+    /// When something is due.
+    fn next_due(&self) -> Option<Timestamp> {
         let rollouts = self.running.values().filter(|_| self.in_touch);
         let due = rollouts.filter_map(|deploy| deploy.rollout.next_wake());
-        let silent = self.known.next_silence(now, self.scene().limit());
-        let next = due
-            .chain(self.flush_at)
-            .chain(self.back_at)
-            .chain(silent)
-            .min();
-        let pause = next.and_then(|next| Duration::try_from(now.duration_until(next)).ok());
-        match (next, pause) {
-            (None, _) => LONGEST,
-            (Some(_), None) => Duration::ZERO,
-            (Some(_), Some(pause)) => pause.clamp(Duration::from_millis(1), LONGEST),
-        }
+        let silent = self.known.next_silence(self.now(), self.scene().limit());
+        let all = due.chain(self.flush_at).chain(self.back_at).chain(silent);
+        all.min()
     }
 
     async fn tick(&mut self) -> Result<(), Failure> {
@@ -239,6 +237,8 @@ impl Orchestrator {
                 self.feed(deploy, Input::Tick);
             }
         }
+        let forgotten = self.known.forget(now, &self.parts.settings);
+        self.changes.forgotten.extend(forgotten);
         self.commit().await?;
         self.bump();
         Ok(())

@@ -1,9 +1,10 @@
 //! From a request to a plan with the grant to sign, or to the reason why not. Pure; nothing is touched by it.
 //!
 //! Read: [`plan`] (what may be asked for), [`check`] (whether a signed grant is still such a plan), `revision` (which
-//! commit a name means).
+//! commit a name means), [`undo`] (a rollback while a deploy is under way).
 
 mod revision;
+pub mod undo;
 
 use std::collections::BTreeSet;
 
@@ -13,7 +14,7 @@ use uuid::Uuid;
 
 use crate::{
     api::{Action, Plan, PlanRequest},
-    deploy::{About, short},
+    deploy::{About, Deploy, short},
     known::Known,
     refused::{Kind, Refused},
     select::{SelectError, select},
@@ -29,7 +30,7 @@ pub struct Context<'a> {
     /// Settings, what is known, the time.
     pub scene: Scene<'a>,
     /// Deploys under way, of all projects.
-    pub running: &'a [&'a About],
+    pub running: &'a [&'a Deploy],
     /// The id that the deploy will have.
     pub new_id: Uuid,
 }
@@ -69,12 +70,19 @@ pub fn plan(request: &PlanRequest, context: &Context<'_>) -> Result<Plan, Refuse
     };
     let targets = match request.action {
         Action::Deploy => targets,
-        Action::Rollback => {
-            warnings.extend(under_way(&request.project, context.running));
-            can_go_back(&request.project, targets, context, &mut warnings)?
+        Action::Rollback => can_go_back(&request.project, targets, context, &mut warnings)?,
+    };
+    let undone = undo::undone(&request.project, context.running)
+        .filter(|_| request.action == Action::Rollback);
+    warnings.extend(undone.map(|undone| undo::warning(&targets, undone)));
+    warnings.extend(silent(&targets, context));
+    let now_on = |host| {
+        let known = context.scene.project_host(&request.project, host);
+        match undone {
+            Some(undone) => undo::becomes(known, undone),
+            None => known,
         }
     };
-    warnings.extend(silent(&targets, context));
     let sizes = match request.action {
         Action::Deploy => &project.waves,
         Action::Rollback => &project.rollback_waves,
@@ -99,10 +107,7 @@ pub fn plan(request: &PlanRequest, context: &Context<'_>) -> Result<Plan, Refuse
             expires: settings.grant_expires(now),
         },
         waves: waves::split(&targets, sizes, &project.canary),
-        now: targets
-            .iter()
-            .map(|host| context.scene.project_host(&request.project, host))
-            .collect(),
+        now: targets.iter().map(now_on).collect(),
         targets,
         warnings,
     })
@@ -186,12 +191,13 @@ fn admitted(host: &HostName, known: &Known, settings: &Settings) -> Result<(), R
 }
 
 /// A deploy waits for nobody; a rollback waits for no deploy, only for another rollback.
-fn free(action: Action, project: &ProjectName, running: &[&About]) -> Result<(), Refused> {
-    let stands_in_the_way = |about: &&&About| match action {
+fn free(action: Action, project: &ProjectName, running: &[&Deploy]) -> Result<(), Refused> {
+    let mut abouts = running.iter().map(|deploy| &deploy.about);
+    let stands_in_the_way = |about: &&About| match action {
         Action::Deploy => about.project == *project,
         Action::Rollback => about.project == *project && about.action == Action::Rollback,
     };
-    let Some(about) = running.iter().find(stands_in_the_way) else {
+    let Some(about) = abouts.find(stands_in_the_way) else {
         return Ok(());
     };
     let error = format!(
@@ -201,15 +207,6 @@ fn free(action: Action, project: &ProjectName, running: &[&About]) -> Result<(),
         about.by.join(", ")
     );
     Err(Refused::new(Kind::Busy, error).next(format!("deploykit show {}", short(about.id))))
-}
-
-fn under_way(project: &ProjectName, running: &[&About]) -> Option<String> {
-    let about = running.iter().find(|about| about.project == *project)?;
-    Some(format!(
-        "this takes over from {}, which is under way; `deploykit abort {}` puts back only what that one changed",
-        about.title(),
-        short(about.id)
-    ))
 }
 
 fn targets(
@@ -272,7 +269,7 @@ fn can_go_back(
     let under_way = context
         .running
         .iter()
-        .any(|about| about.project == *project);
+        .any(|deploy| deploy.about.project == *project);
     let nothing = |host: &HostName| {
         let state = known.state(host, project);
         !under_way && state.is_some_and(|state| state.previous.is_none())
@@ -280,7 +277,7 @@ fn can_go_back(
     let (stay, go): (Vec<_>, Vec<_>) = targets.into_iter().partition(nothing);
     if go.is_empty() {
         let error = format!(
-            "nothing to roll back: {project} has no release before on {}",
+            "nothing to roll back: {project} has no release before on {}; one that a rollback left is bad until it is deployed again",
             names(&stay)
         );
         return Err(Refused::new(Kind::Impossible, error).next(format!("deploykit tags {project}")));

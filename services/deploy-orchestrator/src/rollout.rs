@@ -10,10 +10,11 @@
 //! * When it stops, hosts that it changed are put back (unless the policy says otherwise), and no others.
 //!
 //! Read: this file (inputs, outputs), `stage` and [`policy`], [`host`] (one host's reports) with `outstanding` (its orders
-//! and their limits), `advance` (what follows from them).
+//! and their limits) and `issued` (their ids), `advance` (what follows from them).
 
 mod advance;
 pub mod host;
+mod issued;
 mod outstanding;
 pub mod policy;
 mod stage;
@@ -30,6 +31,7 @@ use uuid::Uuid;
 
 use crate::api::{Action, HostState};
 pub use host::HostRecord;
+pub use issued::Issued;
 pub use outstanding::Outstanding;
 pub use policy::{OnFailure, Policy};
 pub use stage::{Outcome, Stage, Stopped};
@@ -72,6 +74,8 @@ pub struct Spec {
     pub waves: Vec<Vec<HostName>>,
     /// What runs on each target, as far as it is known.
     pub before: BTreeMap<HostName, Running>,
+    /// Targets of a rollback that it leaves on what they have, each with the reason.
+    pub left: BTreeMap<HostName, String>,
 }
 
 /// What can happen to a rollout.
@@ -122,7 +126,14 @@ impl Rollout {
     pub fn new(spec: Spec) -> Self {
         let mut before = spec.before;
         let record = |host: &HostName| (host.clone(), HostRecord::new(before.remove(host)));
-        let hosts = spec.waves.iter().flatten().map(record).collect();
+        let mut hosts: BTreeMap<_, _> = spec.waves.iter().flatten().map(record).collect();
+        for (host, why) in spec.left {
+            if let Some(record) = hosts.get_mut(&host) {
+                record.state = HostState::Live;
+                record.left = true;
+                record.detail = Some(why);
+            }
+        }
         Self {
             deploy: spec.deploy,
             action: spec.action,
@@ -186,6 +197,13 @@ impl Rollout {
         out
     }
 
+    /// An order that was asked for has this id now. Reports on orders that were never issued count for nothing.
+    pub fn issued(&mut self, host: &HostName, phase: Phase, issued: Issued) {
+        if let Some(record) = self.hosts.get_mut(host) {
+            record.issued(phase, issued);
+        }
+    }
+
     /// When [`Input::Tick`] is due; `None` when only a report or a person can move it on.
     #[must_use]
     pub fn next_wake(&self) -> Option<Timestamp> {
@@ -236,7 +254,10 @@ impl Rollout {
                     self.order(now, &host, Phase::Prepare, HostState::Preparing, out);
                 }
             }
-            Action::Rollback => self.start_wave(now, 0, out),
+            Action::Rollback => {
+                let first = self.next_wave(None).unwrap_or(0);
+                self.start_wave(now, first, out);
+            }
         }
     }
 

@@ -36,7 +36,9 @@ pub async fn serve(start: Start<Settings>) -> Result<(), Failure> {
     } = start;
     let settings = Arc::new(settings);
     let trust = Trust::load(Arc::clone(&settings), &world).await?;
-    let store = Store::open(&world, &settings.data).await.map_err(failed)?;
+    let store = Store::open(&world, &settings.data, settings.keep_deploys)
+        .await
+        .map_err(failed)?;
     let loaded = store.load().await.map_err(failed)?;
     let page = listen(&world, &settings.listen).await?;
     let socket = bind(&world, &settings).await?;

@@ -46,6 +46,8 @@ pub struct Settings {
     pub activate_limit_s: u64,
     /// How long a grant is valid, seconds: from the plan to the start of the last wave.
     pub grant_valid_s: u64,
+    /// So many deploys of each project are kept in the history.
+    pub keep_deploys: usize,
     /// Hosts that take part beside those that a project or a group names.
     pub admitted: BTreeSet<HostName>,
     /// Named sets of hosts.
@@ -119,6 +121,7 @@ impl Default for Settings {
             prepare_limit_s: 900,
             activate_limit_s: 3600,
             grant_valid_s: 4 * 3600,
+            keep_deploys: 1000,
             admitted: BTreeSet::new(),
             groups: Groups::new(),
             projects: BTreeMap::new(),

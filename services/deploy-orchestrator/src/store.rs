@@ -22,10 +22,10 @@ use uuid::Uuid;
 use world::{Lock, World};
 
 use crate::{
-    api::OutputView,
+    api::{LineView, OutputView},
     deploy::Deploy,
     known::{HostKnown, Known},
-    rollout::Rollout,
+    rollout::{Issued, Rollout},
 };
 
 /// The store.
@@ -33,6 +33,7 @@ use crate::{
 pub struct Store {
     world: World,
     connection: Arc<Mutex<Connection>>,
+    keep: usize,
     _lock: Arc<dyn Lock>,
 }
 
@@ -93,6 +94,15 @@ impl StoredOrder {
     pub fn key(&self) -> (Uuid, HostName, Phase) {
         (self.deploy, self.ordered.host.clone(), self.ordered.phase)
     }
+
+    /// What its rollout has to know of it.
+    #[must_use]
+    pub fn issued(&self) -> Issued {
+        Issued {
+            order: self.id,
+            expires: self.expires,
+        }
+    }
 }
 
 /// What was there when the orchestrator started.
@@ -106,7 +116,7 @@ pub struct Loaded {
     pub orders: Vec<StoredOrder>,
     /// The highest sequence that an order was given.
     pub sequence: u64,
-    /// The epoch of this start: one more than the last one's.
+    /// The epoch of this start: higher than that of any start before.
     pub epoch: u64,
 }
 
@@ -125,6 +135,8 @@ pub struct Changes {
     pub lines: Vec<(Uuid, Timestamp, String)>,
     /// Hosts as they are known.
     pub hosts: Vec<(HostName, HostKnown)>,
+    /// Hosts that are known no longer.
+    pub forgotten: Vec<HostName>,
     /// Refs of hosts.
     pub refs: Vec<events::message::Fetched>,
     /// Output of scripts.
@@ -141,23 +153,26 @@ impl Changes {
             && self.sequence.is_none()
             && self.lines.is_empty()
             && self.hosts.is_empty()
+            && self.forgotten.is_empty()
             && self.refs.is_empty()
             && self.output.is_empty()
     }
 }
 
 impl Store {
-    /// Opens the store in a folder, which is made where it is missing, and brings its schema up to date.
+    /// Opens the store in a folder, which is made where it is missing, and brings its schema up to date. Of each project
+    /// `keep` deploys are kept, beside those under way.
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn open(world: &World, folder: &Path) -> Result<Self> {
+    pub async fn open(world: &World, folder: &Path, keep: usize) -> Result<Self> {
         let folder = folder.to_owned();
         let opened = world.on_disk(move |disk| Ok(open(disk, &folder))).await;
         let (connection, lock) = opened.map_err(StoreError::Thread)??;
         Ok(Self {
             world: world.clone(),
             connection: Arc::new(Mutex::new(connection)),
+            keep,
             _lock: Arc::from(lock),
         })
     }
@@ -176,12 +191,15 @@ impl Store {
         done.await.map_err(StoreError::Thread)?
     }
 
-    /// Reads what a start needs, and begins a new epoch.
+    /// Reads what a start needs, and begins a new epoch. Agents refuse what is below the epoch and the sequence that they
+    /// have seen; so that a lost or restored database locks nobody out, neither is below the time.
     ///
     /// # Errors
     /// See [`StoreError`].
     pub async fn load(&self) -> Result<Loaded> {
-        self.run(rows::load).await
+        let now = self.world.clock.now();
+        self.run(move |connection| rows::load(connection, now))
+            .await
     }
 
     /// Keeps changes; when this returns they outlast a loss of power.
@@ -192,7 +210,8 @@ impl Store {
         if changes.is_empty() {
             return Ok(());
         }
-        self.run(move |connection| rows::save(connection, &changes))
+        let keep = self.keep;
+        self.run(move |connection| rows::save(connection, &changes, keep))
             .await
     }
 
@@ -219,7 +238,7 @@ impl Store {
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn lines(&self, deploy: Uuid) -> Result<Vec<(Timestamp, String)>> {
+    pub async fn lines(&self, deploy: Uuid) -> Result<Vec<LineView>> {
         self.run(move |connection| rows::lines(connection, deploy))
             .await
     }

@@ -291,6 +291,7 @@ fn left_on_new(rollout: &Rollout) -> String {
 fn succeeded(rollout: &Rollout) -> Option<String> {
     let behind = rollout.which(|host| host.state == HostState::Unreachable && !host.lost);
     let failed = rollout.which(HostRecord::failed);
+    let left = rollout.which(|host| host.left);
     let parts = [
         (!behind.is_empty()).then(|| format!("left behind, unreachable: {}", names(&behind))),
         (!failed.is_empty()).then(|| {
@@ -299,6 +300,7 @@ fn succeeded(rollout: &Rollout) -> Option<String> {
                 how_failed(rollout, &failed)
             )
         }),
+        (!left.is_empty()).then(|| format!("left on what they had: {}", names(&left))),
     ];
     let parts: Vec<String> = parts.into_iter().flatten().collect();
     (!parts.is_empty()).then(|| parts.join("; "))

@@ -6,7 +6,7 @@ use events::{CommitId, HostName, ProjectName, TagName, message::RefTip};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
-    api::{DeployView, HostView, ProjectHost, ProjectView, Status, TagView},
+    api::{DeployView, HostProject, HostView, ProjectHost, ProjectView, Status, TagView},
     known::Known,
     settings::{Project, Settings},
 };
@@ -109,7 +109,10 @@ impl Scene<'_> {
             projects: known
                 .iter()
                 .flat_map(|known| &known.projects)
-                .map(|(project, told)| (project.clone(), told.state.live.clone()))
+                .map(|(project, told)| HostProject {
+                    project: project.clone(),
+                    live: told.state.live.clone(),
+                })
                 .collect(),
             trouble: known.and_then(|known| known.trouble(self.now, self.limit())),
         }

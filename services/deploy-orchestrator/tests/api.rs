@@ -2,11 +2,12 @@
 
 use deploy_orchestrator::api::{DeployState, DeployView, HostState};
 use events::{
-    Topic,
-    message::{Ordered, Phase, ScriptOutput, Step},
+    Envelope, Topic,
+    message::{DeadLetter, Ordered, Phase, ScriptOutput, Step},
 };
 use serde_json::{Value, json};
 use testkit::{Member, Running, SOON, until};
+use uuid::Uuid;
 use world::World;
 
 use crate::{
@@ -63,7 +64,7 @@ async fn a_signed_deploy_goes_out_in_waves_and_can_be_watched_to_its_end() {
         .as_array()
         .and_then(|lines| lines.last())
         .expect("a line");
-    assert_eq!(last[1], "shop v2 succeeded");
+    assert_eq!(last["line"], "shop v2 succeeded");
     fleet.stop().await;
 }
 
@@ -230,7 +231,7 @@ async fn the_same_request_again_is_the_same_deploy() {
 }
 
 #[tokio::test]
-async fn a_second_deploy_is_refused_and_a_rollback_takes_over() {
+async fn a_second_deploy_is_refused_and_a_rollback_undoes_the_first_one() {
     let fleet = Fleet::of(&["web1", "web2"]).await;
     fleet.does("web1", Phase::Activate, Does::Holds);
     let begun = fleet.deploy(v("v2")).await;
@@ -251,12 +252,21 @@ async fn a_second_deploy_is_refused_and_a_rollback_takes_over() {
     fleet.let_go();
     let ended = fleet.watch_to_the_end(rollback.id).await;
     assert_eq!(ended.state, DeployState::Succeeded, "{ended:?}");
-    assert!(
-        ended.waves[0]
-            .hosts
-            .iter()
-            .all(|host| host.now == Some(running("v0")))
-    );
+    let of = |n: usize| {
+        let host = &ended.waves[0].hosts[n];
+        (host.state, host.now.clone(), host.detail.as_deref())
+    };
+    assert_eq!(of(0), (HostState::Live, Some(running("v1")), None));
+    let why = "left on what it has: shop v2 was not activated here";
+    assert_eq!(of(1), (HostState::Live, Some(running("v1")), Some(why)));
+    assert_eq!(ended.reason.as_deref(), Some("left on what they had: web2"));
+    let log = fleet.log();
+    assert!(!log.contains(&"web2 rollback".to_owned()), "{log:?}");
+    let of_web1: Vec<_> = log
+        .iter()
+        .filter(|order| order.starts_with("web1"))
+        .collect();
+    assert_eq!(of_web1, ["web1 prepare", "web1 activate", "web1 rollback"]);
     fleet.stop().await;
 }
 
@@ -291,6 +301,76 @@ async fn a_deploy_is_paused_resumed_and_aborted() {
     assert_eq!(status, 422);
     assert_eq!(error["error"], "shop v2 has ended: it was aborted");
     fleet.stop().await;
+}
+
+#[tokio::test]
+async fn all_that_hosts_say_after_the_end_is_taken_down() {
+    let names = ["web1", "web2", "web3", "web4", "web5", "web6"];
+    let mut fleet = Fleet::of(&names).await;
+    for name in names {
+        fleet.does(name, Phase::Prepare, Does::Holds);
+    }
+    let begun = fleet.deploy(v("v2")).await;
+    for name in names {
+        fleet.until_ordered(&format!("{name} prepare")).await;
+    }
+    let path = format!("/api/v1/deploys/{}", begun.id);
+    let (_, view) = fleet.post(&format!("{path}/abort"), Value::Null).await;
+    assert_eq!(view["state"], "aborted");
+    // What they say meanwhile comes at once after the start.
+    fleet.kill();
+    fleet.let_go();
+    for name in names {
+        fleet.until_ordered(&format!("{name} abort")).await;
+    }
+    fleet.start();
+    let heard = || async {
+        let view: DeployView = parsed(fleet.get(&path).await.ok()?.1);
+        let mut hosts = view.waves.iter().flat_map(|wave| &wave.hosts);
+        hosts.all(|host| host.updated.is_some()).then_some(())
+    };
+    until("all are heard", SOON, heard).await;
+    fleet.stop().await;
+}
+
+#[tokio::test]
+async fn messages_that_cannot_be_used_hold_up_nothing_while_the_broker_is_away() {
+    let mut fleet = Fleet::of(&["web1"]).await;
+    let member = Member::connect("deploy-agent", fleet.broker.common("web7")).await;
+    let mut letters = member
+        .listen(Topic::Dead("deploy-orchestrator".to_owned()))
+        .await;
+    let now = World::real().clock.now();
+    let output = ScriptOutput {
+        host: host("web7"),
+        project: "shop".parse().expect("a project"),
+        deploy: Uuid::from_u128(1),
+        step: Step::Check,
+        offset: 0,
+        text: String::new(),
+        cut: false,
+    };
+    let no_report = |n| {
+        let id = Uuid::from_u128(n);
+        Envelope::seal(id, "/deploykit/deploy-agent/web7", now, &output).expect("it is sealed")
+    };
+    let publish = |n| {
+        let (bus, envelope) = (member.bus.clone(), no_report(n));
+        async move {
+            bus.publish_envelope(&Topic::DeployReports, true, &envelope)
+                .await
+        }
+    };
+    publish(1).await.expect("it is published");
+    let first: DeadLetter = letters.hear(|_| true).await;
+    assert!(!first.cause.is_empty(), "{first:?}");
+    futures_util::future::join_all((2..60).map(publish)).await;
+    fleet.broker.stop().await;
+    let answer = tokio::time::timeout(SOON, fleet.get("/api/v1/status")).await;
+    assert_eq!(
+        answer.expect("it answers in time").expect("it answers").0,
+        200
+    );
 }
 
 #[tokio::test]

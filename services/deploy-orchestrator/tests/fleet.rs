@@ -187,6 +187,7 @@ impl Fleet {
             member,
             name: host(name),
             live: Some(running("v1")),
+            past: vec![running("v0")],
             behaviour: Arc::clone(&self.behaviour),
             log: Arc::clone(&self.log),
             release: self.release.subscribe(),
@@ -362,6 +363,8 @@ struct FakeAgent {
     member: Member,
     name: HostName,
     live: Option<Release>,
+    /// What was live before, the newest last.
+    past: Vec<Release>,
     behaviour: Behaviour,
     log: Arc<Mutex<Vec<String>>>,
     release: watch::Receiver<()>,
@@ -403,8 +406,11 @@ impl FakeAgent {
                 let reason = "check: exit 1, 3 tries: GET /health 500 \"no such table\"".to_owned();
                 (State::PutBack { reason }, before)
             }
-            Phase::Activate => (State::Live, Some(running(&tag))),
-            Phase::Rollback => (State::Live, Some(running("v0"))),
+            Phase::Activate => {
+                self.past.extend(before);
+                (State::Live, Some(running(&tag)))
+            }
+            Phase::Rollback => (State::Live, self.past.pop()),
             Phase::Abort => (State::Aborted, before),
         };
         self.live = live;
@@ -452,7 +458,7 @@ impl FakeAgent {
             state,
             steps,
             live: self.live.clone(),
-            previous: Some(running("v0")),
+            previous: self.past.last().cloned(),
         };
         self.member
             .bus

@@ -60,11 +60,22 @@ fn what_was_said_earlier_does_not_undo_what_was_said_later() {
         previous: Some(running("v1")),
     };
     known.reported(&report, at(10), at(11));
+    assert!(known.hosts.is_empty(), "a report makes no host known");
+    known.present(present(1, "v1"), at(8), at(8), LIMIT);
+    known.reported(&report, at(10), at(11));
     // A hint that was sent before the report and came after it.
     known.present(present(1, "v1"), at(9), at(12), LIMIT);
     assert_eq!(live(&known), "v2");
     known.present(present(1, "v3"), at(20), at(21), LIMIT);
     assert_eq!(live(&known), "v3");
+}
+
+#[test]
+fn a_clock_that_was_ahead_does_not_freeze_what_is_known() {
+    let mut known = Known::default();
+    known.present(present(1, "v1"), at(86_400), at(10), LIMIT);
+    known.present(present(1, "v2"), at(40), at(40), LIMIT);
+    assert_eq!(live(&known), "v2");
 }
 
 #[test]
@@ -88,4 +99,41 @@ fn two_agents_that_take_turns_under_one_name_are_noticed_and_a_restart_is_not() 
     let said = trouble(&known, 70).expect("the first one is still there");
     assert!(said.starts_with("two agents run under this name"), "{said}");
     assert_eq!(trouble(&known, 170), None, "it is over");
+}
+
+#[test]
+fn hosts_that_nobody_admitted_are_bounded_and_forgotten_after_a_week() {
+    let admitted = host("web1");
+    let settings = Settings {
+        admitted: [admitted.clone()].into(),
+        ..Settings::default()
+    };
+    let mut known = Known::default();
+    let meet = |known: &mut Known, name: &str, now| {
+        let host = host(name);
+        let room = known.has_room_for(&host, &settings);
+        if room {
+            let present = Present {
+                host,
+                ..present(1, "v1")
+            };
+            known.present(present, at(now), at(now), LIMIT);
+        }
+        room
+    };
+    for n in 0..500 {
+        assert!(meet(&mut known, &format!("new{n}"), 0));
+    }
+    assert!(!meet(&mut known, "new500", 0), "that is one too many");
+    assert!(meet(&mut known, "new7", 60), "this one is known");
+    assert!(
+        meet(&mut known, "web1", 0),
+        "this one is named in the settings"
+    );
+    const WEEK: i64 = 7 * 24 * 3600;
+    assert!(known.forget(at(WEEK - 1), &settings).is_empty());
+    assert_eq!(known.forget(at(WEEK), &settings).len(), 499);
+    let left: Vec<_> = known.hosts.keys().cloned().collect();
+    assert_eq!(left, [host("new7"), admitted]);
+    assert!(meet(&mut known, "new500", WEEK));
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use deploy_orchestrator::{
     Project, Settings,
     api::{Action, Plan, PlanRequest},
-    deploy::About,
+    deploy::{About, Deploy},
     known::Known,
     plan::{self, Context},
     refused::{Kind, Refused},
@@ -13,17 +13,17 @@ use deploy_orchestrator::{
 };
 use events::{
     HostName, RefName,
-    message::{Fetched, Present, ProjectState, RefTip, Signed},
+    message::{Fetched, Phase, Present, ProjectState, RefTip, Signed},
 };
 use jiff::SignedDuration;
 use uuid::Uuid;
 
-use crate::support::{at, commit, host, hosts, running};
+use crate::support::{Story, at, commit, host, hosts, running};
 
 struct Fleet {
     settings: Settings,
     known: Known,
-    running: Vec<About>,
+    running: Vec<Deploy>,
 }
 
 fn tip(name: &str, word: &str, committed_s: i64) -> RefTip {
@@ -108,7 +108,9 @@ impl Fleet {
     }
 
     fn busy_with(&mut self, action: Action) {
-        self.running.push(About {
+        let mut story = Story::deploy("web1 web2 | web3");
+        story.begin();
+        let about = About {
             id: Uuid::from_u128(0xfeed),
             project: "shop".parse().expect("a project"),
             environment: "prod".parse().expect("an environment"),
@@ -125,11 +127,13 @@ impl Fleet {
                 signatures: Vec::new(),
             },
             digest: String::new(),
-        });
+        };
+        let rollout = story.rollout;
+        self.running.push(Deploy { about, rollout });
     }
 
     fn plan(&self, request: &PlanRequest) -> Result<Plan, Refused> {
-        let running: Vec<&About> = self.running.iter().collect();
+        let running: Vec<&Deploy> = self.running.iter().collect();
         let scene = Scene {
             settings: &self.settings,
             known: &self.known,
@@ -151,7 +155,7 @@ impl Fleet {
         targets: &[HostName],
         seconds: i64,
     ) -> Result<(), Refused> {
-        let running: Vec<&About> = self.running.iter().collect();
+        let running: Vec<&Deploy> = self.running.iter().collect();
         let scene = Scene {
             settings: &self.settings,
             known: &self.known,
@@ -375,7 +379,7 @@ fn a_rollback_leaves_out_hosts_without_a_release_before_and_is_refused_without_a
     assert_eq!(kind, Kind::Impossible);
     assert_eq!(
         error,
-        "nothing to roll back: shop has no release before on web2"
+        "nothing to roll back: shop has no release before on web2; one that a rollback left is bad until it is deployed again"
     );
 }
 
@@ -402,13 +406,39 @@ fn a_rollback_waits_for_no_deploy_but_for_another_rollback() {
     let plan = fleet
         .plan(&rollback())
         .expect("a deploy does not stand in its way");
-    assert!(
-        plan.warnings[0].starts_with("this takes over from shop v2"),
-        "{:?}",
-        plan.warnings
+    assert_eq!(
+        plan.warnings,
+        [
+            "this takes over from shop v2, which is under way, and undoes it; it is not live anywhere yet, so all are left \
+          on what they have"
+        ]
     );
     fleet.busy_with(Action::Rollback);
     assert_eq!(fleet.refused(&rollback()).0, Kind::Busy);
+}
+
+#[test]
+fn a_rollback_while_a_deploy_is_under_way_undoes_that_one_and_says_so() {
+    let mut fleet = fleet();
+    fleet.busy_with(Action::Deploy);
+    let mut story = Story::deploy("web1 web2 | web3");
+    story.begin();
+    story.all_prepared("web1 web2 web3");
+    story.live("web1");
+    story.accepts("web2", Phase::Activate);
+    fleet.running[0].rollout = story.rollout;
+    let plan = fleet.plan(&rollback()).expect("it can be planned");
+    assert_eq!(plan.targets, hosts("web1 web2 web3"));
+    assert_eq!(
+        plan.warnings,
+        [
+            "this takes over from shop v2, which is under way, and undoes it on web1, web2; left on what they have, since \
+          it is not live there: web3"
+        ]
+    );
+    // Nobody comes to v0, which is the release before the one that is live so far.
+    let becomes: Vec<_> = plan.now.iter().map(|host| host.previous.clone()).collect();
+    assert_eq!(becomes, vec![Some(running("v1")); 3]);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use deploy_orchestrator::{
     api::{Action, HostState},
-    rollout::{Input, OnFailure, Outcome, Output, Policy, Rollout, Spec, Stage},
+    rollout::{Input, Issued, OnFailure, Outcome, Output, Policy, Rollout, Spec, Stage, after},
     waves::{Size, split},
 };
 use events::{
@@ -26,6 +26,18 @@ enum Does {
     Refuses,
     AcceptsAndFallsSilent,
     Ignores,
+    /// Does not read it before it works on something.
+    ReadsLate,
+}
+
+/// How a host refuses what it read too late.
+const EXPIRED: &str = "it expired";
+
+/// An order on its way.
+#[derive(Debug, Clone, Copy)]
+struct Sent {
+    phase: Phase,
+    issued: Issued,
 }
 
 /// A host that obeys the rules of agents: one job at a time, an abort or a rollback cuts it.
@@ -35,9 +47,10 @@ struct Agent {
     does: BTreeMap<Phase, Does>,
     live: Option<Running>,
     before: Option<Running>,
-    job: Option<Phase>,
+    unread: Vec<Sent>,
+    job: Option<(Phase, Uuid)>,
     ended: BTreeMap<Phase, State>,
-    seen: BTreeSet<Phase>,
+    seen: BTreeSet<Uuid>,
     number: u64,
     outbox: VecDeque<Reported>,
 }
@@ -49,6 +62,7 @@ impl Agent {
             does,
             live: before.clone(),
             before,
+            unread: Vec::new(),
             job: None,
             ended: BTreeMap::new(),
             seen: BTreeSet::new(),
@@ -57,15 +71,15 @@ impl Agent {
         }
     }
 
-    fn say(&mut self, phase: Phase, state: State) {
+    fn say(&mut self, phase: Phase, order: Uuid, state: State) {
         self.number += 1;
-        if state.is_final() {
+        if state.is_final() && !matches!(state, State::Refused { .. }) {
             self.ended.insert(phase, state.clone());
         }
         self.outbox.push_back(Reported {
             host: self.name.clone(),
             project: "shop".parse().expect("a project"),
-            order: Uuid::from_u128(phase as u128),
+            order,
             deploy: DEPLOY,
             phase,
             number: self.number,
@@ -76,39 +90,60 @@ impl Agent {
         });
     }
 
-    fn ordered(&mut self, phase: Phase) {
-        let does = self.does.get(&phase).copied().unwrap_or(Does::Works);
-        if does == Does::Ignores || !self.seen.insert(phase) {
+    fn ordered(&mut self, now: Timestamp, sent: Sent) {
+        match self.does.get(&sent.phase).copied().unwrap_or(Does::Works) {
+            Does::Ignores => {}
+            Does::ReadsLate => self.unread.push(sent),
+            does => self.read(now, sent, does),
+        }
+    }
+
+    fn refuse(&mut self, sent: Sent, reason: &str) {
+        let reason = reason.to_owned();
+        self.say(sent.phase, sent.issued.order, State::Refused { reason });
+    }
+
+    fn read(&mut self, now: Timestamp, sent: Sent, does: Does) {
+        let Sent { phase, issued } = sent;
+        let order = issued.order;
+        if self.seen.contains(&order) {
             return;
         }
+        if now > issued.expires {
+            return self.refuse(sent, EXPIRED);
+        }
+        self.seen.insert(order);
         if does == Does::Refuses {
-            return self.say(
-                phase,
-                State::Refused {
-                    reason: "no".to_owned(),
-                },
-            );
+            return self.refuse(sent, "no");
+        }
+        if let Some(state) = self.ended.get(&phase).cloned() {
+            return self.say(phase, order, state);
+        }
+        if let Some((_, job)) = self.job.as_mut().filter(|(job, _)| *job == phase) {
+            *job = order;
+            return self.say(phase, order, State::Accepted);
         }
         if matches!(phase, Phase::Abort | Phase::Rollback) {
             self.cut();
         }
-        self.say(phase, State::Accepted);
+        self.say(phase, order, State::Accepted);
         if phase == Phase::Abort {
             let last = self.ended.values().next_back().cloned();
             let state = match last {
-                None | Some(State::Prepared { .. } | State::Refused { .. }) => State::Aborted,
+                None | Some(State::Prepared { .. }) => State::Aborted,
                 Some(state) => state,
             };
-            return self.say(phase, state);
+            return self.say(phase, order, state);
         }
-        self.job = Some(phase);
+        self.job = Some((phase, order));
     }
 
     fn cut(&mut self) {
         match self.job.take() {
-            Some(Phase::Prepare) => self.say(Phase::Prepare, State::Aborted),
-            Some(phase) => self.say(
+            Some((Phase::Prepare, order)) => self.say(Phase::Prepare, order, State::Aborted),
+            Some((phase, order)) => self.say(
                 phase,
+                order,
                 State::PutBack {
                     reason: "aborted".to_owned(),
                 },
@@ -117,9 +152,12 @@ impl Agent {
         }
     }
 
-    /// Ends the job that is under way.
-    fn work(&mut self) {
-        let Some(phase) = self.job.take() else {
+    /// Reads what lies there, and ends the job that is under way.
+    fn work(&mut self, now: Timestamp) {
+        for sent in std::mem::take(&mut self.unread) {
+            self.read(now, sent, Does::Works);
+        }
+        let Some((phase, order)) = self.job.take() else {
             return;
         };
         let reason = "exit 1".to_owned();
@@ -140,7 +178,7 @@ impl Agent {
                 State::Live
             }
         };
-        self.say(phase, state);
+        self.say(phase, order, state);
     }
 }
 
@@ -175,6 +213,7 @@ fn does() -> impl Strategy<Value = Does> {
         1 => Just(Does::Refuses),
         1 => Just(Does::AcceptsAndFallsSilent),
         2 => Just(Does::Ignores),
+        3 => Just(Does::ReadsLate),
     ]
 }
 
@@ -272,6 +311,9 @@ struct World {
     rollout: Rollout,
     agents: Vec<Agent>,
     orders: BTreeMap<HostName, BTreeSet<Phase>>,
+    /// The newest order of each host and phase.
+    issued: BTreeMap<(HostName, Phase), Issued>,
+    ids: u128,
     taken_over: BTreeSet<HostName>,
     ended: usize,
 }
@@ -296,6 +338,7 @@ impl World {
                 .iter()
                 .filter_map(|agent| Some((agent.name.clone(), agent.live.clone()?)))
                 .collect(),
+            left: BTreeMap::new(),
         };
         Self {
             setting,
@@ -303,6 +346,8 @@ impl World {
             rollout: Rollout::new(spec),
             agents,
             orders: BTreeMap::new(),
+            issued: BTreeMap::new(),
+            ids: 1 << 64,
             taken_over: BTreeSet::new(),
             ended: 0,
         }
@@ -326,8 +371,12 @@ impl World {
                     assert!(!was_ended, "nothing is ordered after the end");
                     self.check_order(&host, phase);
                     self.orders.entry(host.clone()).or_default().insert(phase);
+                    let issued = self.issue(&host, phase);
+                    let now = self.now;
                     let agent = self.agents.iter_mut().find(|agent| agent.name == host);
-                    agent.expect("an order for a target").ordered(phase);
+                    agent
+                        .expect("an order for a target")
+                        .ordered(now, Sent { phase, issued });
                 }
                 Output::Changed => {}
                 Output::Ended => {
@@ -336,6 +385,46 @@ impl World {
                 }
             }
         }
+    }
+
+    /// As the orchestrator does: one that has expired is made anew; and the clock that ids are made from runs backwards.
+    fn issue(&mut self, host: &HostName, phase: Phase) -> Issued {
+        let key = (host.clone(), phase);
+        let known = self.issued.get(&key).copied();
+        if let Some(known) = known.filter(|known| known.expires > self.now) {
+            return known;
+        }
+        self.ids -= 1;
+        let valid_s = match phase {
+            Phase::Prepare => self.setting.policy.prepare_limit_s,
+            _ => self.setting.policy.reach_limit_s,
+        };
+        let issued = Issued {
+            order: Uuid::from_u128(self.ids),
+            expires: after(self.now, valid_s),
+        };
+        self.rollout.issued(host, phase, issued);
+        self.issued.insert(key, issued);
+        issued
+    }
+
+    /// Whoever only read too late has not failed.
+    fn check_refused(&self, report: &Reported) {
+        let expired =
+            |state: &State| matches!(state, State::Refused { reason } if reason == EXPIRED);
+        let record = &self.rollout.hosts[&report.host];
+        let blamed = record.state == HostState::Refused || record.state == HostState::Broken;
+        let said = record.detail.as_deref().unwrap_or_default();
+        assert!(
+            !expired(&report.state) || !blamed || !said.contains(EXPIRED),
+            "{} only read too late: {record:?}",
+            report.host
+        );
+    }
+
+    fn hear(&mut self, report: Reported) {
+        self.feed(Input::Report(Box::new(report.clone())));
+        self.check_refused(&report);
     }
 
     fn check_order(&self, host: &HostName, phase: Phase) {
@@ -412,15 +501,15 @@ impl World {
     fn happen(&mut self, event: Event) {
         let count = self.agents.len();
         match event {
-            Event::Works(n) => self.agents[n % count].work(),
+            Event::Works(n) => self.agents[n % count].work(self.now),
             Event::Tells(n) => {
                 if let Some(report) = self.agents[n % count].outbox.pop_front() {
-                    self.feed(Input::Report(Box::new(report)));
+                    self.hear(report);
                 }
             }
             Event::TellsTwice(n) => {
                 if let Some(report) = self.agents[n % count].outbox.pop_front() {
-                    self.feed(Input::Report(Box::new(report.clone())));
+                    self.hear(report.clone());
                     let once = self.rollout.clone();
                     self.feed(Input::Report(Box::new(report)));
                     assert_eq!(
@@ -435,6 +524,11 @@ impl World {
                     .checked_add(SignedDuration::from_secs(seconds.into()))
                     .expect("in range");
                 self.feed(Input::Tick);
+                let wake = self.rollout.next_wake();
+                assert!(
+                    wake.is_none_or(|wake| wake > self.now),
+                    "it asks to be woken for nothing"
+                );
             }
             Event::Pause => self.feed(Input::Pause),
             Event::Resume => self.feed(Input::Resume),
@@ -463,9 +557,9 @@ impl World {
         self.feed(Input::Resume);
         for _ in 0..400 {
             for n in 0..self.agents.len() {
-                self.agents[n].work();
+                self.agents[n].work(self.now);
                 while let Some(report) = self.agents[n].outbox.pop_front() {
-                    self.feed(Input::Report(Box::new(report)));
+                    self.hear(report);
                 }
             }
             if self.rollout.is_ended() {

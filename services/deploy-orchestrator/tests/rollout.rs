@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 
 use deploy_orchestrator::{
     api::{Action, DeployState, HostState},
-    rollout::{Input, OnFailure},
+    plan::undo::is_activated,
+    rollout::{Input, Issued, OnFailure},
     waves::Size,
 };
 use events::message::{Phase, State};
 use uuid::Uuid;
 
-use crate::support::{Story, at, host, rules};
+use crate::support::{Story, at, host, hosts, order_id, rules, running};
 
 #[test]
 fn all_prepare_then_the_canary_then_the_rest() {
@@ -546,4 +547,155 @@ fn an_explicit_zero_tolerates_no_unreachable_host() {
     story.all_prepared("web1 web2");
     assert_eq!(story.after(60), "ended");
     assert_eq!(story.state(), DeployState::Failed);
+}
+
+fn refused() -> State {
+    State::Refused {
+        reason: "it expired at 08:01:00Z".to_owned(),
+    }
+}
+
+#[test]
+fn a_host_that_was_left_behind_and_refuses_the_expired_order_later_is_no_failure() {
+    let mut story = Story::deploy("web1 | web2 web3 | web4");
+    story.begin();
+    story.all_prepared("web1 web2 web3 web4");
+    story.live("web1");
+    story.live("web2");
+    assert_eq!(story.after(60), "web3 abort, web4 activate");
+    assert_eq!(story.report("web3", Phase::Activate, refused(), "v1"), "");
+    assert_eq!(
+        story.rollout.hosts[&host("web3")].state,
+        HostState::Unreachable
+    );
+    story.report("web3", Phase::Abort, State::Aborted, "v1");
+    assert_eq!(story.live("web4"), "ended");
+    assert_eq!(story.state(), DeployState::Succeeded);
+    story.report("web3", Phase::Activate, refused(), "v1");
+    assert_eq!(story.reason(), "left behind, unreachable: web3");
+}
+
+#[test]
+fn the_refusal_of_an_expired_order_does_not_end_the_one_that_followed_it() {
+    let mut story = Story::deploy("web1");
+    story.begin();
+    story.prepared("web1");
+    story.now = at(100);
+    // The bus was away for longer than the order was valid: it is made anew.
+    assert_eq!(story.feed(Input::Back), "web1 activate");
+    let steps = Vec::new();
+    assert_eq!(
+        story.report_of("web1", Phase::Activate, 0, refused(), "v1", steps),
+        ""
+    );
+    assert_eq!(
+        story.rollout.hosts[&host("web1")].state,
+        HostState::Activating
+    );
+    assert_eq!(story.accepts("web1", Phase::Activate), "");
+    assert_eq!(story.live("web1"), "ended");
+    assert_eq!(story.state(), DeployState::Succeeded);
+}
+
+#[test]
+fn an_order_that_expired_while_it_was_awaited_is_sent_anew() {
+    let mut story = Story::deploy("web1");
+    story.begin();
+    story.prepared("web1");
+    story.now = at(58);
+    assert_eq!(story.feed(Input::Back), "web1 activate");
+    story.now = at(61);
+    assert_eq!(story.report("web1", Phase::Activate, refused(), "v1"), "");
+    assert_eq!(story.after(3), "web1 activate");
+    assert_eq!(story.live("web1"), "ended");
+    assert_eq!(story.state(), DeployState::Succeeded);
+}
+
+#[test]
+fn reports_of_the_newest_order_count_even_if_the_clock_stepped_back() {
+    let mut story = Story::deploy("web1");
+    story.begin();
+    story.prepared("web1");
+    story.accepts("web1", Phase::Activate);
+    let (newer, older) = (order_id(Phase::Activate, 1), order_id(Phase::Activate, 0));
+    assert!(newer < older);
+    let issued = Issued {
+        order: newer,
+        expires: at(200),
+    };
+    story.rollout.issued(&host("web1"), Phase::Activate, issued);
+    assert_eq!(story.live("web1"), "ended");
+    let ended = story.rollout.clone();
+    let reason = "late".to_owned();
+    let late = State::Failed { reason };
+    story.report_of("web1", Phase::Activate, 0, late, "v1", Vec::new());
+    assert_eq!(story.rollout, ended);
+}
+
+#[test]
+fn reports_on_orders_that_were_never_issued_count_for_nothing() {
+    let mut story = Story::deploy("web1");
+    story.begin();
+    let release = running("v2").release;
+    let prepared = State::Prepared { release };
+    assert_eq!(
+        story.report_of("web1", Phase::Prepare, 9, prepared, "v1", Vec::new()),
+        ""
+    );
+    assert_eq!(
+        story.rollout.hosts[&host("web1")].state,
+        HostState::Preparing
+    );
+}
+
+#[test]
+fn hosts_that_a_rollback_leaves_get_no_order_and_are_named() {
+    let left = |names: &str| {
+        let why = |name| {
+            (
+                name,
+                "left on what it has: v2 was not activated here".to_owned(),
+            )
+        };
+        hosts(names).into_iter().map(why).collect()
+    };
+    let mut story = Story::of(Action::Rollback, "web1 | web2 web3", rules());
+    story.leave(left("web1 web3"));
+    assert_eq!(story.begin(), "web2 rollback");
+    assert_eq!(
+        story.report("web2", Phase::Rollback, State::Live, "v1"),
+        "ended"
+    );
+    assert_eq!(story.state(), DeployState::Succeeded);
+    assert_eq!(story.reason(), "left on what they had: web1, web3");
+
+    let mut story = Story::rollback("web1 web2");
+    story.leave(left("web1 web2"));
+    assert_eq!(story.begin(), "ended");
+    assert_eq!(story.state(), DeployState::Succeeded);
+}
+
+#[test]
+fn a_deploy_is_activated_where_it_is_live_or_may_become_so() {
+    let mut story = Story::of(
+        Action::Deploy,
+        "web1 web2 web3 web4 | web5",
+        deploy_orchestrator::rollout::Policy {
+            failure_budget: 1,
+            ..rules()
+        },
+    );
+    story.begin();
+    story.all_prepared("web1 web2 web3 web4 web5");
+    story.live("web1");
+    story.fails_check("web2");
+    story.accepts("web3", Phase::Activate);
+    // It runs what it ran before.
+    story.report("web4", Phase::Activate, State::Live, "v1");
+    let activated = story.rollout.which(is_activated);
+    assert_eq!(activated, hosts("web1 web3"));
+    // While it is put back, that is left to the deploy itself.
+    assert_eq!(story.feed(Input::Abort), "web3 abort, web1 rollback");
+    let activated = story.rollout.which(is_activated);
+    assert_eq!(activated, hosts("web3"));
 }

@@ -47,6 +47,7 @@ fn what_the_file_shows_as_defaults_are_the_defaults() {
             s.prepare_limit_s,
             s.activate_limit_s,
             s.grant_valid_s,
+            s.keep_deploys as u64,
         ]
     };
     assert_eq!(numbers(&shown), numbers(&defaults));

@@ -67,10 +67,38 @@ fn order(deploy: Uuid, id: u128) -> StoredOrder {
     }
 }
 
-async fn open(folder: &TempDir) -> Store {
-    Store::open(&World::real(), folder.path())
+const KEEP: usize = 3;
+
+/// A clock that a test sets.
+#[derive(Debug)]
+struct Stopped(jiff::Timestamp);
+
+impl world::Clock for Stopped {
+    fn now(&self) -> jiff::Timestamp {
+        self.0
+    }
+}
+
+async fn open_at(folder: &TempDir, now: jiff::Timestamp) -> Store {
+    let mut world = World::real();
+    world.clock = std::sync::Arc::new(Stopped(now));
+    Store::open(&world, folder.path(), KEEP)
         .await
         .expect("the store opens")
+}
+
+/// At the beginning of all time, where counters only count.
+async fn open(folder: &TempDir) -> Store {
+    open_at(folder, jiff::Timestamp::UNIX_EPOCH).await
+}
+
+/// What a table holds.
+fn rows(folder: &TempDir, table: &str) -> i64 {
+    let file = folder.path().join("orchestrator.sqlite");
+    let connection = rusqlite::Connection::open(file).expect("it opens");
+    let count = format!("SELECT count(*) FROM {table}");
+    let count = connection.query_row(&count, [], |row| row.get(0));
+    count.expect("it counts")
 }
 
 #[tokio::test]
@@ -290,7 +318,7 @@ async fn what_fails_half_way_keeps_nothing() {
 async fn a_second_process_on_the_folder_is_refused_in_one_sentence() {
     let folder = folder();
     let first = open(&folder).await;
-    let error = Store::open(&World::real(), folder.path())
+    let error = Store::open(&World::real(), folder.path(), KEEP)
         .await
         .expect_err("it is in use");
     let expected = format!(
@@ -312,11 +340,143 @@ async fn a_database_of_a_newer_version_is_left_alone() {
         .pragma_update(None, "user_version", 999)
         .expect("it is written");
     drop(connection);
-    let error = Store::open(&World::real(), folder.path())
+    let error = Store::open(&World::real(), folder.path(), KEEP)
         .await
         .expect_err("it is newer");
     assert!(
         matches!(error, StoreError::Newer { found: 999, .. }),
         "{error}"
     );
+}
+
+#[tokio::test]
+async fn a_lost_or_restored_database_does_not_go_below_what_agents_have_seen() {
+    let first = folder();
+    let store = open_at(&first, at(0)).await;
+    let seen = store.load().await.expect("it loads");
+    drop(store);
+    // The same again, a second later, with nothing left.
+    let lost = open_at(&folder(), at(1)).await.load().await;
+    let lost = lost.expect("it loads");
+    assert!(lost.epoch > seen.epoch, "{lost:?}");
+    assert!(lost.sequence >= seen.sequence + 1000, "{lost:?}");
+    // A clock that was set back takes nothing from what was counted.
+    let again = open_at(&first, at(-5000)).await.load().await;
+    assert_eq!(again.expect("it loads").epoch, seen.epoch + 1);
+}
+
+#[tokio::test]
+async fn of_an_ended_deploy_no_orders_are_kept() {
+    let folder = folder();
+    let store = open(&folder).await;
+    let id = Uuid::from_u128(1);
+    let mut deploy = deploy(id);
+    let changes = Changes {
+        deploys: vec![deploy.clone()],
+        orders: vec![order(id, 10)],
+        ..Changes::default()
+    };
+    store.save(changes).await.expect("it is kept");
+    assert_eq!(rows(&folder, "orders"), 1);
+    deploy.rollout.step(at(1), Input::Abort);
+    deploy.rollout.step(at(100), Input::Tick);
+    assert!(deploy.rollout.is_ended());
+    // The last orders may come with the end.
+    let changes = Changes {
+        rollouts: vec![deploy.rollout],
+        orders: vec![order(id, 11)],
+        ..Changes::default()
+    };
+    store.save(changes).await.expect("it is kept");
+    assert_eq!(rows(&folder, "orders"), 0);
+}
+
+#[tokio::test]
+async fn the_newest_deploys_of_each_project_are_kept_and_those_under_way() {
+    let folder = folder();
+    let store = open(&folder).await;
+    let running = Uuid::from_u128(1);
+    let kept = |n: u128| Uuid::from_u128(n << 8);
+    let save = async |deploy: Deploy| {
+        let line = (deploy.about.id, at(1), "it was".to_owned());
+        let changes = Changes {
+            deploys: vec![deploy],
+            lines: vec![line],
+            ..Changes::default()
+        };
+        store.save(changes).await.expect("it is kept");
+    };
+    save(deploy(running)).await;
+    for n in 1..=5 {
+        let mut ended = deploy(kept(n));
+        ended.rollout.step(at(1), Input::Abort);
+        ended.rollout.step(at(100), Input::Tick);
+        save(ended).await;
+    }
+    let mut other = deploy(Uuid::from_u128(2));
+    other.about.project = "cart".parse().expect("a project");
+    save(other).await;
+    let shop = Some("shop".parse().expect("a project"));
+    let left = store.deploys(shop, 99).await.expect("it lists");
+    let left: Vec<_> = left.iter().map(|deploy| deploy.about.id).collect();
+    assert_eq!(left, [kept(5), kept(4), kept(3), running]);
+    assert_eq!(rows(&folder, "deploys"), 5);
+    assert_eq!(rows(&folder, "lines"), 5);
+}
+
+#[tokio::test]
+async fn orders_of_the_first_version_are_read_on() {
+    let folder = folder();
+    let id = Uuid::from_u128(1);
+    let changes = Changes {
+        deploys: vec![deploy(id)],
+        ..Changes::default()
+    };
+    open(&folder).await.save(changes).await.expect("it is kept");
+    let file = folder.path().join("orchestrator.sqlite");
+    let connection = rusqlite::Connection::open(file).expect("it opens");
+    let first = "DROP TABLE orders;
+        CREATE TABLE orders (
+            deploy TEXT NOT NULL REFERENCES deploys (id) ON DELETE CASCADE, host TEXT NOT NULL, phase TEXT NOT NULL,
+            id TEXT NOT NULL, ordered TEXT NOT NULL, expires TEXT NOT NULL, PRIMARY KEY (deploy, host, phase)
+        ) STRICT;
+        PRAGMA user_version = 1;";
+    connection.execute_batch(first).expect("it is as it was");
+    let order = order(id, 10);
+    let ordered = serde_json::to_string(&order.ordered).expect("it is JSON");
+    let insert = "INSERT INTO orders VALUES (?, 'web2', 'prepare', ?, ?, ?)";
+    let row = [
+        id.to_string(),
+        order.id.to_string(),
+        ordered,
+        order.expires.to_string(),
+    ];
+    connection.execute(insert, row).expect("it is written");
+    drop(connection);
+    let loaded = open(&folder).await.load().await.expect("it loads");
+    assert_eq!(loaded.orders, [order]);
+}
+
+#[tokio::test]
+async fn a_forgotten_host_is_gone_with_its_refs() {
+    let folder = folder();
+    let store = open(&folder).await;
+    let fetched = Fetched {
+        host: host("web9"),
+        repository: "shop".parse().expect("a repository"),
+        refs: Vec::new(),
+        refs_total: 0,
+    };
+    let changes = Changes {
+        hosts: vec![(host("web9"), HostKnown::default())],
+        refs: vec![fetched],
+        ..Changes::default()
+    };
+    store.save(changes).await.expect("it is kept");
+    let changes = Changes {
+        forgotten: vec![host("web9")],
+        ..Changes::default()
+    };
+    store.save(changes).await.expect("it is kept");
+    assert_eq!((rows(&folder, "hosts"), rows(&folder, "refs")), (0, 0));
 }

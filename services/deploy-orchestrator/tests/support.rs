@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use deploy_orchestrator::{
     api::Action,
-    rollout::{Input, OnFailure, Output, Policy, Rollout, Spec},
+    rollout::{Input, Issued, OnFailure, Output, Policy, Rollout, Spec, after},
     waves::Size,
 };
 use events::{
@@ -59,6 +59,11 @@ pub(crate) fn rules() -> Policy {
 
 pub(crate) const DEPLOY: Uuid = Uuid::from_u128(7);
 
+/// Renewed orders have lower ids than those before, as after a clock that stepped back.
+pub(crate) fn order_id(phase: Phase, place: usize) -> Uuid {
+    Uuid::from_u128(((phase as u128) << 8) | (0xff - place as u128))
+}
+
 /// A rollout under way, at a time that the test moves.
 pub(crate) struct Story {
     pub(crate) rollout: Rollout,
@@ -81,12 +86,29 @@ impl Story {
             policy,
             waves,
             before,
+            left: BTreeMap::new(),
         };
         Self {
             rollout: Rollout::new(spec),
             now: at(0),
             number: 0,
         }
+    }
+
+    /// Before it begins.
+    pub(crate) fn leave(&mut self, left: BTreeMap<HostName, String>) {
+        let before = self.rollout.hosts.iter();
+        let before =
+            before.filter_map(|(host, record)| Some((host.clone(), record.before.clone()?)));
+        let spec = Spec {
+            deploy: DEPLOY,
+            action: self.rollout.action,
+            policy: self.rollout.policy.clone(),
+            waves: self.rollout.waves.clone(),
+            before: before.collect(),
+            left,
+        };
+        self.rollout = Rollout::new(spec);
     }
 
     pub(crate) fn deploy(waves: &str) -> Self {
@@ -100,12 +122,31 @@ impl Story {
     /// What follows, as text: `web1 prepare`, … `ended`.
     pub(crate) fn feed(&mut self, input: Input) -> String {
         let outputs = self.rollout.step(self.now, input);
+        for output in &outputs {
+            if let Output::Order { host, phase } = output {
+                self.issue(host, *phase);
+            }
+        }
         let words = outputs.iter().filter_map(|output| match output {
             Output::Order { host, phase } => Some(format!("{host} {phase}")),
             Output::Changed => None,
             Output::Ended => Some("ended".to_owned()),
         });
         words.collect::<Vec<_>>().join(", ")
+    }
+
+    /// As the orchestrator does: one that has expired is made anew.
+    fn issue(&mut self, host: &HostName, phase: Phase) {
+        let orders = &self.rollout.hosts[host].issued;
+        let orders = orders.get(&phase).map_or(&[][..], Vec::as_slice);
+        if orders.last().is_some_and(|last| last.expires > self.now) {
+            return;
+        }
+        let issued = Issued {
+            order: order_id(phase, orders.len()),
+            expires: after(self.now, self.rollout.policy.reach_limit_s),
+        };
+        self.rollout.issued(host, phase, issued);
     }
 
     pub(crate) fn begin(&mut self) -> String {
@@ -125,6 +166,7 @@ impl Story {
         self.report_with(name, phase, state, live, Vec::new())
     }
 
+    /// Of the newest order of that phase.
     pub(crate) fn report_with(
         &mut self,
         name: &str,
@@ -133,11 +175,25 @@ impl Story {
         live: &str,
         steps: Vec<StepReport>,
     ) -> String {
+        let orders = self.rollout.hosts[&host(name)].issued.get(&phase);
+        let newest = orders.map_or(0, |orders| orders.len() - 1);
+        self.report_of(name, phase, newest, state, live, steps)
+    }
+
+    pub(crate) fn report_of(
+        &mut self,
+        name: &str,
+        phase: Phase,
+        place: usize,
+        state: State,
+        live: &str,
+        steps: Vec<StepReport>,
+    ) -> String {
         self.number += 1;
         let report = Reported {
             host: host(name),
             project: "shop".parse().expect("a project"),
-            order: Uuid::from_u128(phase as u128),
+            order: order_id(phase, place),
             deploy: DEPLOY,
             phase,
             number: self.number,

@@ -47,15 +47,13 @@ pub enum LineError {
     Name(#[from] NameError),
 }
 
-/// Reads what git gives to post-receive: a line `OLD NEW REF` per ref.
-///
-/// # Errors
-/// At the first line that is not one.
+/// Reads what git gives to post-receive: a line `OLD NEW REF` per ref. A line that is not one does not spoil the others.
+#[must_use]
 pub fn moved_refs(
     repository: &RepoName,
     pusher: Option<&str>,
     input: &str,
-) -> Result<Vec<Pushed>, LineError> {
+) -> Vec<Result<Pushed, LineError>> {
     input
         .lines()
         .filter(|line| !line.trim().is_empty())
@@ -105,4 +103,14 @@ pub fn spool(
         spool.append(world, &push.topic(), Pushed::PERSISTENT, &envelope)?;
     }
     Ok(())
+}
+
+/// The scripts for a repository's hooks/ folder, as in hooks/ of the source.
+#[must_use]
+pub fn hook(name: &str) -> Option<&'static str> {
+    match name {
+        "post-receive" => Some(include_str!("../../../hooks/post-receive")),
+        "post-commit" => Some(include_str!("../../../hooks/post-commit")),
+        _ => None,
+    }
 }

@@ -2,9 +2,10 @@
 //! `history`, `abort`, `pause`, `resume`.
 
 use deploy_orchestrator::api::{
-    Action, DeployRequest, DeployState, DeployView, HostView, OutputView, Plan, PlanRequest,
-    Status, TagView,
+    Action, ApiError, DeployRequest, DeployState, DeployView, HostView, OutputView, Plan,
+    PlanRequest, Status, TagView,
 };
+use events::{HostName, ProjectName};
 use serde::{Serialize, de::DeserializeOwned};
 use world::World;
 
@@ -160,19 +161,8 @@ impl<'a> Session<'a> {
     pub async fn status(&self, args: &StatusArgs) -> Result<(), Failure> {
         let mut status: Status = self.client.get("/api/v1/status").await?;
         if let Some(wanted) = &args.project {
-            let known: Vec<String> = status
-                .projects
-                .iter()
-                .map(|project| project.project.to_string())
-                .collect();
+            known_project(wanted, &status)?;
             status.projects.retain(|project| project.project == *wanted);
-            if status.projects.is_empty() {
-                return Err(Failure::Refused(deploy_orchestrator::api::ApiError {
-                    error: format!("no project is called {wanted}"),
-                    exists: known,
-                    next: None,
-                }));
-            }
         }
         show(args.json, &status, words::status);
         Ok(())
@@ -183,12 +173,12 @@ impl<'a> Session<'a> {
     /// # Errors
     /// When nobody answers, or the host is unknown.
     pub async fn hosts(&self, args: &Hosts) -> Result<(), Failure> {
-        if let Some(HostAction::Admit { host }) = &args.action {
+        if let Some(HostAction::Admit { host, json }) = &args.action {
             let view: HostView = self
                 .client
                 .post(&format!("/api/v1/hosts/{host}/admit"), &())
                 .await?;
-            show(args.json, &[view], |views| words::hosts(views));
+            show(args.json || *json, &[view], |views| words::hosts(views));
             return Ok(());
         }
         let hosts: Vec<HostView> = self.client.get("/api/v1/hosts").await?;
@@ -243,6 +233,9 @@ impl<'a> Session<'a> {
     /// When the deploy is unknown.
     pub async fn logs(&self, args: &Logs) -> Result<(), Failure> {
         let view = self.deploy_view(&args.id).await?;
+        if let Some(host) = &args.host {
+            known_host(host, &view)?;
+        }
         let mut query = Vec::new();
         query.extend(args.host.as_ref().map(|host| format!("host={host}")));
         query.extend(args.step.map(|step| format!("step={step}")));
@@ -257,6 +250,9 @@ impl<'a> Session<'a> {
     /// # Errors
     /// When nobody answers.
     pub async fn history(&self, args: &History) -> Result<(), Failure> {
+        if let Some(wanted) = &args.project {
+            known_project(wanted, &self.client.get("/api/v1/status").await?)?;
+        }
         let project = args
             .project
             .as_ref()
@@ -304,13 +300,40 @@ impl<'a> Session<'a> {
     }
 }
 
+fn known_project(wanted: &ProjectName, status: &Status) -> Result<(), Failure> {
+    if status.projects.iter().any(|known| known.project == *wanted) {
+        return Ok(());
+    }
+    let names = status
+        .projects
+        .iter()
+        .map(|known| known.project.to_string());
+    Err(Failure::Refused(ApiError {
+        error: format!("no project is called {wanted}"),
+        exists: names.collect(),
+        next: None,
+    }))
+}
+
+fn known_host(wanted: &HostName, view: &DeployView) -> Result<(), Failure> {
+    let hosts = || view.waves.iter().flat_map(|wave| &wave.hosts);
+    if hosts().any(|known| known.host == *wanted) {
+        return Ok(());
+    }
+    Err(Failure::Refused(ApiError {
+        error: format!("{wanted} is not a target of this deploy"),
+        exists: hosts().map(|known| known.host.to_string()).collect(),
+        next: None,
+    }))
+}
+
 /// A deploy's id is put into a path: only what an id may hold.
 fn checked_id(id: &str) -> Result<&str, Failure> {
     let inner = |c: char| c.is_ascii_hexdigit() || c == '-';
     if !id.is_empty() && id.len() <= 36 && id.chars().all(inner) {
         return Ok(id);
     }
-    Err(Failure::Refused(deploy_orchestrator::api::ApiError {
+    Err(Failure::Refused(ApiError {
         error: format!("{id:?} is not the id of a deploy, nor a part of one"),
         exists: Vec::new(),
         next: Some("deploykit history".to_owned()),
@@ -329,9 +352,23 @@ fn show<T: Serialize + ?Sized>(json: bool, value: &T, words: impl FnOnce(&T) -> 
     }
 }
 
-/// Prints why a command ended without doing what was asked.
-pub fn tell_failure(failure: &Failure) {
-    if !matches!(failure, Failure::Told) {
-        complain(failure);
+/// Prints why a command ended without doing what was asked. `typed` begins the commands that it proposes.
+pub fn tell_failure(failure: &Failure, typed: &str, json: bool) {
+    match failure {
+        Failure::Told => {}
+        Failure::Refused(error) if json => say_json(error),
+        failure if json => say_json(&ApiError {
+            error: failure.to_string(),
+            exists: Vec::new(),
+            next: None,
+        }),
+        Failure::Refused(error) => {
+            let next = error.next.as_ref().map(|next| words::typed_as(next, typed));
+            complain(Failure::Refused(ApiError {
+                next,
+                ..error.clone()
+            }));
+        }
+        failure => complain(failure),
     }
 }

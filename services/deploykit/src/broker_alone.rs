@@ -9,6 +9,7 @@ use crate::{
     cli,
     demo::interrupted,
     failure::Failure,
+    pipeline::in_use,
     screen::{complain, say},
 };
 
@@ -19,8 +20,13 @@ use crate::{
 pub async fn run(args: &cli::Broker, world: &World) -> Result<(), Failure> {
     let passcode = passcode(args, world)?;
     let listener = world.net.listen(&args.listen).await;
-    let listener = listener
-        .map_err(|error| Failure::Failed(format!("cannot listen on {}: {error}", args.listen)))?;
+    let listener = listener.map_err(|error| {
+        Failure::Failed(format!(
+            "cannot listen on {}: {}",
+            args.listen,
+            in_use(&error)
+        ))
+    })?;
     let address = listener.local_address()?;
     if !address.ip().is_loopback() {
         if args.passcode_file.is_none() {

@@ -1,10 +1,16 @@
 //! What can be typed.
 
+mod asking;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
-use events::{HostName, ProjectName, RepoName, message::Step};
+use events::ProjectName;
+
+pub use asking::{
+    Ask, Control, Deploy, History, HostAction, Hosts, Logs, Rollback, Show, Status, Tags,
+};
 
 /// Deploys to plain servers over a message bus.
 #[derive(Debug, Parser)]
@@ -35,7 +41,7 @@ Examples:
   deploykit status                      what runs where
 
 Exit codes:
-  0  done and verified
+  0  done; hosts that could not be reached and were left behind are named
   1  it failed; after a deploy, hosts are back on what they had, or say what they are on
   2  the command line was not understood
   3  refused: unknown name, not allowed, busy
@@ -174,7 +180,7 @@ pub struct Broker {
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
     /// The login to ask for
-    #[arg(long, default_value = "guest")]
+    #[arg(long, default_value = "guest", requires = "passcode_file")]
     pub login: String,
     /// A file with the passcode of that login
     #[arg(long, value_name = "FILE")]
@@ -216,161 +222,15 @@ pub struct Doctor {
     pub json: bool,
 }
 
-/// `deploykit deploy`
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  deploykit deploy shop v2
-  deploykit deploy shop v2 --on web1 --on db
-  deploykit deploy shop 3f2a91c --reason 'hotfix for the basket'
-  deploykit deploy shop v2 --dry-run")]
-pub struct Deploy {
-    /// The project
-    pub project: ProjectName,
-    /// A tag, a branch or a commit id
-    pub revision: String,
-    /// How it is asked for.
-    #[command(flatten)]
-    pub ask: Ask,
-}
-
-/// `deploykit rollback`
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  deploykit rollback shop
-  deploykit rollback shop --on web1
-
-Each host goes back to the release before, from what it has: no git, no CI, no network. Twice walks further back.")]
-pub struct Rollback {
-    /// The project
-    pub project: ProjectName,
-    /// How it is asked for.
-    #[command(flatten)]
-    pub ask: Ask,
-}
-
-/// What deploy and rollback have in common.
-#[derive(Debug, Args)]
-pub struct Ask {
-    /// Only these hosts or groups; may be repeated
-    #[arg(long, value_name = "HOST|GROUP")]
-    pub on: Vec<String>,
-    /// Why, for the history
-    #[arg(long)]
-    pub reason: Option<String>,
-    /// The ssh key to sign with; default: the one that the settings name
-    #[arg(long, value_name = "FILE", env = "DEPLOYKIT_KEY")]
-    pub key: Option<PathBuf>,
-    /// Only say what would be done
-    #[arg(long)]
-    pub dry_run: bool,
-    /// For machines: the deploy at its end as JSON
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// `deploykit status`
-#[derive(Debug, Args)]
-pub struct Status {
-    /// Only this project
-    pub project: Option<ProjectName>,
-    /// For machines
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// `deploykit hosts`
-#[derive(Debug, Args)]
-#[command(args_conflicts_with_subcommands = true)]
-pub struct Hosts {
-    /// For machines
-    #[arg(long)]
-    pub json: bool,
-    /// What to do with one.
-    #[command(subcommand)]
-    pub action: Option<HostAction>,
-}
-
-/// What can be done with a host.
-#[derive(Debug, Subcommand)]
-pub enum HostAction {
-    /// Let a new host take part
-    Admit {
-        /// Its name
-        host: HostName,
-    },
-}
-
-/// `deploykit tags`
-#[derive(Debug, Args)]
-pub struct Tags {
-    /// The project
-    pub project: ProjectName,
-    /// For machines
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// `deploykit show`
-#[derive(Debug, Args)]
-pub struct Show {
-    /// The deploy: its id or the beginning of it
-    pub id: String,
-    /// For machines
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// `deploykit logs`
-#[derive(Debug, Args)]
-pub struct Logs {
-    /// The deploy: its id or the beginning of it
-    pub id: String,
-    /// Only this host
-    #[arg(long)]
-    pub host: Option<HostName>,
-    /// Only this step, such as `check`
-    #[arg(long, value_parser = step)]
-    pub step: Option<Step>,
-    /// For machines
-    #[arg(long)]
-    pub json: bool,
-}
-
-fn step(text: &str) -> Result<Step, String> {
-    let known = "one of objects, layout, shared, build, pre-deploy, stop, switch, start, refresh, check, post-deploy, \
-                 switch-back, back-stop, back-start, back-check";
-    serde_json::from_value(serde_json::Value::String(text.to_owned()))
-        .map_err(|_| format!("a step is {known}"))
-}
-
-/// `deploykit history`
-#[derive(Debug, Args)]
-pub struct History {
-    /// Only this project
-    pub project: Option<ProjectName>,
-    /// How many
-    #[arg(long, default_value_t = 20)]
-    pub limit: u32,
-    /// For machines
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// `deploykit abort`, `pause`, `resume`
-#[derive(Debug, Args)]
-pub struct Control {
-    /// The deploy: its id or the beginning of it
-    pub id: String,
-    /// For machines
-    #[arg(long)]
-    pub json: bool,
-}
-
 /// `deploykit announce`
 #[derive(Debug, Subcommand)]
 pub enum Announce {
+    /// Print a hook, to be put into a repository's hooks/ folder
+    Hook {
+        /// Which one
+        #[arg(value_parser = ["post-receive", "post-commit"])]
+        hook: String,
+    },
     /// Deliver what hooks left in the spool, for ever: the service beside them
     ///
     /// Settings: `/etc/deploykit/announce.toml`, with `spool` and `[bus]`.
@@ -384,12 +244,12 @@ pub enum Announce {
     },
     /// Refs of a git repository that moved: `OLD NEW REF` lines on standard input, as post-receive gets them
     ///
-    /// Writes to the spool and returns; a service delivers. Never fails the push: it always exits 0, with a line on
-    /// standard error if it could not write.
+    /// Writes to the spool and returns; a service delivers. Never fails the push: it exits 0 whatever it is given, with a
+    /// line on standard error for what is not announced.
     Git {
         /// The repository's name on the bus
         #[arg(long)]
-        repository: RepoName,
+        repository: String,
         /// Who pushed, for people to read; default: who runs this
         #[arg(long, value_name = "NAME")]
         pusher: Option<String>,
@@ -397,4 +257,26 @@ pub enum Announce {
         #[arg(long, value_name = "DIR", default_value = "/var/spool/deploykit")]
         spool: PathBuf,
     },
+}
+
+impl Command {
+    /// True if the answer is for a machine, and so the refusal too.
+    #[must_use]
+    pub fn json(&self) -> bool {
+        match self {
+            Self::Deploy(args) => args.ask.json,
+            Self::Rollback(args) => args.ask.json,
+            Self::Status(args) => args.json,
+            Self::Hosts(args) => {
+                matches!(args.action, Some(HostAction::Admit { json: true, .. })) || args.json
+            }
+            Self::Tags(args) => args.json,
+            Self::Show(args) => args.json,
+            Self::Logs(args) => args.json,
+            Self::History(args) => args.json,
+            Self::Abort(args) | Self::Pause(args) | Self::Resume(args) => args.json,
+            Self::Doctor(args) => args.json,
+            _ => false,
+        }
+    }
 }

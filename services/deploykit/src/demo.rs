@@ -18,7 +18,7 @@ use crate::{
     cli,
     failure::Failure,
     layout::{Layout, web_hosts},
-    pipeline::Pipeline,
+    pipeline::{Pipeline, check_git},
     screen::{BAD, BOLD, DIM, GOOD, paint, say},
 };
 
@@ -27,21 +27,36 @@ use crate::{
 /// # Errors
 /// When something could not be started, or a step of the story was not true.
 pub async fn run(args: &cli::Demo, world: &World) -> Result<(), Failure> {
+    check_git(world).await?;
     let began = world.clock.now();
     let folder = temporary_folder(world)?;
-    let result = told(args, &folder, began, world).await;
-    if result.is_ok() {
-        world.disk.remove_tree(&folder)?;
-    } else {
+    let ended = told(args, &folder, began, world).await;
+    if matches!(ended, Ok(Told::Untrue(_))) {
+        let shown = folder.display();
         say(paint(
             DIM,
-            format!(
-                "kept for a look: {} (logs of the agents are in log/)",
-                folder.display()
-            ),
+            format!("kept for a look: {shown} (logs of the agents are in log/)"),
         ));
+    } else {
+        world.disk.remove_tree(&folder)?;
     }
-    result
+    match ended? {
+        Told::Verified => Ok(()),
+        Told::Interrupted if args.exit => Err(Failure::Told),
+        Told::Interrupted => Ok(()),
+        Told::Untrue(failure) => Err(failure),
+    }
+}
+
+/// How the story went, once it could begin.
+#[derive(Debug)]
+enum Told {
+    /// Everything was as it must be.
+    Verified,
+    /// Something was not so; a person will want to look.
+    Untrue(Failure),
+    /// A person stopped it.
+    Interrupted,
 }
 
 /// Ctrl-C, or a TERM.
@@ -57,7 +72,14 @@ pub async fn interrupted() {
 
 fn temporary_folder(world: &World) -> Result<PathBuf, Failure> {
     let id = world.new_id().simple().to_string();
-    let folder = std::env::temp_dir().join(format!("deploykit-demo-{}", &id[id.len() - 8..]));
+    let parent = std::env::temp_dir();
+    if !parent.is_dir() {
+        return Err(Failure::Settings(format!(
+            "{} (TMPDIR) is not a folder",
+            parent.display()
+        )));
+    }
+    let folder = parent.join(format!("deploykit-demo-{}", &id[id.len() - 8..]));
     world.disk.create_folders(&folder, 0o700)?;
     Ok(folder)
 }
@@ -67,37 +89,42 @@ async fn told(
     folder: &Path,
     began: jiff::Timestamp,
     world: &World,
-) -> Result<(), Failure> {
+) -> Result<Told, Failure> {
     say(format!(
         "{} three servers on this machine, in {}",
         paint(BOLD, "deploykit demo:"),
         folder.display()
     ));
-    let source = source::Source::make(folder, args.repo.as_deref(), world).await?;
-    let layout = layout(folder, &source, args);
-    let mut pipeline = tokio::select! {
-        pipeline = Pipeline::start(layout, "you", world) => pipeline?,
-        () = interrupted() => return Ok(()),
+    let started = async {
+        let source = source::Source::make(folder, args.repo.as_deref(), world).await?;
+        let layout = layout(folder, &source, args);
+        let pipeline = Pipeline::start(layout, "you", world).await?;
+        Ok::<_, Failure>((source, pipeline))
+    };
+    let (source, mut pipeline) = tokio::select! {
+        started = started => started?,
+        () = interrupted() => return Ok(Told::Interrupted),
     };
     introduce(&pipeline);
-    let result = tokio::select! {
+    let told = tokio::select! {
         told = story::tell(&pipeline, &source, world) => told.map(Some),
         () = interrupted() => Ok(None),
     };
     let seconds = world.clock.now().duration_since(began).as_secs_f64();
-    say_result(&result, seconds);
+    say_result(&told, seconds);
     let mut ended = Ok(());
-    if matches!(result, Ok(Some(_))) && !args.exit {
-        say_what_next(&pipeline, folder);
+    if matches!(told, Ok(Some(_))) && !args.exit {
+        say_what_next(&pipeline, &source, folder);
         ended = tokio::select! {
             () = interrupted() => Ok(()),
             failure = pipeline.failed() => Err(failure),
         };
     }
     let stopped = pipeline.stop().await;
-    match result? {
-        None if args.exit => Err(Failure::Told),
-        _ => ended.and(stopped),
+    match told {
+        Ok(Some(_)) => ended.and(stopped).map(|()| Told::Verified),
+        Ok(None) => stopped.map(|()| Told::Interrupted),
+        Err(failure) => Ok(Told::Untrue(failure)),
     }
 }
 
@@ -106,7 +133,7 @@ fn say_result(result: &Result<Option<usize>, Failure>, seconds: f64) {
     let line = match result {
         Ok(Some(steps)) => paint(
             GOOD,
-            format!("All {steps} steps were verified on disk, in {seconds:.1} s."),
+            format!("All {steps} steps were verified, in {seconds:.1} s."),
         ),
         Ok(None) => "Stopped in the middle.".to_owned(),
         Err(_) => paint(BAD, "The demo failed."),
@@ -156,7 +183,7 @@ fn introduce(pipeline: &Pipeline) {
     }
 }
 
-fn say_what_next(pipeline: &Pipeline, folder: &Path) {
+fn say_what_next(pipeline: &Pipeline, source: &source::Source, folder: &Path) {
     let command = crate::own_name(Some(folder));
     let project = &pipeline.layout.project;
     say(format!(
@@ -167,7 +194,7 @@ fn say_what_next(pipeline: &Pipeline, folder: &Path) {
     for rest in [
         "status".to_owned(),
         format!("tags {project}"),
-        format!("deploy {project} v2"),
+        format!("deploy {project} {}", source.second.tag),
         "history".to_owned(),
     ] {
         say(format!("  {command} {rest}"));

@@ -57,7 +57,7 @@ impl Finding {
 pub async fn run(args: &cli::Doctor, folders: &Folders, world: &World) -> Result<(), Failure> {
     let default = [Path::new("/etc/deploykit"), &folders.config]
         .into_iter()
-        .find(|folder| folder.join("trust").is_dir());
+        .find(|folder| folder.join("allowed_signers").exists());
     let folder = args.dir.as_deref().or(default).unwrap_or(&folders.config);
     look_and_tell(folder, folders, args.json, world).await
 }
@@ -105,7 +105,7 @@ async fn look(folder: &Path, folders: &Folders, world: &World) -> Vec<Finding> {
     let home = Home::find(None, folders, &*world.disk)
         .or_else(|_| Home::find(Some(folder), folders, &*world.disk));
     if let Ok(home) = home {
-        findings.push(broker(&home, world).await);
+        findings.push(broker(folder, &home, world).await);
         findings.push(orchestrator(&home).await);
     }
     findings
@@ -119,8 +119,8 @@ async fn git_version(world: &World) -> Finding {
 }
 
 fn keys(folder: &Path, world: &World) -> Vec<Finding> {
-    let trust = Trust::at(&folder.join("trust"), None);
-    if !trust.folder.is_dir() {
+    let trust = Trust::at(folder, None);
+    if !trust.allowed_signers().exists() {
         return vec![Finding::of(
             "keys",
             Verdict::Note,
@@ -238,21 +238,23 @@ fn settings(folder: &Path, world: &World) -> Vec<Finding> {
     .collect()
 }
 
-async fn broker(home: &Home, world: &World) -> Finding {
-    let Some(address) = &home.broker else {
-        return Finding::of("broker", Verdict::Note, "deploykit.toml does not name it");
+/// Logs in as the orchestrator would; without its settings, only looks whether anybody is there.
+async fn broker(folder: &Path, home: &Home, world: &World) -> Finding {
+    let settings = folder.join("deploy-orchestrator.toml");
+    let environment = std::collections::BTreeMap::new();
+    let loaded = chassis::settings::load::<deploy_orchestrator::Settings>(
+        &*world.disk,
+        "deploy-orchestrator",
+        Some(&settings),
+        &environment,
+    );
+    let bus = loaded.map(|(common, _)| common.bus).unwrap_or_default();
+    let Some(address) = bus.brokers.first().or(home.broker.as_ref()) else {
+        return Finding::of("broker", Verdict::Note, "no settings name one");
     };
-    match tokio::time::timeout(CONNECT_LIMIT, world.net.connect(address)).await {
-        Ok(Ok(_)) => Finding::of(
-            "broker",
-            Verdict::Ok,
-            format!("{address} accepts connections"),
-        ),
-        Ok(Err(error)) => Finding::of(
-            "broker",
-            Verdict::Note,
-            format!("{address}: {error}: for a first try, deploykit broker"),
-        ),
+    match tokio::time::timeout(CONNECT_LIMIT, log_in(&bus, address, world)).await {
+        Ok(Ok(server)) => Finding::of("broker", Verdict::Ok, format!("{address}: {server}")),
+        Ok(Err(error)) => Finding::of("broker", Verdict::Note, format!("{address}: {error}")),
         Err(_) => Finding::of(
             "broker",
             Verdict::Note,
@@ -262,6 +264,36 @@ async fn broker(home: &Home, world: &World) -> Finding {
             ),
         ),
     }
+}
+
+/// Says which broker it is.
+async fn log_in(
+    bus: &chassis::BusSettings,
+    address: &str,
+    world: &World,
+) -> Result<String, String> {
+    let passcode = match &bus.passcode_file {
+        Some(path) => {
+            let bytes = world.disk.read(path);
+            let bytes = bytes.map_err(|error| format!("{}: {error}", path.display()))?;
+            Some(stomp::Secret::new(String::from_utf8_lossy(&bytes).trim()))
+        }
+        None => None,
+    };
+    let stream = world.net.connect(address).await;
+    let stream = stream.map_err(|error| format!("{error}: for a first try, deploykit broker"))?;
+    let connect = stomp::Connect {
+        host: bus.virtual_host.clone(),
+        login: bus.login.clone(),
+        passcode,
+        client_id: "deploykit-doctor".to_owned(),
+        heart_beat: CONNECT_LIMIT,
+        limits: stomp::Limits::default(),
+    };
+    let (client, _driver) = stomp::connect(stream, connect)
+        .await
+        .map_err(|error| chassis::causes(&error))?;
+    Ok(format!("{}, login accepted", client.server()))
 }
 
 async fn orchestrator(home: &Home) -> Finding {

@@ -82,7 +82,8 @@ pub async fn run() -> ExitCode {
         _ => match carry_out(&cli).await {
             Ok(()) => ExitCode::SUCCESS,
             Err(failure) => {
-                ask::tell_failure(&failure);
+                let typed = own_name(cli.at.as_deref());
+                ask::tell_failure(&failure, &typed, cli.command.json());
                 failure.exit_code()
             }
         },
@@ -134,23 +135,41 @@ async fn carry_out(cli: &Cli) -> Result<(), Failure> {
             );
             Ok(())
         }
-        Command::Man { folder } => Ok(clap_mangen::generate_to(Cli::command(), folder)?),
+        Command::Man { folder } => {
+            clap_mangen::generate_to(Cli::command(), folder).map_err(|error| {
+                Failure::Failed(format!("cannot write to {}: {error}", folder.display()))
+            })
+        }
+        Command::Announce(Announce::Hook { hook }) => {
+            screen::say(announce::hook(hook).unwrap_or_default().trim_end());
+            Ok(())
+        }
         Command::Agent { .. } | Command::Step { .. } | Command::Announce(_) => Ok(()),
     }
 }
 
-/// `deploykit announce git` never fails a push: it says what went wrong, and exits 0.
-fn announce_git(repository: &RepoName, pusher: Option<String>, spool: &Path) {
+/// `deploykit announce git` never fails a push: it says what is not announced, and exits 0.
+fn announce_git(repository: &str, pusher: Option<String>, spool: &Path) {
     let world = World::real();
     let work = || -> anyhow::Result<()> {
+        let name: RepoName = repository.parse()?;
         let input = std::io::read_to_string(std::io::stdin())?;
-        let pushes =
-            announce::moved_refs(repository, pusher.or_else(person_name).as_deref(), &input)?;
-        announce::spool(&pushes, spool, &host_name(), &world)
+        let pusher = pusher.or_else(person_name);
+        let (mut good, mut bad) = (Vec::new(), Vec::new());
+        for line in announce::moved_refs(&name, pusher.as_deref(), &input) {
+            match line {
+                Ok(push) => good.push(push),
+                Err(error) => bad.push(error),
+            }
+        }
+        for error in bad {
+            complain(format!("a ref of {name} is not announced: {error}"));
+        }
+        announce::spool(&good, spool, &host_name(), &world)
     };
     if let Err(error) = work() {
         complain(format!(
-            "the push of {repository} is not announced: {error:#}"
+            "the push of {repository:?} is not announced: {error:#}"
         ));
     }
 }

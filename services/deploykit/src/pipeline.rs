@@ -52,6 +52,7 @@ impl Pipeline {
     /// One sentence: the folder or a port is in use, git is too old or missing, a file cannot be written.
     pub async fn start(layout: Layout, person: &str, world: &World) -> Result<Self, Failure> {
         check_git(world).await?;
+        check_socket(&layout.socket())?;
         let lock = claim(&layout, world)?;
         for folder in layout.folders() {
             world.disk.create_folders(&folder, 0o755)?;
@@ -134,11 +135,31 @@ impl Pipeline {
     }
 }
 
-async fn check_git(world: &World) -> Result<(), Failure> {
+/// True only if there is a git, and it is new enough.
+///
+/// # Errors
+/// One sentence with what to do.
+pub async fn check_git(world: &World) -> Result<(), Failure> {
     let version = git::Git::new(world).version().await;
-    version
-        .map(drop)
-        .map_err(|error| Failure::Settings(chassis::causes(&error)))
+    version.map(drop).map_err(|error| match error {
+        git::GitError::Run(command::RunError::Start { .. }) => Failure::Settings(
+            "git is not installed: it is looked for in the system's usual folders".to_owned(),
+        ),
+        error => Failure::Settings(chassis::causes(&error)),
+    })
+}
+
+/// The path of a unix socket has at most 107 bytes.
+fn check_socket(socket: &Path) -> Result<(), Failure> {
+    const LONGEST: usize = 107;
+    let length = socket.as_os_str().len();
+    if length <= LONGEST {
+        return Ok(());
+    }
+    Err(Failure::Settings(format!(
+        "the folder's path is too long for a socket in it ({} has {length} bytes, {LONGEST} are possible): name a shorter one",
+        socket.display()
+    )))
 }
 
 /// Takes the data folder for this process.
@@ -155,6 +176,14 @@ fn claim(layout: &Layout, world: &World) -> Result<Box<dyn Lock>, Failure> {
     lock.ok_or_else(|| Failure::Failed(format!("the folder {shown} is in use by another deploykit: stop that one, or name another with --data")))
 }
 
+/// Why it is not possible to listen, in words.
+pub(crate) fn in_use(error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::AddrInUse => "it is in use by another process".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
 async fn start_broker(
     layout: &Layout,
     world: &World,
@@ -163,8 +192,9 @@ async fn start_broker(
     let listener = world.net.listen(&layout.broker).await;
     let listener = listener.map_err(|error| {
         Failure::Failed(format!(
-            "the broker cannot listen on {}: {error}",
-            layout.broker
+            "the broker cannot listen on {}: {}",
+            layout.broker,
+            in_use(&error)
         ))
     })?;
     let address = listener.local_address()?;

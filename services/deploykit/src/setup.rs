@@ -22,33 +22,64 @@ use crate::{
 /// # Errors
 /// When a file cannot be written, or something is wrong with what is there.
 pub async fn run(args: &cli::Setup, folders: &Folders, world: &World) -> Result<(), Failure> {
-    let folder = std::path::absolute(args.dir.as_ref().unwrap_or(&folders.config))?;
-    let trust = Trust::at(&folder.join("trust"), args.key.as_deref());
-    world.disk.create_folders(&folder, 0o755)?;
     let name = args.name.clone().unwrap_or_else(person);
     check_name(&name)?;
-    let mut made = trust.ensure(&name, false, world)?;
-    made.extend(write_settings(&folder, &trust, &args.broker, world)?);
+    check_broker(&args.broker)?;
+    let folder = std::path::absolute(args.dir.as_ref().unwrap_or(&folders.config))?;
+    let trust = Trust::at(&folder, args.key.as_deref());
+    let made = make(&folder, &trust, &name, &args.broker, world).map_err(|failure| {
+        Failure::Failed(format!("cannot set up {}: {failure}", folder.display()))
+    })?;
+    tell(&made);
+    say(format!("\n{}", paint(BOLD, "What goes where:")));
+    say("  docs/installing.md says which of these files each machine needs.");
+    if folder != Path::new("/etc/deploykit") {
+        say(format!(
+            "  These settings name files in {}: for an installation, --dir /etc/deploykit.",
+            folder.display()
+        ));
+    }
+    say("");
+    doctor::look_and_tell(&folder, folders, false, world).await
+}
+
+fn make(
+    folder: &Path,
+    trust: &Trust,
+    name: &str,
+    broker: &str,
+    world: &World,
+) -> Result<Vec<Made>, Failure> {
+    world.disk.create_folders(folder, 0o755)?;
+    let mut made = trust.ensure(name, false, world)?;
+    made.extend(write_settings(folder, trust, broker, world)?);
     let home = Home {
         socket: PathBuf::from("/run/deploykit/orchestrator.sock"),
         key_file: std::path::absolute(&trust.operator_key)?,
-        broker: Some(args.broker.clone()),
+        broker: Some(broker.to_owned()),
     };
-    if world.disk.look(&folder.join("deploykit.toml"))?.is_none() {
-        home.write(&folder, &*world.disk)?;
+    let path = folder.join("deploykit.toml");
+    let new = world.disk.look(&path)?.is_none();
+    if new {
+        home.write(folder, &*world.disk)?;
     }
-    tell(&made);
-    say(format!(
-        "\n{}",
-        paint(
-            BOLD,
-            "On each server: copy trust/allowed_signers and trust/policy.toml, and the .d/ folders of stomp-git and deploy-agent,"
-        )
-    ));
-    say(
-        "to /etc/deploykit. The private keys stay: operator with you, orchestrator and web on the orchestrator's host.\n",
-    );
-    doctor::look_and_tell(&folder, folders, false, world).await
+    let what = "settings of this command line";
+    made.push(Made { path, what, new });
+    Ok(made)
+}
+
+/// `HOST:PORT`, before anything is written.
+fn check_broker(broker: &str) -> Result<(), Failure> {
+    let port = broker.rsplit_once(':').and_then(|(host, port)| {
+        let good = !host.is_empty() && !host.contains(char::is_whitespace);
+        good.then(|| port.parse::<u16>().ok()).flatten()
+    });
+    match port {
+        Some(port) if port > 0 => Ok(()),
+        _ => Err(Failure::Settings(format!(
+            "--broker {broker:?} is not HOST:PORT, such as mq.example.org:61613"
+        ))),
+    }
 }
 
 /// A principal is one word of an `allowed_signers` line.
@@ -111,7 +142,11 @@ fn write_settings(
 fn drop_ins(trust: &Trust, broker: &str) -> Vec<(&'static str, &'static str, String)> {
     let quote = |text: String| toml::Value::String(text).to_string();
     let path = |path: PathBuf| quote(path.display().to_string());
-    let bus = format!("\n[bus]\nbrokers = [{}]\n", quote(broker.to_owned()));
+    let bus = format!(
+        "\n[bus]\nbrokers = [{}]\nlogin = \"deploykit\"\npasscode_file = {}\n",
+        quote(broker.to_owned()),
+        path(trust.broker_passcode())
+    );
     let checks = format!(
         "allowed_signers = {}\npolicy = {}\n",
         path(trust.allowed_signers()),

@@ -1,7 +1,7 @@
 //! Keys, who may sign with them, and the policy: what `setup`, `up` and `demo` make, once.
 //!
-//! In a folder: `operator`, `orchestrator`, `web` (OpenSSH private keys, mode 0600), `allowed_signers`,
-//! `policy.toml`, `webhook-secret`, `broker-passcode`. What exists is kept.
+//! In a folder: `allowed_signers`, `policy.toml`, and in `keys/` (for its owner only) the OpenSSH private keys `operator`,
+//! `orchestrator` and `web`, and the secrets `github` and `broker`. What exists is kept.
 
 use std::path::{Path, PathBuf};
 
@@ -34,7 +34,7 @@ impl Trust {
     /// The trust folder `folder`, with the person's own key if `own_key` names one.
     #[must_use]
     pub fn at(folder: &Path, own_key: Option<&Path>) -> Self {
-        let operator_key = own_key.map_or_else(|| folder.join("operator"), Path::to_owned);
+        let operator_key = own_key.map_or_else(|| folder.join("keys/operator"), Path::to_owned);
         Self {
             folder: folder.to_owned(),
             operator_key,
@@ -44,13 +44,13 @@ impl Trust {
     /// The orchestrator's key.
     #[must_use]
     pub fn orchestrator_key(&self) -> PathBuf {
-        self.folder.join("orchestrator")
+        self.folder.join("keys/orchestrator")
     }
 
     /// The web page's key.
     #[must_use]
     pub fn web_key(&self) -> PathBuf {
-        self.folder.join("web")
+        self.folder.join("keys/web")
     }
 
     /// Who may sign what, as `ssh-keygen -Y verify` reads it.
@@ -68,13 +68,13 @@ impl Trust {
     /// The secret shared with the forge.
     #[must_use]
     pub fn webhook_secret(&self) -> PathBuf {
-        self.folder.join("webhook-secret")
+        self.folder.join("keys/github")
     }
 
     /// The passcode of the embedded broker.
     #[must_use]
     pub fn broker_passcode(&self) -> PathBuf {
-        self.folder.join("broker-passcode")
+        self.folder.join("keys/broker")
     }
 
     /// Makes what is missing. `person` is the principal of the operator's key; `page` lets the web page deploy too.
@@ -83,7 +83,8 @@ impl Trust {
     /// When a file cannot be written, or a key that exists cannot be used.
     pub fn ensure(&self, person: &str, page: bool, world: &World) -> Result<Vec<Made>, Failure> {
         let disk = &*world.disk;
-        disk.create_folders(&self.folder, 0o700)?;
+        disk.create_folders(&self.folder, 0o755)?;
+        disk.create_folders(&self.folder.join("keys"), 0o700)?;
         let mut made = vec![
             self.ensure_key(
                 &self.operator_key,

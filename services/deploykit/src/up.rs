@@ -158,6 +158,9 @@ fn hook_lines(layout: &Layout, executable: &Path) -> Vec<String> {
         format!("git config deploykit.command {}", executable.display()),
         format!("git config deploykit.spool {}", layout.spool().display()),
         format!("git config deploykit.repository {}", layout.repository),
-        "cp …/hooks/post-commit .git/hooks/   (or post-receive, in a bare repository)".to_owned(),
+        "\"$(git config deploykit.command)\" announce hook post-commit > .git/hooks/post-commit"
+            .to_owned(),
+        "chmod +x .git/hooks/post-commit      # in a bare repository: post-receive, in hooks/"
+            .to_owned(),
     ]
 }

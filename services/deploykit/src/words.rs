@@ -119,13 +119,22 @@ pub fn outcome(view: &DeployView, typed: &str) -> Vec<String> {
     }
     lines.extend(table.lines());
     for (index, command) in view.next.iter().enumerate() {
-        let rest = command.strip_prefix("deploykit ").unwrap_or(command);
+        let command = typed_as(command, typed);
         lines.push(format!(
-            "{} {typed} {rest}",
+            "{} {command}",
             if index == 0 { "next:" } else { "     " }
         ));
     }
     lines
+}
+
+/// A proposed command as this program was started: the orchestrator says `deploykit …`.
+#[must_use]
+pub fn typed_as(command: &str, typed: &str) -> String {
+    match command.strip_prefix("deploykit ") {
+        Some(rest) => format!("{typed} {rest}"),
+        None => command.to_owned(),
+    }
 }
 
 /// Hosts that have the same to say share a line.
@@ -307,7 +316,7 @@ pub fn hosts(hosts: &[HostView]) -> Vec<String> {
         let runs = host
             .projects
             .iter()
-            .map(|(project, live)| format!("{project} {}", label(live.as_ref())));
+            .map(|known| format!("{} {}", known.project, label(known.live.as_ref())));
         let new = (!host.admitted).then(|| format!("new: deploykit hosts admit {}", host.host));
         let groups: Vec<&str> = host.groups.iter().map(events::GroupName::as_str).collect();
         table.row([

@@ -83,6 +83,9 @@ fn a_push_is_never_failed_by_its_announcement() {
         "/proc/none",
     ]);
     assert_eq!(output.status.code(), Some(0), "{}", says(&output));
+    let output = deploykit(&["announce", "git", "--repository", "../x"]);
+    assert_eq!(output.status.code(), Some(0), "{}", says(&output));
+    assert!(says(&output).contains("../x"), "{}", says(&output));
 }
 
 #[test]
@@ -125,15 +128,15 @@ fn setup_makes_keys_and_settings_once_and_the_doctor_is_content() {
     let dir = folder.path().to_str().unwrap();
     let first = deploykit(&["setup", "--dir", dir, "--name", "ann@example.org"]);
     assert_eq!(first.status.code(), Some(0), "{}", says(&first));
-    let key = std::fs::read(folder.path().join("trust/operator")).unwrap();
+    let key = std::fs::read(folder.path().join("keys/operator")).unwrap();
     let again = deploykit(&["setup", "--dir", dir, "--name", "ann@example.org"]);
     assert_eq!(again.status.code(), Some(0), "{}", says(&again));
     assert_eq!(
-        std::fs::read(folder.path().join("trust/operator")).unwrap(),
+        std::fs::read(folder.path().join("keys/operator")).unwrap(),
         key
     );
     assert!(says(&again).contains("kept"), "{}", says(&again));
-    let policy = std::fs::read_to_string(folder.path().join("trust/policy.toml")).unwrap();
+    let policy = std::fs::read_to_string(folder.path().join("policy.toml")).unwrap();
     assert!(
         policy.contains("principals = [\"ann@example.org\"]"),
         "the page, which has no login, is not let in unasked: {policy}"
@@ -146,7 +149,7 @@ fn the_doctor_names_a_key_that_others_can_read() {
     let folder = tempfile::tempdir().unwrap();
     let dir = folder.path().to_str().unwrap();
     deploykit(&["setup", "--dir", dir]);
-    let key = folder.path().join("trust/orchestrator");
+    let key = folder.path().join("keys/orchestrator");
     std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o644)).unwrap();
     let output = deploykit(&["doctor", "--dir", dir]);
     assert_eq!(output.status.code(), Some(1), "{}", says(&output));

@@ -2,7 +2,7 @@
 
 use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Output};
 
-use crate::machine::{processes_with, program, says};
+use crate::machine::{processes_with, program, says, signal, until};
 
 /// Runs the demo with a folder of its own for temporary files; says what it left there.
 fn demo(prefix: &[&str], home: &Path, args: &[&str]) -> (Output, Vec<String>) {
@@ -34,7 +34,7 @@ fn demo(prefix: &[&str], home: &Path, args: &[&str]) -> (Output, Vec<String>) {
 fn verified(output: &Output, left: &[String], home: &Path) {
     assert_eq!(output.status.code(), Some(0), "{}", says(output));
     let said = says(output);
-    assert!(said.contains("steps were verified on disk"), "{said}");
+    assert!(said.contains("steps were verified"), "{said}");
     assert!(!said.contains('\x1b'), "colour without a terminal: {said}");
     assert_eq!(left, [""; 0], "left behind");
     assert_eq!(
@@ -99,12 +99,45 @@ fn the_demo_works_on_a_copy_of_a_repository() {
     std::os::unix::fs::symlink("readme", theirs.join("link")).unwrap();
     git(&["add", "--all"]);
     git(&["commit", "--quiet", "--message", "one"]);
+    git(&["tag", "r1"]);
+    fs::write(theirs.join("readme"), "hello again\n").unwrap();
+    git(&["commit", "--quiet", "--all", "--message", "two"]);
+    git(&["tag", "r2"]);
     let before = git(&["for-each-ref"]);
     let (output, left) = demo(&[], home.path(), &["--repo", theirs.to_str().unwrap()]);
     verified(&output, &left, home.path());
+    for theirs in ["live is r1, file by file", "live is r2, file by file"] {
+        assert!(says(&output).contains(theirs), "{}", says(&output));
+    }
     assert_eq!(
         git(&["for-each-ref"]),
         before,
         "their repository was written to"
     );
+}
+
+#[test]
+fn a_demo_that_cannot_begin_leaves_nothing_behind() {
+    let home = tempfile::tempdir().unwrap();
+    let (output, left) = demo(&[], home.path(), &["--repo", "/no/such/repository"]);
+    assert_eq!(output.status.code(), Some(1), "{}", says(&output));
+    assert_eq!(left, [""; 0], "left behind");
+}
+
+#[test]
+fn a_demo_that_is_interrupted_is_no_success_and_leaves_nothing_behind() {
+    let home = tempfile::tempdir().unwrap();
+    let child = program(env!("CARGO_BIN_EXE_deploykit"), home.path())
+        .args(["demo", "--exit"])
+        .env("TMPDIR", home.path())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let folders = || fs::read_dir(home.path()).unwrap().count();
+    until("the demo has begun", || (folders() == 1).then_some(()));
+    signal(child.id(), "TERM");
+    let output = child.wait_with_output().unwrap();
+    assert_ne!(output.status.code(), Some(0), "{}", says(&output));
+    assert_eq!(folders(), 0, "left behind: {}", says(&output));
 }

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::{HostName, Payload, Topic};
 
-/// What a component says it did. Read by chats, dashboards and `deploykit tail`.
+/// What a component says it did. Read by chats and dashboards.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Line {
     /// The component: `stomp-git`.

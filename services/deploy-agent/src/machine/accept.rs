@@ -95,8 +95,21 @@ fn commit(asked: &Asked) -> Result<&CommitId, String> {
     asked.commit.as_ref().ok_or_else(missing)
 }
 
+/// A preparation takes the place of those of other deploys: the orchestrator has left them, or it would not have ordered this one.
+fn free_to_prepare(state: &State, asked: &Asked) -> Result<(), String> {
+    let holds = |known: &&Known| match known.task {
+        Some(Task::Prepare { .. }) => known.asked.deploy == asked.deploy,
+        Some(Task::Abort | Task::Same { .. }) => false,
+        Some(Task::Activate { .. } | Task::Rollback { .. }) | None => true,
+    };
+    match state.unfinished().find(holds) {
+        Some(job) => Err(busy(job)),
+        None => Ok(()),
+    }
+}
+
 fn prepare(state: &State, asked: &Asked, ground: &Ground, now: Timestamp) -> Result<Task, String> {
-    free(state)?;
+    free_to_prepare(state, asked)?;
     let commit = commit(asked)?;
     if let Some(release) = state.prepared(commit)
         && ground.contains_key(release)
@@ -109,7 +122,13 @@ fn prepare(state: &State, asked: &Asked, ground: &Ground, now: Timestamp) -> Res
     }
     let mut made = now;
     let mut release = release_name(commit, made);
-    while ground.contains_key(&release) || state.discard.contains(&release) {
+    let taken = |release: &String| {
+        let under_way = |known: &Known| matches!(&known.task, Some(Task::Prepare { release: own, .. }) if own == release);
+        ground.contains_key(release)
+            || state.discard.contains(release)
+            || state.unfinished().any(under_way)
+    };
+    while taken(&release) {
         made += jiff::SignedDuration::from_millis(1);
         release = release_name(commit, made);
     }
@@ -135,12 +154,19 @@ fn activate(state: &State, asked: &Asked, ground: &Ground) -> Result<Task, Strin
 }
 
 fn rollback(state: &State, asked: &Asked, ground: &Ground) -> Result<Task, String> {
+    // The order itself is forgotten, or it would be the same.
+    if !asked.undo && state.rollbacks.contains(&asked.deploy) {
+        let deploy = asked.deploy;
+        return Err(format!("rollback {deploy} was carried out here before"));
+    }
     let rollback = |known: &&Known| matches!(known.task, Some(Task::Rollback { .. }));
-    let unfinished = state.queue.iter().filter_map(|order| state.known(*order));
-    if let Some(other) = { unfinished }.find(rollback) {
+    if let Some(other) = state.unfinished().find(rollback) {
         return Err(busy(other));
     }
-    let under_way = state.current().filter(|job| job.task.is_some());
+    // A preparation that is being given up holds up nobody.
+    let given_up =
+        |job: &&Known| job.cut.is_some() && matches!(job.task, Some(Task::Prepare { .. }));
+    let under_way = state.unfinished().find(|job| !given_up(job));
     match under_way {
         Some(job) if asked.undo && job.asked.deploy != asked.deploy => Err(busy(job)),
         _ if asked.undo => Ok(undo(state, asked)),

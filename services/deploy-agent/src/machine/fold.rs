@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::{
     record::{Asked, End, Outcome, Record, Task, What},
-    state::{Known, REMEMBERED, State, Taken, Verdict},
+    state::{Known, REMEMBERED, ROLLBACKS, State, Taken, Verdict},
 };
 
 impl State {
@@ -25,7 +25,8 @@ impl State {
         let at = record.at;
         match &record.what {
             What::Accepted { order, task } => {
-                self.cut_current(order, task);
+                self.cut(order, task);
+                self.use_up(order, task);
                 self.queue.push_back(order.order);
                 self.remember(order, Some(task.clone()), at);
             }
@@ -95,20 +96,36 @@ impl State {
         }
     }
 
-    fn cut_current(&mut self, asked: &Asked, task: &Task) {
+    fn use_up(&mut self, asked: &Asked, task: &Task) {
+        if asked.undo || !matches!(task, Task::Rollback { .. }) {
+            return;
+        }
+        self.rollbacks.push_back(asked.deploy);
+        if self.rollbacks.len() > ROLLBACKS {
+            self.rollbacks.pop_front();
+        }
+    }
+
+    /// Ends early what an accepted order takes the place of: the one under way, and preparations that wait behind it.
+    fn cut(&mut self, asked: &Asked, task: &Task) {
         let reason = match task {
             Task::Rollback { .. } => "a rollback was ordered",
             Task::Abort => "aborted",
-            Task::Prepare { .. } | Task::Activate { .. } | Task::Same { .. } => return,
+            Task::Prepare { .. } => "another deploy was ordered",
+            Task::Activate { .. } | Task::Same { .. } => return,
         };
-        let Some(front) = self.queue.front().copied() else {
-            return;
-        };
-        let deploy = asked.deploy;
-        if let Some(job) = self.known_mut(front) {
-            let any = matches!(task, Task::Rollback { .. }) && !asked.undo;
-            let meant = any || job.asked.deploy == deploy;
-            if meant && job.cut.is_none() {
+        for (place, order) in self.queue.clone().into_iter().enumerate() {
+            let Some(job) = self.known_mut(order) else {
+                continue;
+            };
+            let prepares = matches!(job.task, Some(Task::Prepare { .. }));
+            let own = job.asked.deploy == asked.deploy;
+            let meant = match task {
+                Task::Prepare { .. } => prepares && !own,
+                Task::Rollback { .. } if !asked.undo => true,
+                _ => own,
+            };
+            if meant && (place == 0 || prepares) && job.cut.is_none() {
                 job.cut = Some(reason.to_owned());
                 job.number += 1;
             }
@@ -148,6 +165,16 @@ impl State {
         self.live = self
             .release_of(&job, step)
             .and_then(|release| self.running(&job, &release, at));
+    }
+
+    /// Takes in that a try of a step came to the same as the one before. This alone is in no journal: an agent that starts
+    /// anew does not know it, and so tries at once.
+    pub fn waits_on(&mut self, order: Uuid, step: Step, at: Timestamp) {
+        let job = self.known_mut(order);
+        let mut steps = job.into_iter().flat_map(|job| &mut job.steps);
+        if let Some(taken) = steps.find(|taken| taken.step == step) {
+            taken.at = at;
+        }
     }
 
     fn running(&self, job: &Known, release: &str, at: Timestamp) -> Option<Running> {

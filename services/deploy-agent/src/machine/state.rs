@@ -9,10 +9,14 @@ use events::{
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::record::{Asked, Outcome, Task};
+use super::record::{Asked, End, Outcome, Task};
 
 /// How many orders are remembered with their answers. Older ones are below the high-water mark and so refused.
 pub const REMEMBERED: usize = 64;
+
+/// How many rollbacks that people asked for are remembered by their deploy, which is their grant's id: a grant that is used
+/// up stays so when its order is forgotten.
+pub const ROLLBACKS: usize = 256;
 
 /// One project on this host.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -37,6 +41,8 @@ pub struct State {
     pub newest: Option<String>,
     /// Known orders, oldest first.
     pub orders: VecDeque<Known>,
+    /// The deploys of the last rollbacks that people asked for, oldest first.
+    pub rollbacks: VecDeque<Uuid>,
     /// Accepted orders that are not finished; the first is under way.
     pub queue: VecDeque<Uuid>,
 }
@@ -95,6 +101,25 @@ impl Known {
         self.steps.iter().find(|taken| taken.step == step)
     }
 
+    /// True if a try of a step came to the same as the one before: not yet, for the same reason. That is no new fact: it
+    /// is not written down, see [`State::waits_on`].
+    #[must_use]
+    pub fn waits_as_before(&self, step: Step, outcome: &Outcome) -> bool {
+        let before = self.step(step).and_then(|taken| taken.outcome.as_ref());
+        before.is_some_and(|before| {
+            let not_yet = before.end == End::NotYet && outcome.end == End::NotYet;
+            not_yet && before.detail == outcome.detail
+        })
+    }
+
+    /// True if a step is waited for, so that its next try is written down only once it came to something new. What can
+    /// be waited for finds out by itself how far it came.
+    #[must_use]
+    pub fn waits_for(&self, step: Step) -> bool {
+        let outcome = self.step(step).and_then(|taken| taken.outcome.as_ref());
+        outcome.is_some_and(|outcome| outcome.end == End::NotYet)
+    }
+
     /// The step and try that are under way.
     #[must_use]
     pub fn under_way(&self) -> Option<(Step, u32)> {
@@ -130,6 +155,11 @@ impl State {
     #[must_use]
     pub fn current(&self) -> Option<&Known> {
         self.known(*self.queue.front()?)
+    }
+
+    /// The orders that are not finished: the one under way, then those that wait for it.
+    pub fn unfinished(&self) -> impl Iterator<Item = &Known> {
+        self.queue.iter().filter_map(|order| self.known(*order))
     }
 
     /// An order that was seen before.

@@ -20,7 +20,7 @@ impl Project {
                 self.end_if_cut();
                 Ok(())
             }
-            Mail::Unbelieved(claimed) => {
+            Mail::Unbelieved(claimed, settled) => {
                 // An order that is known has its answer; nobody can change that by a forged copy.
                 if self.state.known(claimed.order).is_none() {
                     let Claimed {
@@ -31,6 +31,7 @@ impl Project {
                     } = *claimed;
                     self.answer(order, deploy, phase, reason);
                 }
+                let _gone = settled.send(());
                 Ok(())
             }
             Mail::Told(order) => match self.state.known(order) {

@@ -5,10 +5,13 @@ use std::{
     io,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use events::message::{ScriptOutput, Step};
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
+use world::Disk;
 
 use super::{Site, Work};
 use crate::{
@@ -16,6 +19,9 @@ use crate::{
     run_folder::{RunFolder, Spec},
     script::{self, Run, Tail},
 };
+
+/// How long to wait before the disk is asked again.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// Runs the script of a step, if the release has it.
 pub(super) async fn run(
@@ -30,7 +36,7 @@ pub(super) async fn run(
     let tree = site.layout.release(release);
     let path = tree.join(&site.settings.scripts).join(name);
     let looked = path.clone();
-    match site.world.on_disk(move |disk| disk.look(&looked)).await {
+    match ask(site, move |disk| disk.look(&looked)).await {
         Ok(Some(_)) => {}
         Ok(None) => return Outcome::of(End::Skipped, None),
         Err(error) => return Outcome::of(End::Failed, Some(error.to_string())),
@@ -81,13 +87,36 @@ fn folder(site: &Site, work: &Work, attempt: u32) -> RunFolder {
     RunFolder::at(site.layout.step(&name))
 }
 
+/// Asks the disk until it answers: the script may run already, so an error that can pass says nothing about it.
+async fn ask<T: Send + 'static>(
+    site: &Site,
+    ask: impl Fn(&dyn Disk) -> io::Result<T> + Clone + Send + 'static,
+) -> io::Result<T> {
+    let until = Instant::now() + Duration::from_secs(site.settings.script_limit_s);
+    loop {
+        let error = match site.world.on_disk(ask.clone()).await {
+            Ok(answer) => return Ok(answer),
+            Err(error) => error,
+        };
+        let lasts = matches!(
+            error.kind(),
+            io::ErrorKind::NotADirectory | io::ErrorKind::PermissionDenied
+        );
+        if lasts || Instant::now() >= until {
+            return Err(error);
+        }
+        tracing::warn!(%error, "a script cannot be looked for, trying again");
+        sleep(AGAIN).await;
+    }
+}
+
 /// How much the tries of this step before this one wrote.
 async fn said_before(site: &Site, work: &Work) -> io::Result<u64> {
     let before = 1..work.attempt;
     let outputs: Vec<PathBuf> = before
         .map(|attempt| folder(site, work, attempt).output())
         .collect();
-    let sizes = site.world.on_disk(move |disk| {
+    let sizes = ask(site, move |disk| {
         let mut bytes = 0;
         for output in &outputs {
             bytes += disk.look(output)?.map_or(0, |file| file.bytes);

@@ -2,7 +2,10 @@
 
 use std::{fs, os::unix::fs::PermissionsExt};
 
-use events::message::{Phase, Reported, ScriptOutput, State, Step, StepState};
+use events::{
+    CommitId,
+    message::{Phase, Reported, ScriptOutput, State, Step, StepState},
+};
 
 use super::{BAD, SLOW, label};
 use crate::rig::{Rig, id_of};
@@ -158,12 +161,44 @@ async fn a_preparation_waits_for_its_commit_and_says_for_what() {
         rig.reports(order).iter().find_map(waits)
     });
     assert!(!reason.await.is_empty());
+    rig.wait("more tries", |rig| {
+        let log = fs::read_to_string(rig.path("agent.log")).ok()?;
+        (log.matches("waits on").count() >= 2).then_some(())
+    })
+    .await;
+    // An agent that is killed meanwhile goes on waiting.
+    rig.kill();
+    rig.run_agent().await;
     fs::rename(&hidden, rig.path("repository")).expect("shown");
     let report = rig.answer(order).await;
     assert!(
         matches!(report.state, State::Prepared { .. }),
         "{report:#?}"
     );
+    let journal = fs::read_to_string(rig.shop("journal/journal.jsonl")).expect("read");
+    let tries = journal
+        .lines()
+        .filter(|line| line.contains("began") && line.contains("\"objects\""));
+    assert_eq!(tries.count(), 2, "the first and the last one:\n{journal}");
+}
+
+#[tokio::test]
+async fn a_preparation_that_an_earlier_deploy_left_gives_way() {
+    let mut rig = Rig::start().await;
+    let v1 = rig.version("v1", &[]);
+    rig.run_agent().await;
+    let nowhere: CommitId = "ab".repeat(20).parse().expect("a commit");
+    let grant = rig.grant(Some(("v0", &nowhere)));
+    let left = rig.order(&grant, Phase::Prepare);
+    rig.send(&left).await;
+    let order = id_of(&left);
+    rig.wait("a waiting report", |rig| {
+        let waits = |report: &&Reported| matches!(report.state, State::Waiting { .. });
+        rig.reports(order).iter().any(waits).then_some(())
+    })
+    .await;
+    assert_eq!(rig.deploy("v1", &v1).await.state, State::Live);
+    assert_eq!(rig.answer(order).await.state, State::Aborted);
 }
 
 #[tokio::test]

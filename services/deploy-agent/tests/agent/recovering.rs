@@ -4,7 +4,7 @@ use std::fs;
 
 use events::message::{Phase, State};
 
-use super::SLOW;
+use super::{SLOW, label};
 use crate::rig::{Rig, id_of};
 
 #[tokio::test]
@@ -145,7 +145,7 @@ async fn a_stop_ends_the_agent_and_not_the_script() {
             .then_some(())
     };
     rig.wait("the start script", started).await;
-    assert_eq!(rig.stop(), Some(0));
+    assert_eq!(rig.stop().await, Some(0));
     rig.run_agent().await;
     fs::write(rig.shop("shared/go"), "").expect("written");
     assert_eq!(rig.answer(id_of(&ordered)).await.state, State::Live);
@@ -160,8 +160,47 @@ async fn a_stop_ends_the_agent_and_not_the_script() {
 async fn a_second_agent_on_the_same_folder_does_not_start() {
     let mut rig = Rig::start().await;
     rig.run_agent().await;
-    let second = rig.agent().output().expect("it runs");
-    assert_eq!(second.status.code(), Some(1));
-    let said = String::from_utf8_lossy(&second.stderr);
+    let (code, said) = rig.second_agent().await;
+    assert_eq!(code, Some(1));
     assert!(said.contains("is in use by another process"), "{said}");
+}
+
+#[tokio::test]
+async fn a_deploy_comes_to_its_end_wherever_its_agent_is_killed() {
+    let mut rig = Rig::start().await;
+    rig.run_agent().await;
+    let lines = |rig: &Rig| {
+        let journal = fs::read_to_string(rig.shop("journal/journal.jsonl"));
+        journal.map_or(0, |text| text.lines().count())
+    };
+    let v0 = rig.version("v0", &[]);
+    rig.deploy("v0", &v0).await;
+    // An activation writes about fifteen lines: killed after each of them once.
+    for point in 1..=15 {
+        let tag = format!("v{point}");
+        let commit = rig.version(&tag, &[]);
+        let grant = rig.grant(Some((&tag, &commit)));
+        rig.carry_out(&grant, Phase::Prepare).await;
+        rig.ran();
+        let before = lines(&rig);
+        let ordered = rig.order(&grant, Phase::Activate);
+        rig.send(&ordered).await;
+        let reached = |rig: &Rig| (lines(rig) >= before + point).then_some(());
+        rig.wait("the journal to grow", reached).await;
+        rig.kill();
+        rig.run_agent().await;
+        let report = rig.answer(id_of(&ordered)).await;
+        assert_eq!(
+            (&report.state, label(&report)),
+            (&State::Live, Some(&*tag)),
+            "{point}"
+        );
+        assert_eq!(rig.live(), Some(tag.clone()), "{point}");
+        let last = format!("v{}", point - 1);
+        assert_eq!(
+            rig.ran(),
+            format!("stop {last}, start {tag}, check {tag}"),
+            "{point}"
+        );
+    }
 }

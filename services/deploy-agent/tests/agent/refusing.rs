@@ -66,9 +66,71 @@ async fn a_forged_order_does_nothing() {
     rig.send(&routed).await;
     let report = rig.answer(id_of(&routed)).await;
     assert!(matches!(report.state, State::Refused { .. }), "{report:#?}");
+    // Rightly signed, but for another host.
+    let misrouted = rig.order_to("web2", &grant, Phase::Prepare);
+    rig.send(&misrouted).await;
+    let report = rig.answer(id_of(&misrouted)).await;
+    let reason = "the order is for web2, this is web1".to_owned();
+    assert_eq!(report.state, State::Refused { reason });
     assert_eq!(
         (rig.ran().as_str(), rig.live().as_deref()),
         ("", Some("v1"))
+    );
+}
+
+#[tokio::test]
+async fn a_refusal_is_not_lost_with_the_agent_that_could_not_say_it() {
+    let mut rig = Rig::start().await;
+    let v1 = rig.version("v1", &[]);
+    rig.run_agent().await;
+    let grant = rig.grant(Some(("v1", &v1)));
+    rig.carry_out(&grant, Phase::Prepare).await;
+    // Its project hears nothing as long as it cannot write its journal.
+    let path = rig.shop("journal/journal.jsonl");
+    let journal = fs::read(&path).expect("read");
+    fs::write(&path, "").expect("written");
+    let ordered = rig.order(&grant, Phase::Activate);
+    rig.send(&ordered).await;
+    rig.wait("presence", |rig| {
+        rig.present.as_ref()?.projects.first()?.stuck.clone()
+    })
+    .await;
+    let mut forged = rig.order(&grant, Phase::Activate);
+    forged.order.signatures = forged.grant.signatures.clone();
+    rig.send(&forged).await;
+    rig.wait("the forged order to be looked at", |rig| {
+        let log = fs::read_to_string(rig.path("agent.log")).ok()?;
+        log.contains("order not believed").then_some(())
+    })
+    .await;
+    rig.kill();
+    fs::write(&path, journal).expect("put back");
+    rig.run_agent().await;
+    let report = rig.answer(id_of(&forged)).await;
+    assert!(matches!(report.state, State::Refused { .. }), "{report:#?}");
+    assert_eq!(rig.answer(id_of(&ordered)).await.state, State::Live);
+}
+
+#[tokio::test]
+async fn an_order_waits_while_the_policy_is_being_rewritten() {
+    let mut rig = Rig::start().await;
+    let v1 = rig.version("v1", &[]);
+    rig.run_agent().await;
+    let policy = fs::read_to_string(rig.path("policy.toml")).expect("read");
+    fs::write(rig.path("policy.toml"), "orchestrators = [").expect("half written");
+    let grant = rig.grant(Some(("v1", &v1)));
+    let ordered = rig.order(&grant, Phase::Prepare);
+    rig.send(&ordered).await;
+    rig.wait("the order to wait", |rig| {
+        let log = fs::read_to_string(rig.path("agent.log")).ok()?;
+        log.contains("an order waits").then_some(())
+    })
+    .await;
+    fs::write(rig.path("policy.toml"), policy).expect("written");
+    let report = rig.answer(id_of(&ordered)).await;
+    assert!(
+        matches!(report.state, State::Prepared { .. }),
+        "{report:#?}"
     );
 }
 

@@ -56,13 +56,59 @@ fn the_same_revision_is_not_prepared_twice() {
 fn a_second_deploy_is_told_who_holds_the_project() {
     let mut host = Host::with(&[1]);
     host.order(Phase::Prepare, Some(2), 2, false);
-    host.run(&[], Some(Step::Build));
+    host.run(&[], None);
+    host.order(Phase::Activate, Some(2), 2, false);
+    host.run(&[], Some(Step::PreDeploy));
     host.done.clear();
     host.order(Phase::Prepare, Some(3), 3, false);
     assert_eq!(
         host.told(),
-        "refused: busy since 2025-03-01 12:00:00 UTC with the prepare of deploy \
+        "refused: busy since 2025-03-01 12:00:00 UTC with the activate of deploy \
          01900000-0000-7000-8000-000000000002, ordered by alice@example.org | v1"
+    );
+    let job = host.state.current().expect("it goes on");
+    assert!(!job.ends_script());
+}
+
+#[test]
+fn a_preparation_takes_the_place_of_one_that_another_deploy_left() {
+    let mut host = Host::with(&[1]);
+    let left = host.order(Phase::Prepare, Some(2), 2, false);
+    host.run(&[], Some(Step::Build));
+    host.done.clear();
+    host.order(Phase::Prepare, Some(3), 3, false);
+    let job = host.state.current().expect("it ends first");
+    assert!(job.asked.order == left && job.ends_script());
+    host.run(&[(Step::Build, &["ended", "ok"])], Some(Step::Objects));
+    let known = host.state.known(left).expect("it is known");
+    let verdict = known.verdict.as_ref().map(|end| &end.state);
+    assert_eq!(verdict, Some(&message::State::Aborted));
+    host.run(&[], None);
+    assert_eq!(
+        host.told(),
+        "build(ended) = aborted objects layout shared build = prepared prune 1 | v1"
+    );
+    host.order(Phase::Activate, Some(2), 2, false);
+    assert_eq!(host.told(), "refused: 0202020202 is not prepared here | v1");
+    host.order(Phase::Activate, Some(3), 3, false);
+    host.run(&[], None);
+    assert!(host.told().ends_with("= live | v3"));
+}
+
+#[test]
+fn of_preparations_that_come_one_after_another_only_the_last_is_done() {
+    let mut host = Host::with(&[1]);
+    host.order(Phase::Prepare, Some(2), 2, false);
+    host.run(&[], Some(Step::Objects));
+    host.done.clear();
+    for deploy in [3, 4] {
+        host.order(Phase::Prepare, Some(2), deploy, false);
+    }
+    host.end_step(Step::Objects, 1, "ended");
+    host.run(&[], None);
+    assert_eq!(
+        host.told(),
+        "objects(ended) = aborted = aborted objects layout shared build = prepared | v1"
     );
 }
 

@@ -1,5 +1,6 @@
 //! Rollbacks and aborts.
 
+use deploy_agent::machine::What;
 use events::message::{self, Phase, Step};
 
 use super::host::Host;
@@ -119,6 +120,31 @@ fn a_rollback_ends_a_preparation_and_goes_back_from_what_is_live() {
 }
 
 #[test]
+fn a_rollback_ends_preparations_that_wait_too() {
+    let mut host = Host::with(&[1, 2]);
+    host.order(Phase::Prepare, Some(3), 3, false);
+    host.run(&[], Some(Step::Objects));
+    host.done.clear();
+    host.order(Phase::Prepare, Some(4), 4, false);
+    host.order(Phase::Rollback, None, 10, false);
+    host.run(&[(Step::Objects, &["ended"])], None);
+    assert_eq!(
+        host.told(),
+        "objects(ended) = aborted = aborted stop switch start check = live | v1"
+    );
+    host.order(Phase::Prepare, Some(5), 5, false);
+    host.run(&[], Some(Step::Objects));
+    host.done.clear();
+    host.order(Phase::Prepare, Some(6), 6, false);
+    host.order(Phase::Abort, Some(6), 6, false);
+    host.run(&[(Step::Objects, &["ended"])], None);
+    assert_eq!(
+        host.told(),
+        "objects(ended) = aborted = aborted = aborted | v1"
+    );
+}
+
+#[test]
 fn a_rollback_that_comes_as_putting_back_fails_starts_the_old_one_again() {
     let mut host = Host::with(&[1, 2]);
     host.order(Phase::Prepare, Some(3), 3, false);
@@ -171,6 +197,14 @@ fn a_failing_deploy_takes_its_own_change_back_and_no_more() {
     host.order(Phase::Rollback, Some(4), 4, true);
     host.run(&[], None);
     assert_eq!(host.told(), "= live | v1", "that deploy never came here");
+}
+
+#[test]
+fn a_deploy_that_another_one_has_replaced_is_not_taken_back() {
+    let mut host = Host::with(&[1, 2, 3]);
+    host.order(Phase::Rollback, Some(2), 2, true);
+    host.run(&[], None);
+    assert_eq!(host.told(), "= live | v3");
 }
 
 #[test]
@@ -244,4 +278,29 @@ fn a_rollback_that_is_ordered_anew_under_the_same_grant_does_not_go_back_once_mo
         host.told(),
         "stop switch start check = live = live = live | v2"
     );
+}
+
+#[test]
+fn a_grant_to_roll_back_stays_used_up_when_its_order_is_forgotten() {
+    let mut host = Host::with(&[1, 2, 3]);
+    let rollback = host.order(Phase::Rollback, None, 10, false);
+    host.run(&[], None);
+    host.record(What::Told { order: rollback });
+    for deploy in 100.. {
+        if host.state.known(rollback).is_none() {
+            break;
+        }
+        let other = host.order(Phase::Abort, None, deploy, false);
+        host.run(&[], None);
+        host.record(What::Told { order: other });
+    }
+    host.done.clear();
+    host.order(Phase::Rollback, None, 10, false);
+    assert_eq!(
+        host.told(),
+        "refused: rollback 01900000-0000-7000-8000-00000000000a was carried out here before | v2"
+    );
+    host.order(Phase::Rollback, None, 11, false);
+    host.run(&[], None);
+    assert_eq!(host.told(), "stop switch start check = live | v1");
 }

@@ -1,7 +1,7 @@
 //! Orders as the orchestrator makes them, and their answers.
 
 use events::{
-    CommitId, HostName, TagName,
+    CommitId, HostName, TagName, Topic,
     message::{Ordered, Phase, Reported, Signed, State},
 };
 use jiff::SignedDuration;
@@ -29,7 +29,7 @@ impl Rig {
             },
             commit: version.map(|(_, commit)| commit.clone()),
             tag: version.map(|(tag, _)| tag.parse::<TagName>().expect("a tag")),
-            targets: targets_digest(&["web1".parse().expect("a host")]),
+            targets: targets_digest(&targets()),
             reason: None,
             not_before: now,
             expires: now + SignedDuration::from_mins(5),
@@ -38,10 +38,15 @@ impl Rig {
 
     /// An order under a grant, not yet on its way.
     pub(crate) fn order(&mut self, grant: &Grant, phase: Phase) -> Ordered {
+        self.order_to("web1", grant, phase)
+    }
+
+    /// The same for some host.
+    pub(crate) fn order_to(&mut self, host: &str, grant: &Grant, phase: Phase) -> Ordered {
         let signed_grant = Self::sign(grant, &self.alice);
         self.sequence += 1;
         let now = self.world.clock.now();
-        let host: HostName = "web1".parse().expect("a host");
+        let host: HostName = host.parse().expect("a host");
         let order = Order {
             id: self.world.new_id(),
             deploy: grant.id,
@@ -59,17 +64,21 @@ impl Rig {
             expires: now + SignedDuration::from_mins(5),
         };
         Ordered {
-            host: host.clone(),
+            host,
             project: grant.project.clone(),
             phase,
             order: Self::sign(&order, &self.orchestrator),
             grant: signed_grant,
-            targets: vec![host],
+            targets: targets(),
         }
     }
 
+    /// Sends an order to the agent, whomever it is for.
     pub(crate) async fn send(&self, ordered: &Ordered) {
-        self.bus.publish(ordered).await.expect("published");
+        let topic = Topic::DeployOrders("web1".parse().expect("a host"));
+        let envelope = self.bus.seal(ordered).expect("sealed");
+        let sent = self.bus.publish_envelope(&topic, true, &envelope).await;
+        sent.expect("published");
     }
 
     /// The final report of an order.
@@ -106,6 +115,12 @@ impl Rig {
         );
         self.carry_out(&grant, Phase::Activate).await
     }
+}
+
+fn targets() -> Vec<HostName> {
+    ["web1", "web2"]
+        .map(|host| host.parse().expect("a host"))
+        .to_vec()
 }
 
 /// The id of an order on its way.

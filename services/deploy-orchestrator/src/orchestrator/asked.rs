@@ -11,7 +11,10 @@ use uuid::Uuid;
 
 use super::Orchestrator;
 use crate::{
-    api::{Action, DeployRequest, DeployView, HostView, Plan, PlanRequest, Status, TagView},
+    api::{
+        Action, DeployRequest, DeployState, DeployView, HostView, Plan, PlanRequest, Status,
+        TagView,
+    },
     app::{Answer, Control, Request},
     deploy::{About, Deploy},
     plan::{self, Context},
@@ -106,11 +109,11 @@ impl Orchestrator {
     fn plan(&self, request: &PlanRequest) -> Answer<Plan> {
         plan::plan(
             request,
-            &self.context(&self.abouts(), self.parts.world.new_id()),
+            &self.context(&self.deploys(), self.parts.world.new_id()),
         )
     }
 
-    fn context<'a>(&'a self, running: &'a [&'a About], new_id: Uuid) -> Context<'a> {
+    fn context<'a>(&'a self, running: &'a [&'a Deploy], new_id: Uuid) -> Context<'a> {
         Context {
             scene: self.scene(),
             running,
@@ -161,7 +164,8 @@ impl Orchestrator {
         let mut targets = request.targets;
         targets.sort_unstable();
         targets.dedup();
-        if let Err(refused) = plan::check(&grant, &targets, &self.context(&self.abouts(), grant.id))
+        if let Err(refused) =
+            plan::check(&grant, &targets, &self.context(&self.deploys(), grant.id))
         {
             return Ok(Err(refused));
         }
@@ -210,15 +214,33 @@ impl Orchestrator {
         let live =
             |host: &HostName| Some((host.clone(), self.known.live(host, &about.project)?.clone()));
         let before: BTreeMap<_, _> = about.targets.iter().filter_map(live).collect();
+        let undone = plan::undo::undone(&about.project, &self.deploys())
+            .filter(|_| about.action == Action::Rollback);
+        let left = undone.map(|undone| plan::undo::left(&about.targets, undone));
+        let left = left.unwrap_or_default();
+        let undone = undone.map(|undone| undone.about.id);
         let rollout = Rollout::new(Spec {
             deploy: about.id,
             action: about.action,
             policy: settings.rules(project, self.now(), grant.expires),
             waves: waves::split(&about.targets, sizes, &project.canary),
             before,
+            left: left.clone(),
         });
-        if about.action == Action::Rollback {
-            self.take_over(&about);
+        if let Some(undone) = undone {
+            // A rollback does not wait for a deploy that is under way.
+            let hosts = about
+                .targets
+                .iter()
+                .filter(|host| !left.contains_key(*host));
+            let hosts = hosts.cloned().collect();
+            self.feed(
+                undone,
+                Input::TakenOver {
+                    by: about.id,
+                    hosts,
+                },
+            );
         }
         let id = about.id;
         tracing::info!(deploy = %id, project = %about.project, by = about.by.join(", "), hosts = about.targets.len(), "{} begins", about.title());
@@ -233,29 +255,6 @@ impl Orchestrator {
             .context("a deploy that began is gone")?;
         self.commit().await?;
         Ok(view)
-    }
-
-    /// A rollback does not wait for a deploy that is under way.
-    fn take_over(&mut self, rollback: &About) {
-        let same = |deploy: &&Deploy| {
-            deploy.about.project == rollback.project && deploy.about.action == Action::Deploy
-        };
-        let others: Vec<Uuid> = self
-            .running
-            .values()
-            .filter(same)
-            .map(|deploy| deploy.about.id)
-            .collect();
-        for other in others {
-            let hosts = rollback.targets.iter().cloned().collect();
-            self.feed(
-                other,
-                Input::TakenOver {
-                    by: rollback.id,
-                    hosts,
-                },
-            );
-        }
     }
 
     /// The only deploy whose id begins or ends so.
@@ -297,10 +296,15 @@ impl Orchestrator {
         };
         let id = deploy.about.id;
         if !self.running.contains_key(&id) {
-            let state = texts::state_word(texts::state(&deploy.rollout));
-            let error = format!("{} has ended: it {state}", deploy.about.title());
-            return Ok(Err(Refused::new(Kind::Impossible, error)
-                .next(format!("deploykit rollback {}", deploy.about.project))));
+            let state = texts::state(&deploy.rollout);
+            let word = texts::state_word(state);
+            let error = format!("{} has ended: it {word}", deploy.about.title());
+            // Only what went live can be taken back.
+            let next = match state {
+                DeployState::Succeeded => format!("deploykit rollback {}", deploy.about.project),
+                _ => format!("deploykit show {id}"),
+            };
+            return Ok(Err(Refused::new(Kind::Impossible, error).next(next)));
         }
         self.feed(
             id,

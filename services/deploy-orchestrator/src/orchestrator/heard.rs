@@ -20,7 +20,7 @@ impl Orchestrator {
                     self.report(report, sent).await?;
                     taken.push(delivery);
                 }
-                Err(cause) => self.put_aside(delivery, &cause).await,
+                Err(cause) => self.put_aside(delivery, cause),
             }
         }
         self.commit().await?;
@@ -47,6 +47,11 @@ impl Orchestrator {
             return Ok(());
         }
         // The end of it is past, but what a host says late is still the truth about that host.
+        let mut unsaved = self.changes.rollouts.iter_mut();
+        if let Some(rollout) = unsaved.find(|rollout| rollout.deploy == report.deploy) {
+            rollout.step(now, Input::Report(Box::new(report)));
+            return Ok(());
+        }
         let id = report.deploy.to_string();
         let found = self
             .parts
@@ -71,8 +76,12 @@ impl Orchestrator {
             match hint(&delivery) {
                 Ok((Hint::Present(present), sent)) => {
                     let (now, limit) = (self.now(), self.scene().limit());
-                    self.met.insert(present.host.clone());
-                    self.known.present(present, sent, now, limit);
+                    if self.known.has_room_for(&present.host, &self.parts.settings) {
+                        self.met.insert(present.host.clone());
+                        self.known.present(present, sent, now, limit);
+                    } else {
+                        tracing::warn!(host = %present.host, "too many hosts that nobody admitted; one more is not taken down");
+                    }
                     delivery.ack().await;
                 }
                 Ok((Hint::Fetched(mut fetched), _)) => {
@@ -82,7 +91,7 @@ impl Orchestrator {
                     self.known.fetched(fetched, &self.parts.settings);
                     delivery.ack().await;
                 }
-                Err(cause) => self.put_aside(delivery, &cause).await,
+                Err(cause) => self.put_aside(delivery, cause),
             }
         }
         self.flush_soon();
@@ -97,25 +106,20 @@ impl Orchestrator {
                     self.changes.output.push(piece);
                     delivery.ack().await;
                 }
-                Err(cause) => self.put_aside(delivery, &cause).await,
+                Err(cause) => self.put_aside(delivery, cause),
             }
         }
         self.flush_soon();
         Ok(())
     }
 
-    async fn put_aside(&self, delivery: Delivery, cause: &str) {
+    fn put_aside(&mut self, delivery: Delivery, cause: String) {
         tracing::warn!(
             from = delivery.destination(),
             cause,
             "a message that cannot be used is put aside"
         );
-        if let Err(error) = delivery.put_aside(&self.parts.bus, cause).await {
-            tracing::warn!(
-                error = causes(&error),
-                "and could not be; the broker brings it again"
-            );
-        }
+        self.sender.put_aside(delivery, cause);
     }
 }
 

@@ -20,6 +20,9 @@ impl Orchestrator {
         }
         match self.new_order(now, deploy, host, phase) {
             Ok(stored) => {
+                if let Some(Deploy { rollout, .. }) = self.running.get_mut(&deploy) {
+                    rollout.issued(host, phase, stored.issued());
+                }
                 self.changes.orders.push(stored.clone());
                 self.changes.sequence = Some(self.sequence);
                 self.outgoing.push(stored.clone());

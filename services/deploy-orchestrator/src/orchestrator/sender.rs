@@ -1,37 +1,65 @@
 //! Publishing, beside the loop: a broker that is away holds up nothing.
 
-use std::{collections::HashSet, time::Duration};
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
 
-use chassis::{Bus, causes};
-use tokio::{task::JoinSet, time::timeout};
-use uuid::Uuid;
+use chassis::{Bus, Delivery, causes};
+use events::HostName;
+use tokio::{
+    sync::Semaphore,
+    task::{self, JoinSet},
+    time::timeout,
+};
 
 use crate::{deploy::Deploy, store::StoredOrder, texts};
 
 #[derive(Debug)]
 pub(super) struct Sender {
     bus: Bus,
-    tasks: JoinSet<Option<Uuid>>,
-    /// Orders that are being published; sending them again meanwhile would only double them.
-    under_way: HashSet<Uuid>,
+    tasks: JoinSet<()>,
+    /// Whose order a task publishes.
+    publishing: HashMap<task::Id, HostName>,
+    /// By host: the order that is being published, and those behind it. One that overtook another would be carried out
+    /// without it.
+    queues: HashMap<HostName, VecDeque<StoredOrder>>,
+    /// Room for messages that are being put aside.
+    aside: Arc<Semaphore>,
 }
+
+/// Messages that are put aside at the same time; while the broker is away each waits for it.
+const MOST_ASIDE: usize = 64;
 
 impl Sender {
     pub(super) fn new(bus: Bus) -> Self {
         Self {
             bus,
             tasks: JoinSet::new(),
-            under_way: HashSet::new(),
+            publishing: HashMap::new(),
+            queues: HashMap::new(),
+            aside: Arc::new(Semaphore::new(MOST_ASIDE)),
         }
     }
 
     /// Publishes an order. What fails is logged; the rollout asks for it again.
     pub(super) fn send(&mut self, order: StoredOrder) {
-        if !self.under_way.insert(order.id) {
+        let queue = self.queues.entry(order.ordered.host.clone()).or_default();
+        // Sending it again meanwhile would only double it.
+        if queue.iter().any(|waiting| waiting.id == order.id) {
             return;
         }
+        queue.push_back(order.clone());
+        if queue.len() == 1 {
+            self.publish(order);
+        }
+    }
+
+    fn publish(&mut self, order: StoredOrder) {
         let bus = self.bus.clone();
-        self.tasks.spawn(async move {
+        let whose = order.ordered.host.clone();
+        let task = self.tasks.spawn(async move {
             let StoredOrder { id, deploy, ordered, .. } = order;
             let (host, phase) = (&ordered.host, ordered.phase);
             match bus.publish(&ordered).await {
@@ -40,8 +68,8 @@ impl Sender {
                     tracing::warn!(%deploy, %host, %phase, order = %id, error = causes(&error), "order not sent yet");
                 }
             }
-            Some(id)
         });
+        self.publishing.insert(task.id(), whose);
     }
 
     /// Puts a line about a deploy on the bus.
@@ -58,29 +86,124 @@ impl Sender {
         });
         self.tasks.spawn(async move {
             bus.line(line, record).await;
-            None
+        });
+    }
+
+    /// Publishes what cannot be used as a dead letter. What finds no room stays unacknowledged, and so comes again.
+    pub(super) fn put_aside(&mut self, delivery: Delivery, cause: String) {
+        let Ok(room) = Arc::clone(&self.aside).try_acquire_owned() else {
+            return tracing::warn!("too much is put aside at once; the broker brings it again");
+        };
+        let bus = self.bus.clone();
+        self.tasks.spawn(async move {
+            if let Err(error) = delivery.put_aside(&bus, &cause).await {
+                let error = causes(&error);
+                tracing::warn!(error, "not put aside; the broker brings it again");
+            }
+            drop(room);
         });
     }
 
     /// Returns when something was published, or was not; never when nothing is under way.
     pub(super) async fn sent(&mut self) {
-        match self.tasks.join_next().await {
-            Some(Ok(Some(order))) => {
-                self.under_way.remove(&order);
+        let task = match self.tasks.join_next_with_id().await {
+            Some(Ok((task, ()))) => task,
+            Some(Err(error)) => {
+                tracing::error!(%error, "the publishing of a message failed");
+                error.id()
             }
-            Some(Ok(None)) => {}
-            Some(Err(error)) => tracing::error!(%error, "the publishing of a message failed"),
             None => std::future::pending().await,
+        };
+        if let Some(host) = self.publishing.remove(&task) {
+            self.next(&host);
+        }
+    }
+
+    /// The order of this host that was being published is done with.
+    fn next(&mut self, host: &HostName) {
+        let Some(queue) = self.queues.get_mut(host) else {
+            return;
+        };
+        queue.pop_front();
+        match queue.front().cloned() {
+            Some(order) => self.publish(order),
+            None => {
+                self.queues.remove(host);
+            }
         }
     }
 
     /// Lets what is under way end. What does not is stored and is sent again after the next start.
     pub(super) async fn finish(mut self, grace: Duration) {
-        let all = async { while self.tasks.join_next().await.is_some() {} };
+        let all = async {
+            while !self.tasks.is_empty() {
+                self.sent().await;
+            }
+        };
         if timeout(grace, all).await.is_err() {
             tracing::warn!(
                 "orders that the broker has not confirmed are sent again after the next start"
             );
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use events::{
+        Topic,
+        message::{Ordered, Phase, Signed},
+    };
+    use testkit::{Member, TestBroker};
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn order(host: &str, id: u128, phase: Phase) -> StoredOrder {
+        let signed = || Signed {
+            payload_type: "x".to_owned(),
+            payload: "e30=".to_owned(),
+            signatures: Vec::new(),
+        };
+        let host: HostName = host.parse().expect("a host name");
+        StoredOrder {
+            id: Uuid::from_u128(id),
+            deploy: Uuid::from_u128(1),
+            expires: jiff::Timestamp::MAX,
+            ordered: Ordered {
+                targets: vec![host.clone()],
+                host,
+                project: "shop".parse().expect("a project"),
+                phase,
+                order: signed(),
+                grant: signed(),
+            },
+        }
+    }
+
+    #[tokio::test]
+    async fn orders_of_one_host_are_published_one_after_the_other() {
+        let mut broker = TestBroker::start().await;
+        let member = Member::connect("deploy-orchestrator", broker.common("hub1")).await;
+        let web1 = "web1".parse().expect("a host name");
+        let mut ear = member.listen(Topic::DeployOrders(web1)).await;
+        let mut sender = Sender::new(member.bus.clone());
+        let phases = [Phase::Prepare, Phase::Activate, Phase::Rollback];
+        for (phase, id) in phases.into_iter().zip(10..) {
+            sender.send(order("web1", id, phase));
+            sender.send(order("web1", id, phase));
+        }
+        sender.send(order("web2", 20, Phase::Prepare));
+        assert_eq!(sender.tasks.len(), 2, "one for each host");
+        for done in 0..4 {
+            assert!(sender.tasks.len() <= 2, "after {done}");
+            sender.sent().await;
+        }
+        assert!(sender.tasks.is_empty() && sender.queues.is_empty());
+        for phase in phases {
+            let heard: Ordered = ear.hear(|_| true).await;
+            assert_eq!(heard.phase, phase);
+        }
+        broker.stop().await;
     }
 }

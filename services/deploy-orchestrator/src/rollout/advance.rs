@@ -138,7 +138,7 @@ impl Rollout {
     }
 
     /// The next wave that has a host to activate.
-    fn next_wave(&self, after: Option<usize>) -> Option<usize> {
+    pub(super) fn next_wave(&self, after: Option<usize>) -> Option<usize> {
         let first = after.map_or(0, |index| index + 1);
         (first..self.waves.len())
             .find(|&index| self.waves[index].iter().any(|host| self.is_ready(host)))

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::{
     Policy,
+    issued::Issued,
     outstanding::{Due, Outstanding},
 };
 use crate::api::{Action, HostState};
@@ -22,12 +23,18 @@ pub struct HostRecord {
     pub order: Option<Outstanding>,
     /// An abort beside it.
     pub abort: Option<Outstanding>,
+    /// The orders of each phase as they were issued; one that had expired was followed by a new one.
+    #[serde(default)]
+    pub issued: BTreeMap<Phase, Vec<Issued>>,
     /// The newest report of each phase: its order, and its number.
     pub heard: BTreeMap<Phase, (Uuid, u64)>,
     /// True if it accepted to activate and then was not heard for too long: nobody knows what it runs.
     pub lost: bool,
     /// True if a rollback of the project took it over: this rollout tells it nothing more.
     pub taken_over: bool,
+    /// True if a rollback leaves it on what it has: the deploy that is undone was not activated there.
+    #[serde(default)]
+    pub left: bool,
     /// What failed or what it waits for.
     pub detail: Option<String>,
     /// What was live before.
@@ -85,9 +92,11 @@ impl HostRecord {
             state: HostState::Untouched,
             order: None,
             abort: None,
+            issued: BTreeMap::new(),
             heard: BTreeMap::new(),
             lost: false,
             taken_over: false,
+            left: false,
             detail: None,
             now: before.clone(),
             before,
@@ -235,13 +244,15 @@ impl HostRecord {
 
     /// Takes in a report; true if it says something new.
     pub(super) fn hear(&mut self, hearing: &Hearing, report: &Reported) -> bool {
-        // Ids sort by time: an order that was made anew after the first one had expired is newer.
+        let Some(place) = self.place(report.phase, report.order) else {
+            return false;
+        };
         let number = (report.order, report.number);
-        if self
-            .heard
-            .get(&report.phase)
-            .is_some_and(|&known| number <= known)
+        let known = self.heard.get(&report.phase);
+        let known = known.map(|&(order, number)| (self.place(report.phase, order), number));
+        if known.is_some_and(|known| (Some(place), report.number) <= known)
             || self.is_past(report.phase)
+            || self.is_idle_refusal(hearing.now, report)
         {
             return false;
         }

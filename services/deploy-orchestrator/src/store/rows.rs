@@ -2,7 +2,7 @@
 
 use events::{
     HostName, ProjectName, RepoName,
-    message::{RefTip, ScriptOutput, Step},
+    message::{Ordered, RefTip, ScriptOutput, Step},
 };
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
@@ -10,7 +10,13 @@ use serde::{Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
 use super::{Changes, Loaded, Result, StoreError, StoredOrder};
-use crate::{api::OutputView, deploy::Deploy, known::Known, rollout::Rollout, texts};
+use crate::{
+    api::{LineView, OutputView},
+    deploy::Deploy,
+    known::Known,
+    rollout::Rollout,
+    texts,
+};
 
 /// Output that is kept of one step on one host, in bytes. The host itself has all of it.
 const MOST_OUTPUT: i64 = 1 << 20;
@@ -34,15 +40,18 @@ fn unword<T: DeserializeOwned>(word: &str, what: &'static str) -> Result<T> {
     parse(&format!("\"{word}\""), what)
 }
 
-pub(super) fn load(connection: &mut Connection) -> Result<Loaded> {
+pub(super) fn load(connection: &mut Connection, now: Timestamp) -> Result<Loaded> {
     let transaction = connection.transaction()?;
-    let epoch = counter(&transaction, "epoch")? + 1;
+    let at_least = |time: i64| u64::try_from(time).unwrap_or_default();
+    let epoch = (counter(&transaction, "epoch")? + 1).max(at_least(now.as_second()));
     set_counter(&transaction, "epoch", epoch)?;
+    let sequence = counter(&transaction, "sequence")?.max(at_least(now.as_millisecond()));
+    let running = several(&transaction, "running = 1 ORDER BY id", [])?;
     let loaded = Loaded {
         known: known(&transaction)?,
-        running: several(&transaction, "running = 1 ORDER BY id", [])?,
-        orders: orders(&transaction)?,
-        sequence: counter(&transaction, "sequence")?,
+        orders: orders(&transaction, &running)?,
+        running,
+        sequence,
         epoch,
     };
     transaction.commit()?;
@@ -83,19 +92,27 @@ fn known(connection: &Connection) -> Result<Known> {
     Ok(known)
 }
 
-fn orders(connection: &Connection) -> Result<Vec<StoredOrder>> {
-    let mut statement = connection.prepare(
-        "SELECT id, deploy, ordered, expires FROM orders WHERE deploy IN (SELECT id FROM deploys WHERE running = 1)",
-    )?;
-    let mut rows = statement.query([])?;
+fn orders(connection: &Connection, running: &[Deploy]) -> Result<Vec<StoredOrder>> {
+    let mut statement = connection
+        .prepare("SELECT id, host, phase, signed, expires FROM orders WHERE deploy = ?")?;
     let mut orders = Vec::new();
-    while let Some(row) = rows.next()? {
-        orders.push(StoredOrder {
-            id: unword(&row.get::<_, String>(0)?, "order id")?,
-            deploy: unword(&row.get::<_, String>(1)?, "deploy id")?,
-            ordered: parse(&row.get::<_, String>(2)?, "order")?,
-            expires: unword(&row.get::<_, String>(3)?, "time")?,
-        });
+    for Deploy { about, .. } in running {
+        let mut rows = statement.query([about.id.to_string()])?;
+        while let Some(row) = rows.next()? {
+            orders.push(StoredOrder {
+                id: unword(&row.get::<_, String>(0)?, "order id")?,
+                deploy: about.id,
+                ordered: Ordered {
+                    host: unword(&row.get::<_, String>(1)?, "host name")?,
+                    project: about.project.clone(),
+                    phase: unword(&row.get::<_, String>(2)?, "phase")?,
+                    order: parse(&row.get::<_, String>(3)?, "order")?,
+                    grant: about.grant.clone(),
+                    targets: about.targets.clone(),
+                },
+                expires: unword(&row.get::<_, String>(4)?, "time")?,
+            });
+        }
     }
     Ok(orders)
 }
@@ -144,6 +161,9 @@ pub(super) fn find(connection: &Connection, id: &str) -> Result<Vec<Deploy>> {
     if id.is_empty() || !id.chars().all(|c| c.is_ascii_hexdigit() || c == '-') {
         return Ok(Vec::new());
     }
+    if let Ok(whole) = id.parse::<Uuid>() {
+        return several(connection, "id = ?", [whole.to_string()]);
+    }
     let id = id.to_lowercase();
     several(
         connection,
@@ -152,13 +172,16 @@ pub(super) fn find(connection: &Connection, id: &str) -> Result<Vec<Deploy>> {
     )
 }
 
-pub(super) fn lines(connection: &Connection, deploy: Uuid) -> Result<Vec<(Timestamp, String)>> {
+pub(super) fn lines(connection: &Connection, deploy: Uuid) -> Result<Vec<LineView>> {
     let mut statement =
         connection.prepare("SELECT time, line FROM lines WHERE deploy = ? ORDER BY number")?;
     let mut rows = statement.query([deploy.to_string()])?;
     let mut lines = Vec::new();
     while let Some(row) = rows.next()? {
-        lines.push((unword(&row.get::<_, String>(0)?, "time")?, row.get(1)?));
+        lines.push(LineView {
+            time: unword(&row.get::<_, String>(0)?, "time")?,
+            line: row.get(1)?,
+        });
     }
     Ok(lines)
 }
@@ -194,16 +217,16 @@ pub(super) fn output(
     Ok(pieces)
 }
 
-pub(super) fn save(connection: &mut Connection, changes: &Changes) -> Result<()> {
+pub(super) fn save(connection: &mut Connection, changes: &Changes, keep: usize) -> Result<()> {
     let transaction = connection.transaction()?;
     for deploy in &changes.deploys {
-        insert(&transaction, deploy)?;
-    }
-    for rollout in &changes.rollouts {
-        update(&transaction, rollout)?;
+        insert(&transaction, deploy, keep)?;
     }
     for order in &changes.orders {
         insert_order(&transaction, order)?;
+    }
+    for rollout in &changes.rollouts {
+        update(&transaction, rollout)?;
     }
     if let Some(sequence) = changes.sequence {
         set_counter(&transaction, "sequence", sequence)?;
@@ -217,6 +240,10 @@ pub(super) fn save(connection: &mut Connection, changes: &Changes) -> Result<()>
         let mut statement =
             transaction.prepare("INSERT OR REPLACE INTO hosts (host, known) VALUES (?, ?)")?;
         statement.execute(params![host.as_str(), json(known, "host")?])?;
+    }
+    for host in &changes.forgotten {
+        transaction.execute("DELETE FROM hosts WHERE host = ?", [host.as_str()])?;
+        transaction.execute("DELETE FROM refs WHERE host = ?", [host.as_str()])?;
     }
     for fetched in &changes.refs {
         let mut statement = transaction
@@ -235,7 +262,7 @@ pub(super) fn save(connection: &mut Connection, changes: &Changes) -> Result<()>
     Ok(())
 }
 
-fn insert(transaction: &Transaction<'_>, deploy: &Deploy) -> Result<()> {
+fn insert(transaction: &Transaction<'_>, deploy: &Deploy, keep: usize) -> Result<()> {
     let Deploy { about, rollout } = deploy;
     let mut statement = transaction.prepare(
         "INSERT INTO deploys (id, project, state, running, created, about, rollout) VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -253,6 +280,12 @@ fn insert(transaction: &Transaction<'_>, deploy: &Deploy) -> Result<()> {
         "DELETE FROM output WHERE deploy NOT IN (SELECT id FROM deploys ORDER BY id DESC LIMIT ?)",
         [OUTPUT_OF],
     )?;
+    let keep = i64::try_from(keep).unwrap_or(i64::MAX);
+    transaction.execute(
+        "DELETE FROM deploys WHERE project = ?1 AND running = 0
+         AND id NOT IN (SELECT id FROM deploys WHERE project = ?1 ORDER BY id DESC LIMIT ?2)",
+        params![about.project.as_str(), keep],
+    )?;
     Ok(())
 }
 
@@ -265,19 +298,24 @@ fn update(transaction: &Transaction<'_>, rollout: &Rollout) -> Result<()> {
         json(rollout, "rollout")?,
         rollout.deploy.to_string(),
     ])?;
+    if rollout.is_ended() {
+        // Nothing of it is sent again.
+        let deploy = rollout.deploy.to_string();
+        transaction.execute("DELETE FROM orders WHERE deploy = ?", [deploy])?;
+    }
     Ok(())
 }
 
 fn insert_order(transaction: &Transaction<'_>, order: &StoredOrder) -> Result<()> {
     let mut statement = transaction.prepare(
-        "INSERT OR REPLACE INTO orders (deploy, host, phase, id, ordered, expires) VALUES (?, ?, ?, ?, ?, ?)",
+        "INSERT OR REPLACE INTO orders (deploy, host, phase, id, signed, expires) VALUES (?, ?, ?, ?, ?, ?)",
     )?;
     statement.execute(params![
         order.deploy.to_string(),
         order.ordered.host.as_str(),
         order.ordered.phase.to_string(),
         order.id.to_string(),
-        json(&order.ordered, "order")?,
+        json(&order.ordered.order, "order")?,
         order.expires.to_string(),
     ])?;
     Ok(())

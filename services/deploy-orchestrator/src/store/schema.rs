@@ -8,7 +8,7 @@ use super::{Result, StoreError};
 
 /// Each brings the database one version further; `user_version` counts how many were done. Never edit one that was
 /// shipped: add another.
-const MIGRATIONS: [&str; 1] = ["
+const MIGRATIONS: [&str; 2] = ["
     CREATE TABLE deploys (
         id       TEXT PRIMARY KEY,             -- UUIDv7, so that ids sort by time
         project  TEXT NOT NULL,
@@ -59,6 +59,21 @@ const MIGRATIONS: [&str; 1] = ["
         name     TEXT PRIMARY KEY,             -- epoch, sequence
         value    INTEGER NOT NULL
     ) STRICT;
+", "
+    ALTER TABLE orders RENAME TO whole_orders;
+    CREATE TABLE orders (
+        deploy   TEXT NOT NULL REFERENCES deploys (id) ON DELETE CASCADE,
+        host     TEXT NOT NULL,
+        phase    TEXT NOT NULL,
+        id       TEXT NOT NULL,
+        signed   TEXT NOT NULL,                -- JSON of events::message::Signed; the grant and the targets are the deploy's
+        expires  TEXT NOT NULL,
+        PRIMARY KEY (deploy, host, phase)
+    ) STRICT;
+    INSERT INTO orders
+        SELECT deploy, host, phase, id, json_extract(ordered, '$.order'), expires FROM whole_orders
+        WHERE deploy IN (SELECT id FROM deploys WHERE running = 1);
+    DROP TABLE whole_orders;
 "];
 
 pub(super) fn migrate(connection: &mut Connection, file: &Path) -> Result<()> {

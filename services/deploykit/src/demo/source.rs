@@ -10,7 +10,7 @@ use events::{CommitId, ProjectName, RepoName, TagName};
 use world::World;
 
 use super::checker::Tree;
-use crate::failure::Failure;
+use crate::{announce, failure::Failure};
 
 /// A git command of the demo must end within this time; a clone of the user's repository is the longest.
 const GIT_LIMIT: Duration = Duration::from_secs(300);
@@ -115,7 +115,7 @@ impl Source {
         world: &World,
     ) -> Result<(), Failure> {
         let git = Git { folder, world };
-        let branch = format!("{}:refs/heads/main", release.commit);
+        let branch = format!("+{}:refs/heads/main", release.commit);
         let tag = format!("refs/tags/{0}:refs/tags/{0}", release.tag);
         git.run(
             &self.clone,
@@ -148,7 +148,7 @@ impl Source {
             .await?;
         }
         let hook = self.origin.join("hooks/post-receive");
-        let text = include_str!("../../../../hooks/post-receive");
+        let text = announce::hook("post-receive").unwrap_or_default();
         world
             .disk
             .create_folders(&self.origin.join("hooks"), 0o755)?;
@@ -219,31 +219,29 @@ async fn example(git: &Git<'_>, clone: &Path) -> Result<[TagName; 3], Failure> {
     Ok([first, second, broken])
 }
 
-/// Two good releases are the newest tags, or made on the newest commits; the broken one is made on top.
+/// The two good releases are the newest two tags of the branch, or are made on its newest commits; the broken one is made on top.
 async fn copy(git: &Git<'_>, repo: &str, clone: &Path) -> Result<[TagName; 3], Failure> {
     git.run(
         git.folder,
         &["clone", "--quiet", "--no-local", "--", repo, &shown(clone)],
     )
     .await?;
-    let first = git.tag(clone, "deploykit-demo-1", "HEAD~1").await;
-    let first = match first {
-        Ok(tag) => tag,
-        Err(_) => git.tag(clone, "deploykit-demo-1", "HEAD").await?,
+    // The last key counts first; of one second, the higher version is the newer.
+    let keys = ["--sort=-version:refname", "--sort=-creatordate"];
+    let newest = ["tag", "--merged", "HEAD", keys[0], keys[1]];
+    let tags = git.output(clone, &newest).await?;
+    let mut tags = tags.lines().filter_map(|tag| tag.parse::<TagName>().ok());
+    let (first, second) = match (tags.next(), tags.next()) {
+        (Some(second), Some(first)) => (first, second),
+        _ => git.made_tags(clone).await?,
     };
-    let second = git.commit_or_tag(clone, "deploykit-demo-2").await?;
     git.write(
         clone,
         ".deploy/check",
         "#!/bin/sh\necho 'GET /health 500 \"broken on purpose by the demo\"'\nexit 1\n",
     )?;
-    let broken = git
-        .commit(
-            clone,
-            "deploykit-demo-broken",
-            "A release that fails its check",
-        )
-        .await?;
+    let message = "A release that fails its check";
+    let broken = git.commit(clone, "deploykit-demo-broken", message).await?;
     Ok([first, second, broken])
 }
 
@@ -318,20 +316,21 @@ impl Git<'_> {
         self.tag(clone, tag, "HEAD").await
     }
 
-    async fn commit_or_tag(&self, clone: &Path, tag: &str) -> Result<TagName, Failure> {
-        self.run(
-            clone,
-            &[
-                "commit",
-                "--quiet",
-                "--no-verify",
-                "--allow-empty",
-                "--message",
-                "The demo's second release",
-            ],
-        )
-        .await?;
-        self.tag(clone, tag, "HEAD").await
+    /// Two releases for a repository without tags: its newest commit, and one on top that changes nothing.
+    async fn made_tags(&self, clone: &Path) -> Result<(TagName, TagName), Failure> {
+        let first = self.tag(clone, "deploykit-demo-1", "HEAD").await?;
+        let message = "The demo's second release";
+        let empty = [
+            "commit",
+            "--quiet",
+            "--no-verify",
+            "--allow-empty",
+            "--message",
+            message,
+        ];
+        self.run(clone, &empty).await?;
+        let second = self.tag(clone, "deploykit-demo-2", "HEAD").await?;
+        Ok((first, second))
     }
 
     async fn tag(&self, clone: &Path, tag: &str, revision: &str) -> Result<TagName, Failure> {

@@ -6,8 +6,8 @@ use uuid::Uuid;
 
 use super::canned::Canned;
 use crate::api::{
-    Action, DeployState, DeployView, HostProgress, HostState, HostView, OutputView, ProjectHost,
-    ProjectView, Status, TagView, WaveView,
+    Action, DeployState, DeployView, HostProgress, HostProject, HostState, HostView, OutputView,
+    ProjectHost, ProjectView, Status, TagView, WaveView,
 };
 
 /// Seconds after a fixed beginning.
@@ -209,7 +209,10 @@ fn host(host: &str, live: Option<Running>) -> HostView {
         seen: Some(at(690)),
         version: Some("0.1.0".to_owned()),
         groups: vec![name("web")],
-        projects: vec![(name("shop"), live)],
+        projects: vec![HostProject {
+            project: name("shop"),
+            live,
+        }],
         trouble: None,
     }
 }

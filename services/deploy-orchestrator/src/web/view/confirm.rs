@@ -134,6 +134,9 @@ fn row(plan: &Plan, action: Action, host: &HostName) -> Row {
 }
 
 fn back(now: Option<&ProjectHost>) -> Then {
+    if now.is_some_and(|now| now.live.is_some() && now.live == now.previous) {
+        return Then::Same;
+    }
     now.and_then(|now| now.previous.as_ref())
         .map_or(Then::NothingBefore, |previous| Then::Becomes {
             label: previous.label().to_owned(),

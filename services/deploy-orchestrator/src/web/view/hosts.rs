@@ -3,7 +3,7 @@
 use askama::Template;
 
 use super::words::{self, Version, When};
-use crate::api::HostView;
+use crate::api::{HostProject, HostView};
 
 #[derive(Debug, Template)]
 #[template(path = "hosts.html")]
@@ -43,9 +43,11 @@ fn summary(hosts: &[HostView]) -> String {
 
 fn row(host: &HostView) -> Row {
     let groups: Vec<&str> = host.groups.iter().map(AsRef::as_ref).collect();
-    let project = |(name, live): &(events::ProjectName, Option<events::message::Running>)| {
-        (name.to_string(), words::version(live.as_ref()))
-    };
+    let project =
+        |HostProject {
+             project: name,
+             live,
+         }: &HostProject| { (name.to_string(), words::version(live.as_ref())) };
     Row {
         name: host.host.to_string(),
         admitted: host.admitted,
