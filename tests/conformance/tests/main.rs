@@ -17,7 +17,7 @@ use tokio::time::timeout;
 use crate::site::Site;
 
 /// The longest that one property may take: restarts of a broker on a busy machine are in it.
-const PROPERTY_LIMIT: Duration = Duration::from_secs(120);
+const PROPERTY_LIMIT: Duration = Duration::from_secs(240);
 
 /// Runs the properties, each on the same site, and panics with the names of those that do not hold.
 macro_rules! properties {

@@ -6,6 +6,7 @@ use events::{
     Topic,
     message::{Beat, Fetched},
 };
+use futures_util::future::join_all;
 use testkit::{Member, SOON, until};
 
 use crate::{
@@ -43,17 +44,18 @@ pub(crate) async fn a_killed_broker_is_found_again_and_nothing_confirmed_is_lost
     let mut kept = reader.listen_durably(Topic::GitFetched).await;
     let mut hints = reader.listen(Topic::Keepalive).await;
     let publish = async |numbers: RangeInclusive<usize>| {
-        for number in numbers {
+        let publish = async |number| {
             let published = writer.bus.publish(&numbered(number)).await;
             published.unwrap_or_else(|error| panic!("{number}: {error}"));
-        }
+        };
+        join_all(numbers.map(publish)).await;
     };
     publish(1..=BEFORE).await;
     let outage = async {
         site.broker.kill().await;
         site.broker.start_again().await;
     };
-    // One is on its way when the broker is killed, the others wait for it to be there again.
+    // They are on their way when the broker is killed: some may have arrived, and go out again all the same.
     tokio::join!(publish(BEFORE + 1..=ALL), outage);
     let mut heard = BTreeSet::new();
     while heard.len() < ALL {
