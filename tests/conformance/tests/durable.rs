@@ -1,8 +1,13 @@
 //! What is kept for whom.
 
-use events::{Topic, message::Fetched};
+use chassis::Listen;
+use events::{
+    Topic,
+    message::{DeadLetter, Fetched},
+};
 use stomp::Dialect;
-use testkit::{LONG, Member, until};
+use testkit::{LONG, Member, SOON, until};
+use tokio::time::timeout;
 
 use crate::site::{Heard, Link, Site, texts};
 
@@ -36,6 +41,34 @@ pub(crate) async fn what_came_while_away_is_heard_on_return(site: &mut Site) {
     // The acknowledgement of the first may have been on its way when the connection was cut.
     heard.retain(|number| *number > 1);
     assert_eq!(heard, [2, 3, 4]);
+}
+
+pub(crate) async fn what_cannot_be_used_is_put_aside_and_the_next_one_comes(site: &mut Site) {
+    let member = Member::connect("conf-aside", site.common("web1")).await;
+    let bus = &member.bus;
+    let mut dead = member.listen(Topic::Dead("conf-aside".to_owned())).await;
+    let subscription = "conf-aside".to_owned();
+    let mut inbox = bus
+        .listen(Listen::durable(Topic::DeployReports, subscription))
+        .await;
+    let destination = bus.names().destination(&Topic::DeployReports);
+    let body = "no JSON: \0".into();
+    let published = bus.publish_raw(&destination, true, body).await;
+    published.expect("confirmed");
+    let delivery = timeout(SOON, inbox.next()).await;
+    let delivery = delivery.expect("it comes soon").expect("the bus is there");
+    assert!(delivery.envelope().is_err());
+    let put_aside = delivery.put_aside(bus, "no envelope").await;
+    put_aside.expect("the dead letter is confirmed");
+    let letter = dead.hear(|_: &DeadLetter| true).await;
+    assert_eq!(letter.body, "no JSON: \0");
+    assert_eq!(letter.destination, destination);
+    let text = "the next one";
+    let published = bus.publish_raw(&destination, true, text.into()).await;
+    published.expect("confirmed");
+    let next = timeout(SOON, inbox.next()).await;
+    let next = next.expect("it comes soon").expect("the bus is there");
+    assert_eq!(next.body(), text);
 }
 
 pub(crate) async fn only_what_was_not_acknowledged_comes_again(site: &mut Site) {

@@ -51,6 +51,7 @@ async fn all_hold(mut site: Site) {
         topics::a_frame_of_120_kb_passes,
         durable::what_came_while_away_is_heard_on_return,
         durable::only_what_was_not_acknowledged_comes_again,
+        durable::what_cannot_be_used_is_put_aside_and_the_next_one_comes,
         durable::a_second_holder_shares_or_is_refused,
         durable::a_removed_subscription_is_forgotten,
         outage::what_was_confirmed_outlives_a_stop_and_a_kill,
