@@ -1,6 +1,14 @@
 //! What the tests need from Debian. To need one more, add it to [`NEEDED`]; that is the only place.
 
-use std::{fs, os::unix::fs::MetadataExt, process::Command, thread, time::Duration};
+use std::{
+    fs,
+    io::{ErrorKind, Write},
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    path::Path,
+    process::Command,
+    thread,
+    time::Duration,
+};
 
 use crate::stage::{Failed, Stage, answers};
 
@@ -27,7 +35,20 @@ const NEEDED: &[Package] = &[
         program: "shellcheck",
         why: "lints for hooks and scripts",
     },
+    Package {
+        name: "rabbitmq-server",
+        program: "rabbitmq-server",
+        why: "one of the brokers that the conformance suite starts",
+    },
+    Package {
+        name: "activemq",
+        program: "activemq",
+        why: "one of the brokers that the conformance suite starts",
+    },
 ];
+
+/// What packages ask before they start a service.
+const POLICY: &str = "/usr/sbin/policy-rc.d";
 
 /// The names of all packages, for a line of output.
 pub(crate) fn names() -> String {
@@ -56,12 +77,46 @@ pub(crate) fn ensure() -> Result<(), Failed> {
     }
     update()?;
     let names: Vec<String> = missing.iter().map(|it| it.name.to_owned()).collect();
+    let _until_installed = Quiet::at(Path::new(POLICY))?;
     apt(
         "install packages",
         &["install", "-y", "--no-install-recommends"],
     )
     .args(&names)
     .run()
+}
+
+/// While this lives, packages start no service: the tests start brokers of their own. A policy that is there already is
+/// left as it is.
+struct Quiet<'a>(Option<&'a Path>);
+
+impl<'a> Quiet<'a> {
+    fn at(policy: &'a Path) -> Result<Self, Failed> {
+        let mut options = fs::OpenOptions::new();
+        let made = options
+            .write(true)
+            .create_new(true)
+            .mode(0o755)
+            .open(policy);
+        match made.and_then(|mut file| file.write_all(b"#!/bin/sh\nexit 101\n")) {
+            Ok(()) => {
+                println!("no service is started meanwhile ({})", policy.display());
+                Ok(Self(Some(policy)))
+            }
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(Self(None)),
+            Err(error) => Err(Failed(format!("{}: {error}", policy.display()))),
+        }
+    }
+}
+
+impl Drop for Quiet<'_> {
+    fn drop(&mut self) {
+        if let Some(made) = self.0
+            && let Err(error) = fs::remove_file(made)
+        {
+            println!("{}: {error}; remove it by hand", made.display());
+        }
+    }
 }
 
 fn list(packages: &[&Package]) -> String {
@@ -137,10 +192,14 @@ mod tests {
 
     #[test]
     fn a_package_counts_only_when_it_is_installed_whole() {
-        let all = "installed git\ninstalled openssh-client\ninstalled shellcheck\n";
-        assert_eq!(list(&not_installed(all)), "");
-        let some = "installed git\nconfig-files shellcheck\n";
-        assert_eq!(list(&not_installed(some)), "openssh-client shellcheck");
+        let all: String = NEEDED
+            .iter()
+            .map(|it| format!("installed {}\n", it.name))
+            .collect();
+        assert_eq!(list(&not_installed(&all)), "");
+        let some = all.replace("installed openssh-client\n", "");
+        let some = some.replace("installed shellcheck", "config-files shellcheck");
+        assert_eq!(list(&not_installed(&some)), "openssh-client shellcheck");
     }
 
     #[test]
@@ -150,6 +209,17 @@ mod tests {
             "missing packages: git shellcheck\nas root:\n  \
              apt-get update && apt-get install -y --no-install-recommends git shellcheck"
         );
+    }
+
+    #[test]
+    fn services_are_kept_quiet_only_for_the_time_of_the_install() {
+        let policy = std::env::temp_dir().join(format!("policy-rc.d-{}", std::process::id()));
+        let quiet = Quiet::at(&policy).unwrap();
+        assert!(Command::new(&policy).status().unwrap().code() == Some(101));
+        drop(Quiet::at(&policy).unwrap());
+        assert!(policy.exists(), "somebody else's policy stays");
+        drop(quiet);
+        assert!(!policy.exists());
     }
 
     #[test]

@@ -1,19 +1,25 @@
 #![doc = include_str!("../README.md")]
 
+mod activemq;
 mod broker;
 mod chance;
 mod folder;
 mod member;
 mod origin;
+mod process;
+mod rabbitmq;
 mod running;
 mod trust;
 mod waiting;
 
+pub use activemq::ActiveMq;
 pub use broker::TestBroker;
 pub use chance::{CountedBytes, HandClock};
 pub use folder::Folder;
 pub use member::{Ear, Member};
 pub use origin::Origin;
+pub use process::BrokerProcess;
+pub use rabbitmq::RabbitMq;
 pub use running::Running;
 pub use trust::Trust;
 pub use waiting::{LONG, SOON, until};

@@ -5,6 +5,7 @@
     reason = "tests, which look at the disk and at programs directly"
 )]
 
+mod brokers;
 mod bus;
 mod disk;
 mod origins;
