@@ -71,7 +71,8 @@ pub async fn serve(start: Start<Settings>) -> Result<(), Failure> {
     };
     trust.read(&world).await.map_err(Failure::Settings)?;
     let git = Git::new(&world);
-    git.version().await.context("git cannot be used")?;
+    let version = git.version().await;
+    version.map_err(|error| Failure::Settings(chassis::causes(&error)))?;
     let presence = Presence::new(host.clone(), world.new_id(), settings.groups.clone());
     let (voice, said) = mpsc::channel(VOICE);
     let shared = Shared {

@@ -87,7 +87,8 @@ async fn own_name_only(request: Request, next: Next) -> Response {
     Refused::new(Kind::NotAllowed, error).into_response()
 }
 
-fn is_loopback(host: &str) -> bool {
+/// True if a `Host` header names this machine itself.
+pub(crate) fn is_loopback(host: &str) -> bool {
     let Ok(authority) = host.parse::<Authority>() else {
         return false;
     };

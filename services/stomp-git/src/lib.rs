@@ -44,7 +44,7 @@ pub async fn serve(start: Start<Settings>) -> Result<(), Failure> {
         git = git.with_home(home);
     }
     let version = git.version().await;
-    let version = version.map_err(|error| anyhow::anyhow!(causes(&error)))?;
+    let version = version.map_err(|error| Failure::Settings(causes(&error)))?;
     let names: Vec<_> = settings.repositories.keys().cloned().collect();
     tracing::info!(git = %version, repositories = names.len(), "keeps mirrors");
     if names.is_empty() {

@@ -6,13 +6,16 @@
 
 use axum::{
     extract::Request,
-    http::{HeaderMap, HeaderValue, Method, header, uri::Authority},
+    http::{HeaderMap, HeaderValue, Method, header},
     middleware::Next,
     response::{IntoResponse, Response},
 };
 
 use super::view;
-use crate::refused::{Kind, Refused};
+use crate::{
+    http::is_loopback,
+    refused::{Kind, Refused},
+};
 
 const POLICY: &str =
     "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'";
@@ -78,18 +81,4 @@ fn check(method: &Method, headers: &HeaderMap) -> Result<(), Refused> {
     let error = "this form was not sent by a page of this orchestrator, so nothing was done";
     Err(Refused::new(Kind::NotAllowed, error)
         .next("open the page anew and press the button there, or use the command line"))
-}
-
-fn is_loopback(host: &str) -> bool {
-    let Ok(authority) = host.parse::<Authority>() else {
-        return false;
-    };
-    let name = authority
-        .host()
-        .trim_start_matches('[')
-        .trim_end_matches(']');
-    name == "localhost"
-        || name
-            .parse::<std::net::IpAddr>()
-            .is_ok_and(|address| address.is_loopback())
 }
