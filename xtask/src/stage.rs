@@ -28,6 +28,8 @@ pub(crate) struct Stage {
     program: String,
     args: Vec<String>,
     env: Vec<(&'static str, &'static str)>,
+    /// What is put before each line that is copied; whoever reads our output must not take a copy for our own words.
+    quote: &'static str,
 }
 
 impl Stage {
@@ -37,6 +39,7 @@ impl Stage {
             program: program.to_owned(),
             args: args.iter().map(|&arg| arg.to_owned()).collect(),
             env: Vec::new(),
+            quote: "",
         }
     }
 
@@ -90,8 +93,8 @@ impl Stage {
         let (lines, received) = mpsc::channel();
         let out = child.stdout.take().expect("it is piped");
         let err = child.stderr.take().expect("it is piped");
-        forward(out, std::io::stdout(), lines.clone());
-        forward(err, std::io::stderr(), lines);
+        forward(self.quote, out, std::io::stdout(), lines.clone());
+        forward(self.quote, err, std::io::stderr(), lines);
         loop {
             // How long to listen on after the end: a process that a test left behind may hold the pipe open for ever.
             match received.recv_timeout(Duration::from_secs(2)) {
@@ -168,6 +171,7 @@ fn ended(child: &mut Child) -> bool {
 
 /// Copies a stream line by line on a thread of its own.
 fn forward(
+    quote: &'static str,
     from: impl Read + Send + 'static,
     mut to: impl Write + Send + 'static,
     lines: Sender<String>,
@@ -176,7 +180,10 @@ fn forward(
         let mut from = BufReader::new(from);
         let mut line = Vec::new();
         while matches!(from.read_until(b'\n', &mut line), Ok(1..)) {
-            let _ = to.write_all(&line).and_then(|()| to.flush());
+            let _ = to
+                .write_all(quote.as_bytes())
+                .and_then(|()| to.write_all(&line))
+                .and_then(|()| to.flush());
             let _ = lines.send(String::from_utf8_lossy(&line).into_owned());
             line.clear();
         }
@@ -214,8 +221,12 @@ mod tests {
     use super::*;
     use crate::summary;
 
+    /// Its sample summaries are quoted: the run that this test is a part of counts summaries too.
     fn shell(script: &str) -> Stage {
-        Stage::new("tests", "sh", &["-c", script])
+        Stage {
+            quote: "> ",
+            ..Stage::new("tests", "sh", &["-c", script])
+        }
     }
 
     #[test]
