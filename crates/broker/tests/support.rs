@@ -194,6 +194,7 @@ pub(crate) fn introduce(client_id: &str) -> Connect {
         passcode: Some(Secret::new("guest")),
         client_id: client_id.to_owned(),
         heart_beat: Duration::from_secs(1),
+        dialect: None,
         limits: stomp::Limits::default(),
     }
 }
@@ -276,6 +277,7 @@ pub(crate) fn message(topic: &str, text: &str) -> Message {
         body: Bytes::copy_from_slice(text.as_bytes()),
         persistent: true,
         confirm: true,
+        expires: None,
     }
 }
 

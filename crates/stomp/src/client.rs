@@ -6,14 +6,14 @@
 mod book;
 mod deliveries;
 mod driver;
+mod error;
 mod handshake;
+mod introduction;
+mod message;
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
 };
 
 use bytes::{Bytes, BytesMut};
@@ -23,8 +23,7 @@ use tokio::{
 };
 
 use crate::{
-    Secret,
-    codec::{DecodeError, EncodeError, FrameLimits, encode},
+    codec::encode,
     dialect::Dialect,
     frame::{Command, Frame},
 };
@@ -32,181 +31,13 @@ use crate::{
 use book::Book;
 pub use deliveries::{Deliveries, Delivery};
 pub use driver::Driver;
+pub use error::{ConnectError, Ended, SendError};
 pub use handshake::connect;
+pub use introduction::{Connect, Limits};
+pub use message::{Expires, Message, Subscription};
 
 /// Frames that wait for the driver before a caller is held back.
 const QUEUED_FRAMES: usize = 64;
-
-/// How to introduce oneself to a broker.
-#[derive(Debug, Clone)]
-pub struct Connect {
-    /// The virtual host; `/` is RabbitMQ's default one.
-    pub host: String,
-    /// Who is there, where the broker asks.
-    pub login: Option<String>,
-    /// The password. Brokers disagree about escapes in CONNECT, so neither this nor any other text here holds `\`,
-    /// and login and password hold no `:`.
-    pub passcode: Option<Secret>,
-    /// The same for every connection of this program on this host; durable subscriptions belong to it.
-    pub client_id: String,
-    /// How often each side shows that it is alive; zero for never. A peer silent for three times as long is dead.
-    pub heart_beat: Duration,
-    /// How long and how much.
-    pub limits: Limits,
-}
-
-/// The longest waits and the largest frames.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// How large a frame may be, either way.
-    pub frame: FrameLimits,
-    /// From CONNECT to CONNECTED. Default 10 s.
-    pub handshake: Duration,
-    /// One write, from full buffers to room. Default 30 s.
-    pub write: Duration,
-    /// From the call to its RECEIPT. Default 30 s.
-    pub receipt: Duration,
-    /// From the stop to the RECEIPT of DISCONNECT, with what was queued before it. Default 5 s.
-    pub disconnect: Duration,
-    /// Frames on their way that wait for a RECEIPT; further callers wait. Default 1024.
-    pub outstanding: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            frame: FrameLimits::default(),
-            handshake: Duration::from_secs(10),
-            write: Duration::from_secs(30),
-            receipt: Duration::from_secs(30),
-            disconnect: Duration::from_secs(5),
-            outstanding: 1024,
-        }
-    }
-}
-
-/// What is published.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Message {
-    /// `/topic/` and a dotted name.
-    pub destination: String,
-    /// Further headers. Those that STOMP or this client writes itself cannot be overridden.
-    pub headers: Vec<(String, String)>,
-    /// The text.
-    pub body: Bytes,
-    /// Outlives a crash of the broker.
-    pub persistent: bool,
-    /// Asks for a receipt and waits for it.
-    pub confirm: bool,
-}
-
-/// What is wanted.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Subscription {
-    /// `/topic/` and a dotted name, `*` for any one word.
-    pub destination: String,
-    /// The name under which the broker keeps messages while nobody is there; one live holder per name.
-    pub durable: Option<String>,
-    /// How many deliveries may be unacknowledged; at least one.
-    pub prefetch: u32,
-}
-
-/// Why there is no connection.
-#[derive(Debug, thiserror::Error)]
-pub enum ConnectError {
-    /// A text of [`Connect`] is not the same to all brokers. Mend the settings.
-    #[error(
-        "{0} must not be empty or hold a backslash or control characters, nor a login or passcode a colon"
-    )]
-    NotPortable(&'static str),
-    /// The broker said no, usually to login or passcode.
-    #[error("the broker refused the connection: {0}")]
-    Refused(String),
-    /// The broker speaks another version.
-    #[error("the broker speaks STOMP {0:?}, not 1.2")]
-    Version(String),
-    /// The broker hung up without a word.
-    #[error("the broker closed the connection during the handshake")]
-    Closed,
-    /// No answer in [`Limits::handshake`].
-    #[error("no CONNECTED within {0:?}")]
-    Timeout(Duration),
-    /// The peer is no broker.
-    #[error("no STOMP broker answers there")]
-    Protocol(#[source] DecodeError),
-    /// The transport failed.
-    #[error("the connection failed during the handshake")]
-    Io(#[source] std::io::Error),
-}
-
-/// Why something was not sent, or is not known to have arrived.
-#[derive(Debug, thiserror::Error)]
-pub enum SendError {
-    /// The broker answered this frame with ERROR, and the connection ends with it; or this connection holds the subscription.
-    #[error("the broker refused it: {0}")]
-    Refused(String),
-    /// No receipt in [`Limits::receipt`]. It may have arrived.
-    #[error("no receipt within {0:?}")]
-    NoReceipt(Duration),
-    /// The connection ended first. It may have arrived.
-    #[error("the connection ended: {0}")]
-    Ended(Arc<str>),
-    /// It can never be sent as it is.
-    #[error("the frame cannot be written")]
-    Invalid(#[source] EncodeError),
-    /// It is over [`FrameLimits::body_bytes`] and can never be sent.
-    #[error("a body of {bytes} bytes is over the limit of {limit}")]
-    TooLong {
-        /// Its size.
-        bytes: usize,
-        /// The limit.
-        limit: usize,
-    },
-}
-
-/// Why a driver is done.
-#[derive(Debug, thiserror::Error)]
-pub enum Ended {
-    /// As asked: stopped, or every [`Client`] was dropped.
-    #[error("stopped")]
-    Stopped,
-    /// The broker hung up.
-    #[error("the broker closed the connection")]
-    Closed,
-    /// The broker sent ERROR.
-    #[error("the broker sent ERROR: {0}")]
-    Error(String),
-    /// Nothing was heard for three heart-beats.
-    #[error("the broker was silent for {0:?}")]
-    Silent(Duration),
-    /// The broker took nothing for [`Limits::write`].
-    #[error("the broker took nothing for {0:?}")]
-    Stuck(Duration),
-    /// The broker owes a receipt for longer than [`Limits::receipt`].
-    #[error("the broker owes a receipt for {0:?}")]
-    NoReceipt(Duration),
-    /// The broker sends without regard for the prefetch that it was asked for.
-    #[error(
-        "{unacknowledged} unacknowledged deliveries of {subscription}, whose prefetch is {prefetch}"
-    )]
-    Overrun {
-        /// The subscription's id.
-        subscription: String,
-        /// How many there are.
-        unacknowledged: usize,
-        /// What was asked for.
-        prefetch: u32,
-    },
-    /// The broker sent what is no STOMP 1.2.
-    #[error("the broker sent what is no STOMP: {0}")]
-    Protocol(DecodeError),
-    /// The broker sent a frame that only clients send.
-    #[error("the broker sent {0}, which only clients send")]
-    Unexpected(Command),
-    /// The transport failed.
-    #[error("the connection failed: {0}")]
-    Io(std::io::Error),
-}
 
 /// A live connection's sending half. Clones share it.
 #[derive(Debug, Clone)]
@@ -221,7 +52,7 @@ pub struct Client {
 }
 
 impl Client {
-    fn new(server: &str, limits: Limits) -> (Self, mpsc::Receiver<Bytes>) {
+    fn new(server: &str, dialect: Dialect, limits: Limits) -> (Self, mpsc::Receiver<Bytes>) {
         let (frames, queue) = mpsc::channel(QUEUED_FRAMES);
         let client = Self {
             book: Arc::new(Book::default()),
@@ -229,7 +60,7 @@ impl Client {
             window: Arc::new(Semaphore::new(limits.outstanding)),
             ids: Arc::new(AtomicU64::new(1)),
             server: server.into(),
-            dialect: Dialect::of(server),
+            dialect,
             limits,
         };
         (client, queue)
@@ -257,13 +88,14 @@ impl Client {
         if message.persistent {
             frame = frame.with("persistent", "true");
         }
-        for (name, value) in &message.headers {
-            if !matches!(
-                name.as_str(),
-                "destination" | "persistent" | "receipt" | "transaction"
-            ) {
-                frame.headers.push(name, value);
-            }
+        if let Some(expires) = message.expires {
+            frame = frame
+                .with("expires", &expires.at_ms.to_string())
+                .with("expiration", &expires.after_ms.to_string());
+        }
+        let own = message.headers.iter().filter(|(name, _)| !is_ours(name));
+        for (name, value) in own {
+            frame.headers.push(name, value);
         }
         self.write(frame.with_body(message.body), message.confirm)
             .await
@@ -360,4 +192,12 @@ impl Client {
             .await
             .unwrap_or_else(|_| Err(self.book.send_error()))
     }
+}
+
+/// Headers of SEND that only this client writes.
+fn is_ours(name: &str) -> bool {
+    matches!(
+        name,
+        "destination" | "persistent" | "receipt" | "transaction" | "expires" | "expiration"
+    )
 }

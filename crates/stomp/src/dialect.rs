@@ -1,5 +1,7 @@
 //! Where brokers differ. Everything else in this crate is the same for all of them.
 
+use std::{fmt, str::FromStr};
+
 use crate::frame::{Command, Frame};
 
 /// Bytes of a delivery that stand for one message of prefetch, where a broker counts its window in bytes.
@@ -21,6 +23,42 @@ pub enum Dialect {
     Embedded,
     /// Anything else: it gets what the others have in common.
     Other,
+}
+
+/// A word that names no dialect.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{0:?} is no kind of broker that is known here; known are rabbitmq, activemq, artemis and embedded"
+)]
+pub struct UnknownDialect(String);
+
+impl fmt::Display for Dialect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::RabbitMq => "rabbitmq",
+            Self::ActiveMq => "activemq",
+            Self::Artemis => "artemis",
+            Self::Embedded => "embedded",
+            Self::Other => "other",
+        })
+    }
+}
+
+/// As settings name it. There is no word for [`Dialect::Other`]: nobody chooses it.
+impl FromStr for Dialect {
+    type Err = UnknownDialect;
+
+    fn from_str(word: &str) -> Result<Self, UnknownDialect> {
+        [
+            Self::RabbitMq,
+            Self::ActiveMq,
+            Self::Artemis,
+            Self::Embedded,
+        ]
+        .into_iter()
+        .find(|dialect| dialect.to_string() == word)
+        .ok_or_else(|| UnknownDialect(word.to_owned()))
+    }
 }
 
 impl Dialect {

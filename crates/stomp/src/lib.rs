@@ -7,10 +7,10 @@ pub mod frame;
 mod secret;
 
 pub use client::{
-    Client, Connect, ConnectError, Deliveries, Delivery, Driver, Ended, Limits, Message, SendError,
-    Subscription, connect,
+    Client, Connect, ConnectError, Deliveries, Delivery, Driver, Ended, Expires, Limits, Message,
+    SendError, Subscription, connect,
 };
 pub use codec::{Codec, DecodeError, EncodeError, FrameLimits, Item, encode};
-pub use dialect::Dialect;
+pub use dialect::{Dialect, UnknownDialect};
 pub use frame::{Command, Frame, Headers};
 pub use secret::Secret;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use stomp::{Ended, SendError, Subscription};
+use stomp::{Ended, Expires, SendError, Subscription};
 use tokio::{
     task::JoinSet,
     time::{sleep, timeout},
@@ -66,6 +66,35 @@ async fn a_send_carries_what_it_should() {
     let frame = script.far.frame().await;
     assert_eq!(text(&frame), "SEND\ndestination:/topic/t\n");
     assert_eq!(frame.header("receipt"), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_time_to_live_is_written_for_every_broker_on_every_broker() {
+    for server in [
+        "RabbitMQ/3",
+        "ActiveMQ/5",
+        "ActiveMQ-Artemis/2",
+        "deploykit-broker/0",
+        "other",
+    ] {
+        let mut script = Script::with_server(server).await;
+        let client = script.client.clone();
+        let mut sent = message("body");
+        sent.expires = Some(Expires {
+            at_ms: 1_800_000_060_000,
+            after_ms: 60_000,
+        });
+        for name in ["expires", "expiration"] {
+            sent.headers.push((name.into(), "forged".into()));
+        }
+        let (done, frame) = tokio::join!(client.send(sent), script.confirm_next());
+        done.unwrap();
+        assert_eq!(
+            frame,
+            "SEND\ndestination:/topic/t\npersistent:true\nexpires:1800000060000\nexpiration:60000\n",
+            "{server}"
+        );
+    }
 }
 
 #[tokio::test(start_paused = true)]

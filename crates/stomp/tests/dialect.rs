@@ -2,7 +2,7 @@
 
 use stomp::Dialect;
 
-use crate::script::Script;
+use crate::script::{Script, introduction};
 
 #[test]
 fn brokers_are_known_by_their_server_header() {
@@ -19,6 +19,32 @@ fn brokers_are_known_by_their_server_header() {
     for (server, dialect) in table {
         assert_eq!(Dialect::of(server), dialect, "{server}");
     }
+}
+
+#[test]
+fn a_dialect_is_chosen_by_its_name() {
+    for name in ["rabbitmq", "activemq", "artemis", "embedded"] {
+        let chosen: Dialect = name.parse().unwrap();
+        assert_eq!(chosen.to_string(), name);
+    }
+    for wrong in ["RabbitMQ", "other", ""] {
+        let error = wrong.parse::<Dialect>().unwrap_err().to_string();
+        assert_eq!(
+            error,
+            format!(
+                "{wrong:?} is no kind of broker that is known here; known are rabbitmq, activemq, artemis and embedded"
+            )
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_chosen_dialect_counts_and_not_the_server_header() {
+    let mut connect = introduction();
+    connect.dialect = Some(Dialect::Artemis);
+    let script = Script::with(connect, "server:RabbitMQ/3\n").await;
+    assert_eq!(script.client.dialect(), Dialect::Artemis);
+    assert_eq!(script.client.server(), "RabbitMQ/3");
 }
 
 const UNION: &str = "id:agent\ndestination:/topic/t\nack:client-individual\ndurable:true\nauto-delete:false\n\

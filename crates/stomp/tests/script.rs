@@ -24,6 +24,7 @@ pub(crate) fn introduction() -> Connect {
         passcode: Some(Secret::new("hush")),
         client_id: "agent".to_owned(),
         heart_beat: Duration::ZERO,
+        dialect: None,
         limits: Limits::default(),
     }
 }
@@ -169,5 +170,6 @@ pub(crate) fn message(text: &str) -> Message {
         body: bytes::Bytes::copy_from_slice(text.as_bytes()),
         persistent: true,
         confirm: true,
+        expires: None,
     }
 }

@@ -288,6 +288,7 @@ async fn log_in(
         passcode,
         client_id: "deploykit-doctor".to_owned(),
         heart_beat: CONNECT_LIMIT,
+        dialect: None,
         limits: stomp::Limits::default(),
     };
     let (client, _driver) = stomp::connect(stream, connect)

@@ -178,6 +178,7 @@ pub(crate) fn message(destination: &str, text: &str) -> Message {
         body: Bytes::copy_from_slice(text.as_bytes()),
         persistent: true,
         confirm: true,
+        expires: None,
     }
 }
 

@@ -167,6 +167,7 @@ impl BrokerProcess {
             passcode: Some(Secret::new(Self::PASSCODE)),
             client_id: client_id.to_owned(),
             heart_beat: Duration::from_secs(1),
+            dialect: None,
             limits: Limits::default(),
         }
     }

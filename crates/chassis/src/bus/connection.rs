@@ -234,6 +234,7 @@ async fn attempt(
         passcode,
         client_id: settings.topics.subscription(service, host),
         heart_beat: Duration::from_secs(settings.heart_beat_s),
+        dialect: None,
         limits: Limits {
             handshake: limit,
             receipt: publish_limit.min(defaults.receipt),

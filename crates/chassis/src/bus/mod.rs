@@ -145,6 +145,7 @@ impl Bus {
             body: envelope.to_bytes().into(),
             persistent,
             confirm: true,
+            expires: None,
         })
         .await
     }
@@ -165,6 +166,7 @@ impl Bus {
             body,
             persistent,
             confirm: true,
+            expires: None,
         })
         .await
     }

@@ -12,6 +12,7 @@ use tokio_util::codec::Framed;
 use super::{Client, Connect, ConnectError, Driver, driver::HeartBeats, driver::words};
 use crate::{
     codec::{Codec, DecodeError, EncodeError, Item},
+    dialect::Dialect,
     frame::{Command, Frame},
 };
 
@@ -37,7 +38,8 @@ pub async fn connect<S: AsyncRead + AsyncWrite + Send + Unpin>(
         connected.header("heart-beat").unwrap_or_default(),
     );
     let server = words(connected.header("server").unwrap_or_default());
-    let (client, queue) = Client::new(&server, limits);
+    let dialect = connect.dialect.unwrap_or_else(|| Dialect::of(&server));
+    let (client, queue) = Client::new(&server, dialect, limits);
     let driver = Driver::new(framed, queue, &client, beats);
     Ok((client, driver))
 }
