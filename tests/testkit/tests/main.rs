@@ -9,5 +9,6 @@ mod brokers;
 mod bus;
 mod disk;
 mod origins;
+mod proxy;
 mod trusting;
 mod waits;

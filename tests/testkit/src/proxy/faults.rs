@@ -1,0 +1,111 @@
+//! Faults by chance, the same for the same seed.
+
+use std::time::Duration;
+
+use super::{Fault, Way};
+
+/// One fault of a schedule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Strike {
+    /// It strikes when so many bytes have passed since the one before was over: progress, not time, so that a slow machine
+    /// sees the same faults as a fast one.
+    pub after_bytes: u64,
+    /// What strikes the connections there are; `None`: new ones are refused.
+    pub fault: Option<Fault>,
+    /// How long.
+    pub lasts: Duration,
+}
+
+/// An endless schedule of faults, the same for the same seed: a test that fails prints its seed.
+#[derive(Debug, Clone)]
+pub struct Faults {
+    chance: Chance,
+    between_bytes: u64,
+    black_hole: Duration,
+}
+
+impl Faults {
+    /// Faults with `between_bytes` between two of them on average, whose black holes last up to `black_hole`.
+    #[must_use]
+    pub fn random(seed: u64, between_bytes: u64, black_hole: Duration) -> Self {
+        Self {
+            chance: Chance::new(seed),
+            between_bytes,
+            black_hole,
+        }
+    }
+
+    fn way(&mut self) -> Way {
+        if self.chance.below(2) == 0 {
+            Way::ToBroker
+        } else {
+            Way::ToClient
+        }
+    }
+}
+
+impl Iterator for Faults {
+    type Item = Strike;
+
+    fn next(&mut self) -> Option<Strike> {
+        let ms = Duration::from_millis;
+        // From half of the average to one and a half.
+        let after_bytes = self.between_bytes / 2 + self.chance.below(self.between_bytes.max(1));
+        let (fault, lasts) = match self.chance.below(10) {
+            0 | 1 => (Some(Fault::Drop), ms(0)),
+            2..=4 => {
+                let (way, after_bytes) = (self.way(), self.chance.below(4096));
+                // Long enough for the bytes to come.
+                (Some(Fault::Cut { way, after_bytes }), ms(500))
+            }
+            5 => (Some(Fault::HalfClose(self.way())), ms(0)),
+            6 => {
+                let way = self.way();
+                let hole = [None, Some(way)][usize::from(self.chance.below(2) == 0)];
+                let lasts = self.chance.up_to(self.black_hole);
+                (Some(Fault::BlackHole(hole)), lasts)
+            }
+            7 => (None, self.chance.up_to(ms(800))),
+            _ => {
+                let delay = Fault::Delay {
+                    least: ms(1),
+                    jitter: self.chance.up_to(ms(10)),
+                };
+                (Some(delay), self.chance.up_to(ms(500)))
+            }
+        };
+        Some(Strike {
+            after_bytes,
+            fault,
+            lasts,
+        })
+    }
+}
+
+/// Numbers by chance from a seed: splitmix64.
+#[derive(Debug, Clone)]
+pub(super) struct Chance(u64);
+
+impl Chance {
+    pub(super) fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// 0 to `limit` - 1.
+    fn below(&mut self, limit: u64) -> u64 {
+        self.next() % limit
+    }
+
+    pub(super) fn up_to(&mut self, longest: Duration) -> Duration {
+        let nanos = u64::try_from(longest.as_nanos()).unwrap_or(u64::MAX - 1);
+        Duration::from_nanos(self.below(nanos + 1))
+    }
+}
