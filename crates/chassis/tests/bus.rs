@@ -1,16 +1,15 @@
 //! Publishing and listening while brokers come and go.
 
-use std::{
-    io::Write,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::time::Duration;
 
 use chassis::{BusSettings, Listen, PublishError};
 use events::{Topic, message::Beat};
 use tokio::time::Instant;
 
-use crate::peer::{OnSend, Peer, Tester, until, within};
+use crate::{
+    log::Log,
+    peer::{OnSend, Peer, Tester, until, within},
+};
 
 fn beat() -> Beat {
     Beat {
@@ -179,27 +178,9 @@ async fn a_closed_bus_says_so() {
     assert!(within(inbox.next()).await.is_none());
 }
 
-#[derive(Debug, Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
 #[tokio::test(start_paused = true)]
 async fn the_passcode_goes_to_the_broker_and_into_no_log_and_no_debug_text() {
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::TRACE)
-        .with_writer(move || writer.clone())
-        .finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
+    let log = Log::catch();
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("passcode");
     std::fs::write(&file, "open-sesame\n").unwrap();
@@ -222,7 +203,7 @@ async fn the_passcode_goes_to_the_broker_and_into_no_log_and_no_debug_text() {
     assert_eq!(peer.connects()[1]["passcode"], "sesame-2");
     let debug = format!("{:?} {inbox:?}", tester.bus);
     tester.disconnect().await;
-    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let log = log.text();
     assert!(log.contains("connected to the bus"), "{log}");
     assert!(!log.contains("sesame") && !debug.contains("sesame"));
 }

@@ -11,7 +11,9 @@
 mod bus;
 mod composing;
 mod http;
+mod log;
 mod outbox;
 mod peer;
 mod run_loop;
 mod settings;
+mod tls;

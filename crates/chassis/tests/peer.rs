@@ -11,7 +11,11 @@ use chassis::{Bus, BusSettings, bus::Connection};
 use events::{Envelope, HostName};
 use futures_util::{SinkExt, StreamExt};
 use stomp::{Codec, Command, Frame, FrameLimits, Item};
-use tokio::{io::DuplexStream, sync::mpsc, time::timeout};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    sync::mpsc,
+    time::timeout,
+};
 use tokio_util::{codec::Framed, sync::CancellationToken};
 use world::{Boxed, Listener, Net, Stream, World};
 
@@ -191,7 +195,7 @@ impl Net for Peer {
     }
 }
 
-async fn serve(peer: Peer, stream: DuplexStream) {
+pub(crate) async fn serve(peer: Peer, stream: impl AsyncRead + AsyncWrite + Unpin) {
     let mut framed = Framed::new(stream, Codec::new(FrameLimits::default()));
     let (outgoing, mut queue) = mpsc::unbounded_channel::<Option<Frame>>();
     loop {

@@ -71,6 +71,13 @@ fn a_wrong_key_is_refused_by_file_line_and_key() {
             "folder = 'x'\nevery_s = 0\n",
             "f.toml: every_s must be at least 1",
         ),
+    ];
+    refused_with(&table);
+}
+
+#[test]
+fn wrong_keys_of_the_bus_are_refused_with_the_next_step() {
+    let table = [
         (
             "folder = 'x'\n[bus]\nbrokers = []\n",
             "f.toml: bus.brokers is empty: name at least one",
@@ -89,9 +96,45 @@ fn a_wrong_key_is_refused_by_file_line_and_key() {
         ),
         (
             "folder = 'x'\n[bus]\npublish_limit_s = 0\n",
-            "f.toml: bus.publish_limit_s must be 1 to 3600",
+            "f.toml: bus.publish_limit_s is 0: it must be 1 to 3600",
+        ),
+        (
+            "folder = 'x'\n[bus]\nhandshake_limit_s = 3601\n",
+            "f.toml: bus.handshake_limit_s is 3601: it must be 1 to 3600",
+        ),
+        (
+            "folder = 'x'\n[bus]\nfail_back_s = 86401\n",
+            "f.toml: bus.fail_back_s is 86401: it must be 1 to 86400, or 0 for never",
+        ),
+        (
+            "folder = 'x'\n[bus]\ndialect = 'other'\n",
+            "f.toml:3: key `bus.dialect`: \"other\" is no kind of broker that is known here; known are rabbitmq,",
+        ),
+        (
+            "folder = 'x'\n[bus]\ntls_ca_file = '/ca'\n",
+            "f.toml: bus.tls_ca_file is set, but TLS is off: set bus.tls = true, or remove it",
+        ),
+        (
+            "folder = 'x'\n[bus]\ntls_server_name = 'b'\n",
+            "f.toml: bus.tls_server_name is set, but TLS is off",
+        ),
+        (
+            "folder = 'x'\n[bus]\ntls = true\ntls_key_file = '/key'\n",
+            "f.toml: bus.tls_certificate_file and bus.tls_key_file go together: set both or none",
+        ),
+        (
+            "folder = 'x'\n[bus]\ntls = true\ntls_server_name = 'b:61614'\n",
+            "f.toml: bus.tls_server_name is \"b:61614\": it must be a DNS name or an IP address, without a port",
+        ),
+        (
+            "folder = 'x'\n[bus]\ntls = true\nbrokers = ['my+broker:61614']\n",
+            "f.toml: bus.brokers has \"my+broker:61614\", whose host is no name that a certificate can be for",
         ),
     ];
+    refused_with(&table);
+}
+
+fn refused_with(table: &[(&str, &str)]) {
     for (text, expected) in table {
         let SettingsError(said) = parse::<Shop>(text, "f.toml").unwrap_err();
         assert!(

@@ -272,29 +272,13 @@ async fn log_in(
     address: &str,
     world: &World,
 ) -> Result<String, String> {
-    let passcode = match &bus.passcode_file {
-        Some(path) => {
-            let bytes = world.disk.read(path);
-            let bytes = bytes.map_err(|error| format!("{}: {error}", path.display()))?;
-            Some(stomp::Secret::new(String::from_utf8_lossy(&bytes).trim()))
+    match chassis::bus::reach(bus, address, "deploykit-doctor", world).await {
+        Ok(server) => Ok(format!("{server}, login accepted")),
+        Err(error) if error.starts_with("Connection refused") => {
+            Err(format!("{error}: for a first try, deploykit broker"))
         }
-        None => None,
-    };
-    let stream = world.net.connect(address).await;
-    let stream = stream.map_err(|error| format!("{error}: for a first try, deploykit broker"))?;
-    let connect = stomp::Connect {
-        host: bus.virtual_host.clone(),
-        login: bus.login.clone(),
-        passcode,
-        client_id: "deploykit-doctor".to_owned(),
-        heart_beat: CONNECT_LIMIT,
-        dialect: None,
-        limits: stomp::Limits::default(),
-    };
-    let (client, _driver) = stomp::connect(stream, connect)
-        .await
-        .map_err(|error| chassis::causes(&error))?;
-    Ok(format!("{}, login accepted", client.server()))
+        Err(error) => Err(error),
+    }
 }
 
 async fn orchestrator(home: &Home) -> Finding {

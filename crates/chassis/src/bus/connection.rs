@@ -3,15 +3,19 @@
 use std::{collections::BTreeSet, pin::Pin, sync::Arc, time::Duration};
 
 use events::HostName;
-use stomp::{Client, Connect, Driver, Ended, Limits, Secret, SendError, Subscription};
+use stomp::{Client, Driver, Ended, SendError, Subscription};
 use tokio::{
     sync::{mpsc, watch},
-    time::{Instant, sleep, timeout},
+    time::{Instant, sleep},
 };
 use tokio_util::sync::CancellationToken;
 use world::{Stream, World};
 
-use super::{Bus, Link, Listen, NewListen, Shared, inbox::Subscribed};
+use super::{
+    Bus, Link, Listen, NewListen, Shared,
+    attempt::{Files, attempt, ended as told_end},
+    inbox::Subscribed,
+};
 use crate::{BusSettings, Failure, backoff::Backoff, causes};
 
 /// The wait after the first round of failed attempts.
@@ -56,7 +60,7 @@ impl Connection {
             .check()
             .map_err(|wrong| Failure::Settings(format!("bus.{wrong}")))?;
         // Read again at each connection; here only so that a wrong path is known at the start.
-        passcode(&settings, &*world.disk).map_err(Failure::Settings)?;
+        Files::read(&settings, &*world.disk, &world).map_err(Failure::Settings)?;
         let (link, link_seen) = watch::channel(Link::Down("not tried yet".into()));
         let (connected, connected_seen) = watch::channel(false);
         let (listens, requests) = mpsc::unbounded_channel();
@@ -94,7 +98,9 @@ impl Connection {
         while !stop.is_cancelled() {
             let brokers = self.shared.settings.brokers.clone();
             for broker in &brokers {
-                let attempt = attempt(Arc::clone(&self.shared), broker);
+                let shared = Arc::clone(&self.shared);
+                let client_id = shared.subscription();
+                let attempt = attempt(&shared.settings, broker, &client_id, &shared.world);
                 let Some(result) = self.meanwhile(attempt, &stop).await else {
                     return;
                 };
@@ -187,7 +193,7 @@ impl Connection {
         self.connected.send_replace(true);
         loop {
             tokio::select! {
-                ended = running.as_mut() => return causes(&ended),
+                ended = running.as_mut() => return told_end(&ended, &self.shared.settings),
                 Some(new) = self.requests.recv() => {
                     let NewListen { listen, arrivals, accepted } = new;
                     let registered = Registered { listen, arrivals };
@@ -201,59 +207,11 @@ impl Connection {
                 }
                 () = stop.cancelled() => {
                     leave.cancel();
-                    return causes(&running.await);
+                    return told_end(&running.await, &self.shared.settings);
                 }
             }
         }
     }
-}
-
-/// One attempt at one broker, handshake included.
-async fn attempt(
-    shared: Arc<Shared>,
-    broker: &str,
-) -> Result<(Client, Driver<Box<dyn Stream>>), String> {
-    let Shared {
-        service,
-        host,
-        settings,
-        world,
-        ..
-    } = &*shared;
-    let for_disk = settings.clone();
-    let passcode = world
-        .on_disk(move |disk| Ok(passcode(&for_disk, disk)))
-        .await
-        .map_err(|error| error.to_string())??;
-    let limit = Duration::from_secs(settings.connect_limit_s);
-    let publish_limit = Duration::from_secs(settings.publish_limit_s);
-    let defaults = Limits::default();
-    let connect = Connect {
-        host: settings.virtual_host.clone(),
-        login: settings.login.clone(),
-        passcode,
-        client_id: settings.topics.subscription(service, host),
-        heart_beat: Duration::from_secs(settings.heart_beat_s),
-        dialect: None,
-        limits: Limits {
-            handshake: limit,
-            receipt: publish_limit.min(defaults.receipt),
-            ..defaults
-        },
-    };
-    let connected = timeout(limit, async {
-        let stream = world
-            .net
-            .connect(broker)
-            .await
-            .map_err(|error| error.to_string())?;
-        stomp::connect(stream, connect)
-            .await
-            .map_err(|error| causes(&error))
-    });
-    connected
-        .await
-        .unwrap_or_else(|_| Err(format!("no connection within {} s", limit.as_secs())))
 }
 
 /// Subscribes to all topics of a listen while the connection runs.
@@ -280,19 +238,4 @@ async fn subscribe(
         let _reader_is_gone = registered.arrivals.send(Subscribed { client, deliveries });
     }
     Ok(())
-}
-
-/// The passcode, from its file. A line end after it is not part of it.
-fn passcode(settings: &BusSettings, disk: &dyn world::Disk) -> Result<Option<Secret>, String> {
-    let Some(file) = &settings.passcode_file else {
-        return Ok(None);
-    };
-    let wrong = |why: &str| format!("bus.passcode_file {}: {why}", file.display());
-    let bytes = disk.read(file).map_err(|error| wrong(&error.to_string()))?;
-    let text = String::from_utf8(bytes).map_err(|_| wrong("not UTF-8"))?;
-    let text = text.trim_end_matches(['\r', '\n']);
-    if text.is_empty() {
-        return Err(wrong("it is empty"));
-    }
-    Ok(Some(Secret::new(text)))
 }

@@ -2,10 +2,12 @@
 //!
 //! Read: this file (what a service calls), `inbox` (what it reads), `connection` (what keeps both going).
 
+mod attempt;
 mod connection;
 mod dead_letter;
 mod inbox;
 mod recent;
+mod tls;
 
 use std::{sync::Arc, time::Duration};
 
@@ -19,6 +21,7 @@ use tokio::{
 use uuid::Uuid;
 use world::{Entropy, World};
 
+pub use attempt::reach;
 pub use connection::Connection;
 pub use inbox::{Delivery, Inbox, Listen};
 
@@ -63,6 +66,13 @@ struct Shared {
     link: watch::Receiver<Link>,
     connected: watch::Receiver<bool>,
     listens: mpsc::UnboundedSender<NewListen>,
+}
+
+impl Shared {
+    /// The name of this service's durable subscription, which is its client-id too.
+    fn subscription(&self) -> String {
+        self.settings.topics.subscription(&self.service, &self.host)
+    }
 }
 
 /// The connection as publishers see it.
