@@ -71,7 +71,7 @@ async fn a_publish_ends_at_its_limit_and_says_what_stood_in_the_way() {
     assert_eq!(began.elapsed().as_secs(), 7);
     assert_eq!(
         error.to_string(),
-        "no broker confirmed it within 7 s (not connected: 127.0.0.1:61613: connection refused)"
+        "no broker confirmed it within 7 s, bus.publish_limit_s (not connected: 127.0.0.1:61613: connection refused)"
     );
     peer.come_back();
     peer.on_send(OnSend::Silence);

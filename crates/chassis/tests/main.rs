@@ -10,6 +10,7 @@
 
 mod bus;
 mod composing;
+mod fail_over;
 mod http;
 mod log;
 mod outbox;

@@ -31,8 +31,23 @@ pub(crate) enum OnSend {
     Cut,
     /// Takes it and says nothing.
     Silence,
+    /// Takes it, and confirms it once told to.
+    Later,
     /// Answers ERROR.
     Refuse,
+}
+
+/// What the peer does with a CONNECT.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OnConnect {
+    /// Lets the client in.
+    Answer,
+    /// Says nothing.
+    Silence,
+    /// Hangs up.
+    HangUp,
+    /// Lets the client in, and hangs up when it subscribes.
+    HangUpLater,
 }
 
 /// What a client sent, and a message that waits for clients.
@@ -59,15 +74,29 @@ struct Waiting {
 #[derive(Debug)]
 struct State {
     up: bool,
+    on_connect: BTreeMap<String, OnConnect>,
     on_send: OnSend,
     refused_addresses: Vec<String>,
+    /// Where TCP connections were made to.
+    reached: Vec<String>,
+    /// `address COMMAND`, in the order they came.
+    heard: Vec<String>,
+    /// Receipts that wait to be sent.
+    later: Vec<(mpsc::UnboundedSender<Option<Frame>>, Frame)>,
     connects: Vec<BTreeMap<String, String>>,
     /// Every command in the order it came.
     commands: Vec<String>,
     sent: Vec<Sent>,
     waiting: Vec<Waiting>,
-    /// `(destination, subscription id, connection)`
-    subscriptions: Vec<(String, String, mpsc::UnboundedSender<Option<Frame>>)>,
+    subscriptions: Vec<Subscribed>,
+}
+
+#[derive(Debug)]
+struct Subscribed {
+    address: String,
+    destination: String,
+    id: String,
+    connection: mpsc::UnboundedSender<Option<Frame>>,
 }
 
 /// The peer; clones are the same one.
@@ -78,8 +107,12 @@ impl Peer {
     pub(crate) fn new() -> Self {
         Self(Arc::new(Mutex::new(State {
             up: true,
+            on_connect: BTreeMap::new(),
             on_send: OnSend::Confirm,
             refused_addresses: Vec::new(),
+            reached: Vec::new(),
+            heard: Vec::new(),
+            later: Vec::new(),
             connects: Vec::new(),
             commands: Vec::new(),
             sent: Vec::new(),
@@ -102,8 +135,8 @@ impl Peer {
     pub(crate) fn leave(&self) {
         let mut state = self.state();
         state.up = false;
-        for (_, _, connection) in state.subscriptions.drain(..) {
-            let _ = connection.send(None);
+        for subscription in state.subscriptions.drain(..) {
+            let _ = subscription.connection.send(None);
         }
     }
 
@@ -117,6 +150,43 @@ impl Peer {
 
     pub(crate) fn refuse(&self, address: &str) {
         self.state().refused_addresses.push(address.to_owned());
+    }
+
+    pub(crate) fn accept(&self, address: &str) {
+        self.state().refused_addresses.retain(|a| a != address);
+    }
+
+    pub(crate) fn on_connect(&self, address: &str, what: OnConnect) {
+        self.state().on_connect.insert(address.to_owned(), what);
+    }
+
+    /// Sends the receipts that were kept back.
+    pub(crate) fn confirm_now(&self) {
+        for (connection, receipt) in self.state().later.drain(..) {
+            let _ = connection.send(Some(receipt));
+        }
+    }
+
+    /// Cuts the connections to an address.
+    pub(crate) fn cut(&self, address: &str) {
+        let mut state = self.state();
+        state.subscriptions.retain(|subscription| {
+            let here = subscription.address == address;
+            if here {
+                let _ = subscription.connection.send(None);
+            }
+            !here
+        });
+    }
+
+    /// The addresses that TCP connections were made to.
+    pub(crate) fn reached(&self) -> Vec<String> {
+        self.state().reached.clone()
+    }
+
+    /// `address COMMAND`, in the order they came.
+    pub(crate) fn heard(&self) -> Vec<String> {
+        self.state().heard.clone()
     }
 
     /// Puts a message where subscribers get it, until one acknowledges it.
@@ -155,9 +225,28 @@ impl Peer {
 }
 
 impl State {
+    fn subscribe(&mut self, subscription: Subscribed, receipt: Option<Frame>) {
+        if let Some(receipt) = receipt {
+            let _ = subscription.connection.send(Some(receipt));
+        }
+        let destination = subscription.destination.clone();
+        self.subscriptions.push(subscription);
+        for index in 0..self.waiting.len() {
+            if self.waiting[index].destination == destination {
+                self.deliver(index);
+            }
+        }
+    }
+
     fn deliver(&self, index: usize) {
         let waiting = &self.waiting[index];
-        for (destination, id, connection) in &self.subscriptions {
+        for Subscribed {
+            destination,
+            id,
+            connection,
+            ..
+        } in &self.subscriptions
+        {
             if *destination == waiting.destination && !waiting.acknowledged {
                 let frame = Frame::new(Command::Message)
                     .with("subscription", id)
@@ -174,7 +263,7 @@ impl State {
 impl Net for Peer {
     fn connect<'a>(&'a self, address: &'a str) -> Boxed<'a, io::Result<Box<dyn Stream>>> {
         Box::pin(async move {
-            let state = self.state();
+            let mut state = self.state();
             if !state.up
                 || state
                     .refused_addresses
@@ -183,9 +272,10 @@ impl Net for Peer {
             {
                 return Err(io::ErrorKind::ConnectionRefused.into());
             }
+            state.reached.push(address.to_owned());
             drop(state);
             let (client, server) = tokio::io::duplex(256 * 1024);
-            tokio::spawn(serve(self.clone(), server));
+            tokio::spawn(serve(self.clone(), address.to_owned(), server));
             Ok(Box::new(client) as Box<dyn Stream>)
         })
     }
@@ -195,7 +285,11 @@ impl Net for Peer {
     }
 }
 
-pub(crate) async fn serve(peer: Peer, stream: impl AsyncRead + AsyncWrite + Unpin) {
+pub(crate) async fn serve(
+    peer: Peer,
+    address: String,
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+) {
     let mut framed = Framed::new(stream, Codec::new(FrameLimits::default()));
     let (outgoing, mut queue) = mpsc::unbounded_channel::<Option<Frame>>();
     loop {
@@ -212,13 +306,18 @@ pub(crate) async fn serve(peer: Peer, stream: impl AsyncRead + AsyncWrite + Unpi
         };
         match item {
             Some(Ok(Item::HeartBeat)) => {}
-            Some(Ok(Item::Frame(frame))) => answer(&peer, &frame, &outgoing),
+            Some(Ok(Item::Frame(frame))) => answer(&peer, &address, &frame, &outgoing),
             Some(Err(_)) | None => return,
         }
     }
 }
 
-fn answer(peer: &Peer, frame: &Frame, outgoing: &mpsc::UnboundedSender<Option<Frame>>) {
+fn answer(
+    peer: &Peer,
+    address: &str,
+    frame: &Frame,
+    outgoing: &mpsc::UnboundedSender<Option<Frame>>,
+) {
     let headers: BTreeMap<String, String> = frame
         .headers
         .iter()
@@ -226,13 +325,22 @@ fn answer(peer: &Peer, frame: &Frame, outgoing: &mpsc::UnboundedSender<Option<Fr
         .collect();
     let header = |name: &str| frame.header(name).unwrap_or_default().to_owned();
     let mut state = peer.state();
-    state.commands.push(frame.command.name().to_owned());
+    let name = frame.command.name();
+    state.commands.push(name.to_owned());
+    state.heard.push(format!("{address} {name}"));
+    let on_connect = state.on_connect.get(address).copied();
+    let on_connect = on_connect.unwrap_or(OnConnect::Answer);
     let mut answer = frame
         .header("receipt")
         .map(|id| Frame::new(Command::Receipt).with("receipt-id", id));
     match frame.command {
         Command::Connect => {
             state.connects.push(headers);
+            match on_connect {
+                OnConnect::Silence => return,
+                OnConnect::HangUp => return hang_up(outgoing),
+                OnConnect::Answer | OnConnect::HangUpLater => {}
+            }
             answer = Some(
                 Frame::new(Command::Connected)
                     .with("version", "1.2")
@@ -248,10 +356,11 @@ fn answer(peer: &Peer, frame: &Frame, outgoing: &mpsc::UnboundedSender<Option<Fr
             match state.on_send {
                 OnSend::Confirm => {}
                 OnSend::Silence => answer = None,
-                OnSend::Cut => {
-                    let _ = outgoing.send(None);
-                    return;
+                OnSend::Later => {
+                    let kept = answer.take().map(|receipt| (outgoing.clone(), receipt));
+                    state.later.extend(kept);
                 }
+                OnSend::Cut => return hang_up(outgoing),
                 OnSend::Refuse => {
                     let id = header("receipt");
                     answer = Some(
@@ -263,16 +372,17 @@ fn answer(peer: &Peer, frame: &Frame, outgoing: &mpsc::UnboundedSender<Option<Fr
             }
         }
         Command::Subscribe => {
-            let subscription = (header("destination"), header("id"), outgoing.clone());
-            state.subscriptions.push(subscription);
-            if let Some(receipt) = answer.take() {
-                let _ = outgoing.send(Some(receipt));
+            if on_connect == OnConnect::HangUpLater {
+                return hang_up(outgoing);
             }
-            for index in 0..state.waiting.len() {
-                if state.waiting[index].destination == header("destination") {
-                    state.deliver(index);
-                }
-            }
+            let receipt = answer.take();
+            let subscription = Subscribed {
+                address: address.to_owned(),
+                destination: header("destination"),
+                id: header("id"),
+                connection: outgoing.clone(),
+            };
+            state.subscribe(subscription, receipt);
         }
         Command::Ack => {
             let index: usize = header("id").parse().unwrap();
@@ -283,6 +393,10 @@ fn answer(peer: &Peer, frame: &Frame, outgoing: &mpsc::UnboundedSender<Option<Fr
     if let Some(answer) = answer {
         let _ = outgoing.send(Some(answer));
     }
+}
+
+fn hang_up(connection: &mpsc::UnboundedSender<Option<Frame>>) {
+    let _ = connection.send(None);
 }
 
 pub(crate) fn host() -> HostName {

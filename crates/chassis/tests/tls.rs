@@ -125,12 +125,13 @@ impl Secured {
 }
 
 impl Net for Secured {
-    fn connect<'a>(&'a self, _: &'a str) -> Boxed<'a, io::Result<Box<dyn Stream>>> {
+    fn connect<'a>(&'a self, address: &'a str) -> Boxed<'a, io::Result<Box<dyn Stream>>> {
+        let address = address.to_owned();
         let (client, server) = tokio::io::duplex(256 * 1024);
         let Self { peer, tls } = self.clone();
         tokio::spawn(async move {
             if let Ok(stream) = tls.accept(server).await {
-                serve(peer, stream).await;
+                serve(peer, address, stream).await;
             }
         });
         Box::pin(async { Ok(Box::new(client) as Box<dyn Stream>) })

@@ -148,6 +148,12 @@ impl Client {
             .await
     }
 
+    /// Waits until no receipt is owed any more: each has come, or the connection has ended.
+    pub async fn settled(&self) {
+        let all = u32::try_from(self.limits.outstanding).unwrap_or(u32::MAX);
+        let _all = self.window.acquire_many(all).await;
+    }
+
     /// Ends a durable subscription for good: the broker forgets it and what it keeps for it.
     ///
     /// # Errors

@@ -1,27 +1,29 @@
-//! Connects, subscribes, holds, and connects again.
+//! Connects, subscribes, holds, and connects again; goes back to an earlier broker once that one answers.
 
-use std::{collections::BTreeSet, pin::Pin, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use events::HostName;
-use stomp::{Client, Driver, Ended, SendError, Subscription};
 use tokio::{
     sync::{mpsc, watch},
-    time::{Instant, sleep},
+    task::JoinSet,
+    time::sleep,
 };
 use tokio_util::sync::CancellationToken;
-use world::{Stream, World};
+use world::World;
 
 use super::{
     Bus, Link, Listen, NewListen, Shared,
-    attempt::{Files, attempt, ended as told_end},
+    attempt::{Files, Made, attempt},
     inbox::Subscribed,
+    live::Live,
 };
-use crate::{BusSettings, Failure, backoff::Backoff, causes};
+use crate::{BusSettings, Failure, backoff::Backoff};
 
 /// The wait after the first round of failed attempts.
 const FIRST_WAIT: Duration = Duration::from_millis(200);
 
-/// A connection that held this long was a good one: the next wait is short again.
+/// A connection that held this long was a good one: the brokers are tried from the first one on again, and the next wait
+/// is short.
 const GOOD: Duration = Duration::from_secs(10);
 
 /// How many different reasons are said aloud until the next connection.
@@ -35,19 +37,37 @@ pub struct Connection {
     connected: watch::Sender<bool>,
     requests: mpsc::UnboundedReceiver<NewListen>,
     listens: Vec<Registered>,
+    /// Connections that another one has replaced, until they have said goodbye: at most `bus.receipt_limit_s` and
+    /// stomp's limit for DISCONNECT, and no more than one for each way back to an earlier broker.
+    left: JoinSet<()>,
     /// How many connections there have been.
     number: u64,
 }
 
 /// A listen for as long as somebody reads it.
 #[derive(Debug)]
-struct Registered {
-    listen: Listen,
-    arrivals: mpsc::UnboundedSender<Subscribed>,
+pub(super) struct Registered {
+    pub(super) listen: Listen,
+    pub(super) arrivals: mpsc::UnboundedSender<Subscribed>,
 }
 
-/// The driver of a connection while it runs.
-type Running<'a> = Pin<&'a mut (dyn Future<Output = Ended> + Send)>;
+/// How a connection ended that was held.
+struct Lost {
+    /// The last broker; a way back may have led to it.
+    broker: usize,
+    held: Duration,
+    why: String,
+}
+
+impl Lost {
+    fn of(live: &Live, shared: &Shared, why: &str) -> Self {
+        Self {
+            broker: live.broker,
+            held: live.since.elapsed(),
+            why: format!("{}: {why}", shared.settings.brokers[live.broker]),
+        }
+    }
+}
 
 impl Connection {
     pub(super) fn new(
@@ -82,6 +102,7 @@ impl Connection {
             connected,
             requests,
             listens: Vec::new(),
+            left: JoinSet::new(),
             number: 0,
         };
         Ok((bus, connection))
@@ -89,57 +110,66 @@ impl Connection {
 
     /// Connects, and connects again, until the stop; then says goodbye to the broker.
     pub async fn run(mut self, stop: CancellationToken) {
+        self.until_stop(&stop).await;
+        while self.left.join_next().await.is_some() {}
+    }
+
+    async fn until_stop(&mut self, stop: &CancellationToken) {
+        let shared = Arc::clone(&self.shared);
+        let brokers = &shared.settings.brokers;
         let backoff = Backoff {
             first: FIRST_WAIT,
-            limit: Duration::from_secs(self.shared.settings.backoff_limit_s),
+            limit: Duration::from_secs(shared.settings.backoff_limit_s),
         };
         let mut failed = 0;
         let mut told = BTreeSet::new();
         while !stop.is_cancelled() {
-            let brokers = self.shared.settings.brokers.clone();
-            for broker in &brokers {
-                let shared = Arc::clone(&self.shared);
-                let client_id = shared.subscription();
-                let attempt = attempt(&shared.settings, broker, &client_id, &shared.world);
-                let Some(result) = self.meanwhile(attempt, &stop).await else {
+            let mut next = 0;
+            while next < brokers.len() {
+                let attempt = attempt_at(&shared, next);
+                let Some(result) = self.meanwhile(attempt, stop).await else {
                     return;
                 };
-                let why = match result {
-                    Ok((client, driver)) => {
-                        told.clear();
-                        let since = Instant::now();
-                        let why = self.hold(broker, client, driver, &stop).await;
-                        if stop.is_cancelled() {
+                match result {
+                    Ok(made) => {
+                        let Some(lost) = self.hold(Live::new(next, made), stop).await else {
                             return;
+                        };
+                        if lost.held >= GOOD {
+                            told.clear();
                         }
-                        if since.elapsed() >= GOOD {
+                        self.down(&lost.why, &mut told, "the connection to the bus was lost");
+                        if lost.held >= GOOD {
                             failed = 0;
+                            break;
                         }
-                        tracing::warn!(broker, why, "the connection to the bus was lost");
-                        self.down(&why);
-                        break;
+                        // A broker that lets us in and hangs up must not keep us from the next one.
+                        next = lost.broker + 1;
                     }
-                    Err(why) => format!("{broker}: {why}"),
-                };
-                self.down(&why);
-                // The same reason is said once, not at each attempt.
-                if told.len() < REASONS && told.insert(why.clone()) {
-                    tracing::warn!(why, "cannot connect to the bus; tries go on");
-                } else {
-                    tracing::debug!(why, "cannot connect to the bus");
+                    Err(why) => {
+                        let why = format!("{}: {why}", brokers[next]);
+                        self.down(&why, &mut told, "cannot connect to the bus; tries go on");
+                        next += 1;
+                    }
                 }
             }
             failed += 1;
-            let wait = backoff.wait(failed, &*self.shared.world.entropy);
-            if self.meanwhile(sleep(wait), &stop).await.is_none() {
+            let wait = backoff.wait(failed, &*shared.world.entropy);
+            if self.meanwhile(sleep(wait), stop).await.is_none() {
                 return;
             }
         }
     }
 
-    fn down(&self, why: &str) {
+    /// Notes that there is no connection. The same reason is said once, not at each attempt.
+    fn down(&self, why: &str, told: &mut BTreeSet<String>, what: &'static str) {
         self.connected.send_replace(false);
         self.link.send_replace(Link::Down(why.into()));
+        if told.len() < REASONS && told.insert(why.to_owned()) {
+            tracing::warn!(why, "{what}");
+        } else {
+            tracing::debug!(why, "{what}");
+        }
     }
 
     /// Waits for something while there is no connection; `None` at the stop. New listens are noted for the next one.
@@ -163,79 +193,109 @@ impl Connection {
         }
     }
 
-    /// Uses a connection until it ends; says why it did.
-    async fn hold(
-        &mut self,
-        broker: &str,
-        client: Client,
-        driver: Driver<Box<dyn Stream>>,
-        stop: &CancellationToken,
-    ) -> String {
-        let leave = CancellationToken::new();
-        let running = driver.run(leave.clone());
-        tokio::pin!(running);
-        let mut running: Running<'_> = running;
-        self.listens
-            .retain(|registered| !registered.arrivals.is_closed());
-        for registered in &self.listens {
-            if let Err(why) = subscribe(&self.shared, registered, &client, &mut running).await {
-                leave.cancel();
-                return why;
-            }
+    /// Uses a connection until it ends; `None` at the stop, once it was left. Where an earlier broker answers meanwhile, that one takes over.
+    async fn hold(&mut self, mut live: Live, stop: &CancellationToken) -> Option<Lost> {
+        let shared = Arc::clone(&self.shared);
+        if let Err(why) = self.subscribe_all(&mut live).await {
+            return Some(Lost::of(&live, &shared, &why));
         }
-        self.number += 1;
-        tracing::info!(broker, server = client.server(), "connected to the bus");
-        let number = self.number;
-        self.link.send_replace(Link::Up {
-            client: client.clone(),
-            number,
-        });
-        self.connected.send_replace(true);
+        self.use_it(&live);
+        let mut back = Box::pin(way_back(Arc::clone(&shared), live.broker));
         loop {
             tokio::select! {
-                ended = running.as_mut() => return told_end(&ended, &self.shared.settings),
+                why = live.ended(&shared) => return Some(Lost::of(&live, &shared, &why)),
                 Some(new) = self.requests.recv() => {
                     let NewListen { listen, arrivals, accepted } = new;
                     let registered = Registered { listen, arrivals };
-                    let result = subscribe(&self.shared, &registered, &client, &mut running).await;
+                    let result = live.subscribe(&shared, &registered).await;
                     self.listens.push(registered);
                     let _caller_is_gone = accepted.send(());
                     if let Err(why) = result {
-                        leave.cancel();
-                        return why;
+                        return Some(Lost::of(&live, &shared, &why));
                     }
                 }
+                (broker, made) = &mut back => {
+                    let mut earlier = Live::new(broker, made);
+                    let subscribed = tokio::select! {
+                        subscribed = self.subscribe_all(&mut earlier) => subscribed,
+                        why = live.ended(&shared) => return Some(Lost::of(&live, &shared, &why)),
+                    };
+                    match subscribed {
+                        Ok(()) => {
+                            self.use_it(&earlier);
+                            let later = std::mem::replace(&mut live, earlier);
+                            let shared = Arc::clone(&shared);
+                            self.left.spawn(async move { later.leave_settled(&shared).await });
+                        }
+                        Err(why) => {
+                            let broker = &shared.settings.brokers[broker];
+                            tracing::warn!(broker, why, "cannot go back to this broker; tries go on");
+                        }
+                    }
+                    back = Box::pin(way_back(Arc::clone(&shared), live.broker));
+                }
+                // Reaps the ones that have said goodbye.
+                Some(_) = self.left.join_next() => {}
                 () = stop.cancelled() => {
-                    leave.cancel();
-                    return told_end(&running.await, &self.shared.settings);
+                    live.leave(&shared).await;
+                    return None;
                 }
             }
         }
     }
+
+    async fn subscribe_all(&mut self, live: &mut Live) -> Result<(), String> {
+        self.listens
+            .retain(|registered| !registered.arrivals.is_closed());
+        for registered in &self.listens {
+            live.subscribe(&self.shared, registered).await?;
+        }
+        Ok(())
+    }
+
+    /// From now on publishers take this one.
+    fn use_it(&mut self, live: &Live) {
+        let broker = &self.shared.settings.brokers[live.broker];
+        let server = live.client.server();
+        tracing::info!(broker, server, "connected to the bus");
+        self.number += 1;
+        self.link.send_replace(Link::Up {
+            client: live.client.clone(),
+            number: self.number,
+        });
+        self.connected
+            .send_if_modified(|connected| !std::mem::replace(connected, true));
+    }
 }
 
-/// Subscribes to all topics of a listen while the connection runs.
-async fn subscribe(
-    shared: &Shared,
-    registered: &Registered,
-    client: &Client,
-    running: &mut Running<'_>,
-) -> Result<(), String> {
-    for topic in &registered.listen.topics {
-        let destination = shared.settings.topics.destination(topic);
-        let subscription = Subscription {
-            destination: destination.clone(),
-            durable: registered.listen.durable.clone(),
-            prefetch: shared.settings.prefetch,
-        };
-        let subscribed = tokio::select! {
-            subscribed = client.subscribe(subscription) => subscribed,
-            ended = running.as_mut() => Err(SendError::Ended(ended.to_string().into())),
-        };
-        let deliveries = subscribed
-            .map_err(|error| format!("cannot subscribe to {destination}: {}", causes(&error)))?;
-        let client = client.clone();
-        let _reader_is_gone = registered.arrivals.send(Subscribed { client, deliveries });
+async fn attempt_at(shared: &Shared, broker: usize) -> Result<Made, String> {
+    let client_id = shared.subscription();
+    let address = &shared.settings.brokers[broker];
+    attempt(&shared.settings, address, &client_id, &shared.world).await
+}
+
+/// A connection to one of the brokers before this one, which are tried every `bus.fail_back_s`, less up to half of it by
+/// chance; never ends where there is none or that is 0.
+async fn way_back(shared: Arc<Shared>, broker: usize) -> (usize, Made) {
+    let every_s = shared.settings.fail_back_s;
+    if broker == 0 || every_s == 0 {
+        return std::future::pending().await;
     }
-    Ok(())
+    let every = Duration::from_secs(every_s);
+    let pause = Backoff {
+        first: every,
+        limit: every,
+    };
+    loop {
+        sleep(pause.wait(1, &*shared.world.entropy)).await;
+        for earlier in 0..broker {
+            match attempt_at(&shared, earlier).await {
+                Ok(made) => return (earlier, made),
+                Err(why) => {
+                    let broker = &shared.settings.brokers[earlier];
+                    tracing::debug!(broker, why, "an earlier broker does not answer yet");
+                }
+            }
+        }
+    }
 }

@@ -6,6 +6,7 @@ mod attempt;
 mod connection;
 mod dead_letter;
 mod inbox;
+mod live;
 mod recent;
 mod tls;
 
@@ -33,7 +34,7 @@ use inbox::Subscribed;
 #[non_exhaustive]
 pub enum PublishError {
     /// No broker confirmed it within the limit; it may have arrived all the same, so send it again under the same id.
-    #[error("no broker confirmed it within {} s ({why})", limit.as_secs_f64())]
+    #[error("no broker confirmed it within {} s, bus.publish_limit_s ({why})", limit.as_secs_f64())]
     NotConfirmed {
         /// The limit, from `[bus] publish_limit_s`.
         limit: Duration,
