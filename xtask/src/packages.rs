@@ -36,6 +36,11 @@ const NEEDED: &[Package] = &[
         why: "lints for hooks and scripts",
     },
     Package {
+        name: "openssl",
+        program: "openssl",
+        why: "the certificates of the brokers and their clients",
+    },
+    Package {
         name: "rabbitmq-server",
         program: "rabbitmq-server",
         why: "one of the brokers that the conformance suite starts",
@@ -43,7 +48,7 @@ const NEEDED: &[Package] = &[
     Package {
         name: "activemq",
         program: "activemq",
-        why: "one of the brokers that the conformance suite starts",
+        why: "one of the brokers that the conformance suite starts; brings Java and its keytool",
     },
 ];
 

@@ -1,11 +1,21 @@
 //! Debian's `ActiveMQ` classic.
 
+use std::sync::Arc;
+
 use command::Program;
 
-use crate::{BrokerProcess, Folder};
+use crate::{
+    BrokerProcess, Certificates, Folder,
+    documented::documented,
+    process::{Setup, Tls, free_port},
+};
 
 /// Of the package `activemq`. `/usr/bin/activemq` would change to the package's user.
 const JAR: &str = "/usr/share/activemq/bin/activemq.jar";
+
+/// As `/usr/bin/activemq` does it: the documented options, then Java with them.
+const START: &str =
+    r#". "$ACTIVEMQ_CONFIG_DIR/options"; exec java $ACTIVEMQ_OPTS "$@" $ACTIVEMQ_ARGS"#;
 
 /// What the packaged start script opens of Java's inside.
 const OPENED: [&str; 7] = [
@@ -18,7 +28,7 @@ const OPENED: [&str; 7] = [
     "java.base/java.util.concurrent",
 ];
 
-/// Debian's `ActiveMQ` classic: STOMP only, messages in `KahaDB`.
+/// Debian's `ActiveMQ` classic with the files of `docs/brokers/activemq`.
 #[derive(Debug)]
 pub struct ActiveMq;
 
@@ -28,69 +38,96 @@ impl ActiveMq {
     /// # Panics
     /// It is not installed or did not start, with the last lines of its log.
     pub async fn start() -> BrokerProcess {
-        BrokerProcess::start("ActiveMQ", program).await
+        Self::start_with(Arc::new(Certificates::make().await)).await
+    }
+
+    /// As [`ActiveMq::start`], with certificates that are there.
+    ///
+    /// # Panics
+    /// As that.
+    pub async fn start_with(certificates: Arc<Certificates>) -> BrokerProcess {
+        let (port, tls_port) = (free_port().await, free_port().await);
+        let folder = Folder::new();
+        certificates.script(&["stores", Certificates::SERVER]).await;
+        configure(&folder, port, tls_port, &certificates);
+        BrokerProcess::set_up(Setup {
+            name: "ActiveMQ",
+            port,
+            tls: Some(Tls {
+                port: tls_port,
+                certificates,
+            }),
+            program: program(&folder),
+            folder,
+            _beside: None,
+        })
+        .await
     }
 }
 
-fn program(folder: &Folder, port: u16) -> Program {
-    let at = |path: &str| folder.join(path).display().to_string();
-    folder.write("conf/activemq.xml", &settings(port));
-    folder.write("conf/log4j2.properties", LOG);
+/// The documented files; `conf` stands for /etc/activemq/instances-enabled/main.
+fn configure(folder: &Folder, port: u16, tls_port: u16, certificates: &Certificates) {
+    let tls = certificates.folder().display();
+    let server = format!("{tls}/{}.p12", Certificates::SERVER);
+    documented!("activemq/activemq.xml")
+        .with("127.0.0.1:61613", &format!("127.0.0.1:{port}"))
+        .with("0.0.0.0:61614", &format!("127.0.0.1:{tls_port}"))
+        .with("/etc/activemq/tls/server.p12", &server)
+        .with("/etc/activemq/tls/trust.p12", &format!("{tls}/trust.p12"))
+        .with("CHANGE-ME-STORES", &certificates.store_password())
+        .with_lines_of_the_other_host()
+        .write(folder, "conf/activemq.xml");
+    documented!("activemq/users.properties")
+        .with("CHANGE-ME", BrokerProcess::PASSCODE)
+        .write(folder, "conf/users.properties");
+    documented!("activemq/certificates.properties")
+        .with_lines_of_the_other_host()
+        .write(folder, "conf/certificates.properties");
+    let (git, agent) = (
+        "stomp-git.web1_example_org",
+        "deploy-agent.web1_example_org",
+    );
+    let (git2, agent2) = (
+        "stomp-git.web2_example_org",
+        "deploy-agent.web2_example_org",
+    );
+    documented!("activemq/groups.properties")
+        .with(
+            &format!("\nstomp-git={git}\n"),
+            &format!("\nstomp-git={git},{git2}\n"),
+        )
+        .with(
+            &format!("\ndeploy-agent={agent}\n"),
+            &format!("\ndeploy-agent={agent},{agent2}\n"),
+        )
+        .with(
+            &format!("\n{agent}={agent}\n"),
+            &format!("\n{agent}={agent}\n{agent2}={agent2}\n"),
+        )
+        .write(folder, "conf/groups.properties");
+    documented!("activemq/login.config").write(folder, "conf/login.config");
+    documented!("activemq/options").write(folder, "conf/options");
+    documented!("activemq/log4j.properties").write(folder, "conf/log4j.properties");
+    folder.write("data/README", "Messages and the log.\n");
     folder.write("tmp/README", "Java's temporary files.\n");
-    BrokerProcess::program("java")
+}
+
+fn program(folder: &Folder) -> Program {
+    let at = |path: &str| folder.join(path).display().to_string();
+    BrokerProcess::program("sh")
+        .args(["-c", START, "activemq"])
         .folder(folder.path())
         .env("HOME", at("tmp"))
-        .args(["-Xmx256M", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"])
+        .env("INSTANCE", "main")
+        .env("ACTIVEMQ_CONFIG_DIR", at("conf"))
+        .args(["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"])
         .arg("-Dactivemq.home=/usr/share/activemq")
         .arg(format!("-Dactivemq.base={}", folder.path().display()))
         .arg(format!("-Dactivemq.conf={}", at("conf")))
         .arg(format!("-Dactivemq.data={}", at("data")))
         .arg(format!("-Dactivemq.classpath={}", at("conf")))
-        .arg(format!(
-            "-Dlog4j2.configurationFile={}",
-            at("conf/log4j2.properties")
-        ))
         .arg(format!("-Djava.io.tmpdir={}", at("tmp")))
         .arg("--add-reads=java.xml=java.logging")
         .args(OPENED.map(|package| format!("--add-opens={package}=ALL-UNNAMED")))
-        .args(["-jar", JAR, "start"])
-        .arg(format!("xbean:file:{}", at("conf/activemq.xml")))
+        .args(["-jar", JAR])
 }
-
-fn settings(port: u16) -> String {
-    let (login, passcode) = (BrokerProcess::LOGIN, BrokerProcess::PASSCODE);
-    format!(
-        r#"<beans xmlns="http://www.springframework.org/schema/beans"
-  xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"
-  xsi:schemaLocation="http://www.springframework.org/schema/beans http://www.springframework.org/schema/beans/spring-beans-2.0.xsd
-  http://activemq.apache.org/schema/core http://activemq.apache.org/schema/core/activemq-core.xsd">
-  <bean class="org.springframework.beans.factory.config.PropertyPlaceholderConfigurer"/>
-  <broker xmlns="http://activemq.apache.org/schema/core" useJmx="false" brokerName="test"
-          dataDirectory="${{activemq.data}}" schedulerSupport="false">
-    <persistenceAdapter><kahaDB directory="${{activemq.data}}/kahadb"/></persistenceAdapter>
-    <plugins>
-      <simpleAuthenticationPlugin><users>
-        <authenticationUser username="{login}" password="{passcode}" groups="services"/>
-      </users></simpleAuthenticationPlugin>
-    </plugins>
-    <systemUsage><systemUsage sendFailIfNoSpace="true">
-      <memoryUsage><memoryUsage limit="64 mb"/></memoryUsage>
-      <storeUsage><storeUsage limit="512 mb"/></storeUsage>
-      <tempUsage><tempUsage limit="128 mb"/></tempUsage>
-    </systemUsage></systemUsage>
-    <transportConnectors>
-      <transportConnector name="stomp" uri="stomp://127.0.0.1:{port}?transport.hbGracePeriodMultiplier=1.5&amp;transport.tcpNoDelay=true&amp;wireFormat.maxFrameSize=1048576"/>
-    </transportConnectors>
-  </broker>
-</beans>
-"#
-    )
-}
-
-const LOG: &str = "rootLogger.level=INFO
-rootLogger.appenderRef.console.ref=Console
-appender.console.type=Console
-appender.console.name=Console
-appender.console.layout.type=PatternLayout
-appender.console.layout.pattern=%d %5p | %m | %c%n%throwable{short}
-";

@@ -2,7 +2,9 @@
 
 mod activemq;
 mod broker;
+mod certificates;
 mod chance;
+mod documented;
 mod folder;
 mod member;
 mod origin;
@@ -15,6 +17,7 @@ mod waiting;
 
 pub use activemq::ActiveMq;
 pub use broker::TestBroker;
+pub use certificates::Certificates;
 pub use chance::{CountedBytes, HandClock};
 pub use folder::Folder;
 pub use member::{Ear, Member};

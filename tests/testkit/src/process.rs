@@ -1,6 +1,6 @@
 //! A broker in a process of its own.
 
-use std::{path::PathBuf, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use chassis::{BusSettings, Common};
 use command::{Program, Running};
@@ -9,7 +9,7 @@ use stomp::{Connect, Limits, Secret};
 use tokio_util::sync::CancellationToken;
 use world::World;
 
-use crate::{Folder, SOON, until};
+use crate::{Certificates, Folder, SOON, until};
 
 /// From its start until it accepts a client. A quiet machine needs 2 s (ActiveMQ) to 8 s (RabbitMQ).
 const START_LIMIT: Duration = Duration::from_secs(90);
@@ -26,29 +26,50 @@ const LAST_LINES: usize = 30;
 pub struct BrokerProcess {
     // The process ends before its folder goes.
     running: Option<Box<dyn Running>>,
+    setup: Setup,
+}
+
+/// What a broker is started with.
+#[derive(Debug)]
+pub(crate) struct Setup {
+    pub(crate) name: &'static str,
+    pub(crate) port: u16,
+    pub(crate) tls: Option<Tls>,
+    pub(crate) program: Program,
+    pub(crate) folder: Folder,
     /// Another process that it needs, for as long.
-    _beside: Option<Box<dyn Running>>,
-    name: &'static str,
-    port: u16,
-    program: Program,
-    folder: Folder,
+    pub(crate) _beside: Option<Box<dyn Running>>,
+}
+
+/// Where a broker takes certificates.
+#[derive(Debug)]
+pub(crate) struct Tls {
+    pub(crate) port: u16,
+    pub(crate) certificates: Arc<Certificates>,
 }
 
 impl BrokerProcess {
-    /// Who may connect.
+    /// Who may connect with a passcode, and may do everything.
     pub const LOGIN: &'static str = "deploykit";
     /// The password of [`BrokerProcess::LOGIN`].
     pub const PASSCODE: &'static str = "let-me-in";
 
-    /// Starts a broker and waits until it accepts a client. `program` is given its folder and its port.
+    /// Starts a broker without TLS and waits until it accepts a client. `program` is given its folder and its port.
     ///
     /// # Panics
     /// It did not start, with the last lines of its log.
     pub async fn start(name: &'static str, program: impl FnOnce(&Folder, u16) -> Program) -> Self {
         let port = free_port().await;
         let folder = Folder::new();
-        let program = program(&folder, port);
-        Self::start_beside(None, name, port, folder, program).await
+        Self::set_up(Setup {
+            name,
+            port,
+            tls: None,
+            program: program(&folder, port),
+            folder,
+            _beside: None,
+        })
+        .await
     }
 
     /// A program that the system kills when the thread that started it is gone: a test that is itself killed leaves
@@ -58,21 +79,11 @@ impl BrokerProcess {
         Program::new("setpriv").args(["--pdeathsig", "KILL", name])
     }
 
-    pub(crate) async fn start_beside(
-        beside: Option<Box<dyn Running>>,
-        name: &'static str,
-        port: u16,
-        folder: Folder,
-        program: Program,
-    ) -> Self {
-        folder.write("passcode", Self::PASSCODE);
+    pub(crate) async fn set_up(setup: Setup) -> Self {
+        setup.folder.write("passcode", Self::PASSCODE);
         let mut broker = Self {
             running: None,
-            _beside: beside,
-            name,
-            port,
-            program,
-            folder,
+            setup,
         };
         broker.start_again().await;
         broker
@@ -83,8 +94,8 @@ impl BrokerProcess {
     /// # Panics
     /// It still runs, or did not start: then with the last lines of its log.
     pub async fn start_again(&mut self) {
-        assert!(self.running.is_none(), "{} still runs", self.name);
-        let mut running = start(&self.program, self.log());
+        assert!(self.running.is_none(), "{} still runs", self.setup.name);
+        let mut running = start(&self.setup.program, self.log());
         let why = tokio::select! {
             ended = running.ended() => Some(format!("ended at once ({ended})")),
             accepted = tokio::time::timeout(START_LIMIT, self.accepts_a_client()) => match accepted {
@@ -93,7 +104,7 @@ impl BrokerProcess {
             },
         };
         if let Some(why) = why {
-            let (name, program, log) = (self.name, &self.program, self.last_lines());
+            let (name, program, log) = (self.setup.name, &self.setup.program, self.last_lines());
             panic!("{name} {why}: {program}\n{log}");
         }
         self.running = Some(running);
@@ -122,24 +133,25 @@ impl BrokerProcess {
 
     fn take(&mut self) -> Box<dyn Running> {
         let running = self.running.take();
-        running.unwrap_or_else(|| panic!("{} does not run", self.name))
+        running.unwrap_or_else(|| panic!("{} does not run", self.setup.name))
     }
 
     /// Where it listens, as `host:port`.
     #[must_use]
     pub fn address(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
+        format!("127.0.0.1:{}", self.setup.port)
     }
 
     /// The last lines that it wrote, for a test that failed.
     #[must_use]
     pub fn last_lines(&self) -> String {
-        let log = self.folder.read(self.log());
+        let log = self.setup.folder.read(self.log());
         let lines: Vec<&str> = log.lines().collect();
         lines[lines.len().saturating_sub(LAST_LINES)..].join("\n")
     }
 
-    /// A service's settings for this broker on the given host; the wait between attempts is cut for tests.
+    /// A service's settings for this broker on the given host, with the passcode of [`BrokerProcess::LOGIN`]; the wait
+    /// between attempts is cut for tests.
     ///
     /// # Panics
     /// That is not a host name.
@@ -150,12 +162,57 @@ impl BrokerProcess {
             bus: BusSettings {
                 brokers: vec![self.address()],
                 login: Some(Self::LOGIN.to_owned()),
-                passcode_file: Some(self.folder.join("passcode")),
+                passcode_file: Some(self.setup.folder.join("passcode")),
                 backoff_limit_s: 1,
                 ..BusSettings::default()
             },
             ..Common::default()
         }
+    }
+
+    /// As [`BrokerProcess::common`], over TLS with the certificate of a user of `docs/brokers`.
+    ///
+    /// # Panics
+    /// That is not a host name, or this broker takes no certificates.
+    #[must_use]
+    pub fn common_as(&self, user: &str, host: &str) -> Common {
+        let certificates = self.certificates();
+        let mut common = self.common(host);
+        common.bus = BusSettings {
+            brokers: vec![self.tls_address()],
+            login: None,
+            passcode_file: None,
+            tls: true,
+            tls_ca_file: Some(certificates.authority()),
+            tls_certificate_file: Some(certificates.certificate(user)),
+            tls_key_file: Some(certificates.key(user)),
+            tls_server_name: Some(Certificates::SERVER.to_owned()),
+            ..common.bus
+        };
+        common
+    }
+
+    /// Where it listens for TLS, as `host:port`.
+    ///
+    /// # Panics
+    /// It does not.
+    #[must_use]
+    pub fn tls_address(&self) -> String {
+        format!("127.0.0.1:{}", self.tls().port)
+    }
+
+    /// The certificates that it and its users have.
+    ///
+    /// # Panics
+    /// It takes none.
+    #[must_use]
+    pub fn certificates(&self) -> &Arc<Certificates> {
+        &self.tls().certificates
+    }
+
+    fn tls(&self) -> &Tls {
+        let tls = self.setup.tls.as_ref();
+        tls.unwrap_or_else(|| panic!("{} has no TLS", self.setup.name))
     }
 
     /// How a client introduces itself here; the heart-beat is 1 s.
@@ -173,7 +230,7 @@ impl BrokerProcess {
     }
 
     fn log(&self) -> PathBuf {
-        self.folder.join("log")
+        self.setup.folder.join("log")
     }
 
     /// It listens before it has all its data, so a whole CONNECT is tried.

@@ -1,16 +1,19 @@
 //! Debian's RabbitMQ with its STOMP plugin.
 
+use std::sync::Arc;
+
 use command::Program;
 
 use crate::{
-    BrokerProcess, Folder,
-    process::{free_port, start, until_listening},
+    BrokerProcess, Certificates, Folder,
+    documented::documented,
+    process::{Setup, Tls, free_port, start, until_listening},
 };
 
 /// Of the package `rabbitmq-server`. `/usr/sbin/rabbitmq-server` would change to the package's user and folders.
 const SERVER: &str = "/usr/lib/rabbitmq/bin/rabbitmq-server";
 
-/// Debian's RabbitMQ: STOMP only, no AMQP port, and a port mapper (epmd) of its own.
+/// Debian's RabbitMQ with the files of `docs/brokers/rabbitmq`, and a port mapper (epmd) of its own.
 #[derive(Debug)]
 pub struct RabbitMq;
 
@@ -20,8 +23,16 @@ impl RabbitMq {
     /// # Panics
     /// It is not installed or did not start, with the last lines of its log.
     pub async fn start() -> BrokerProcess {
-        let (port, mapper_port, node_port) =
-            (free_port().await, free_port().await, free_port().await);
+        Self::start_with(Arc::new(Certificates::make().await)).await
+    }
+
+    /// As [`RabbitMq::start`], with certificates that are there.
+    ///
+    /// # Panics
+    /// As that.
+    pub async fn start_with(certificates: Arc<Certificates>) -> BrokerProcess {
+        let (port, tls_port) = (free_port().await, free_port().await);
+        let (mapper_port, node_port) = (free_port().await, free_port().await);
         let folder = Folder::new();
         // Started here, it is ended here: the one that RabbitMQ would start outlives it.
         let mapper = BrokerProcess::program("epmd")
@@ -29,25 +40,56 @@ impl RabbitMq {
             .arg(mapper_port.to_string());
         let mapper = start(&mapper, folder.join("epmd.log"));
         until_listening("epmd listens", mapper_port).await;
-        let program = program(&folder, port, mapper_port, node_port);
-        BrokerProcess::start_beside(Some(mapper), "RabbitMQ", port, folder, program).await
+        configure(&folder, port, tls_port, &certificates);
+        BrokerProcess::set_up(Setup {
+            name: "RabbitMQ",
+            port,
+            tls: Some(Tls {
+                port: tls_port,
+                certificates,
+            }),
+            program: program(&folder, mapper_port, node_port),
+            folder,
+            _beside: Some(mapper),
+        })
+        .await
     }
 }
 
-fn program(folder: &Folder, port: u16, mapper_port: u16, node_port: u16) -> Program {
+/// The documented files; `etc` stands for /etc/rabbitmq.
+fn configure(folder: &Folder, port: u16, tls_port: u16, certificates: &Certificates) {
+    let etc = folder.join("etc").display().to_string();
+    let path = |path: std::path::PathBuf| path.display().to_string();
+    documented!("rabbitmq/rabbitmq.conf")
+        .with("127.0.0.1:61613", &format!("127.0.0.1:{port}"))
+        .with("0.0.0.0:61614", &format!("127.0.0.1:{tls_port}"))
+        .with("/etc/rabbitmq/tls/ca.pem", &path(certificates.authority()))
+        .with(
+            "/etc/rabbitmq/tls/server.pem",
+            &path(certificates.certificate(Certificates::SERVER)),
+        )
+        .with(
+            "/etc/rabbitmq/tls/server.key",
+            &path(certificates.key(Certificates::SERVER)),
+        )
+        .with(
+            "/etc/rabbitmq/definitions.d",
+            &format!("{etc}/definitions.d"),
+        )
+        .write(folder, "etc/rabbitmq.conf");
+    documented!("rabbitmq/enabled_plugins").write(folder, "etc/enabled_plugins");
+    documented!("rabbitmq/definitions.d/00-site.json")
+        .with("CHANGE-ME", BrokerProcess::PASSCODE)
+        .write(folder, "etc/definitions.d/00-site.json");
+    let host = || documented!("rabbitmq/definitions.d/host-web1_example_org.json");
+    host().write(folder, "etc/definitions.d/host-web1_example_org.json");
+    host()
+        .for_the_other_host()
+        .write(folder, "etc/definitions.d/host-web2_example_org.json");
+}
+
+fn program(folder: &Folder, mapper_port: u16, node_port: u16) -> Program {
     let at = |path: &str| folder.join(path).display().to_string();
-    folder.write("enabled_plugins", "[rabbitmq_stomp].\n");
-    folder.write("definitions.json", &definitions());
-    let settings = format!(
-        "listeners.tcp = none\n\
-         stomp.listeners.tcp.1 = 127.0.0.1:{port}\n\
-         log.console = true\n\
-         log.console.level = info\n\
-         log.file = false\n\
-         load_definitions = {}\n",
-        at("definitions.json")
-    );
-    folder.write("rabbitmq.conf", &settings);
     folder.write("home/README", "The Erlang cookie lies here.\n");
     BrokerProcess::program(SERVER)
         .folder(folder.path())
@@ -55,11 +97,11 @@ fn program(folder: &Folder, port: u16, mapper_port: u16, node_port: u16) -> Prog
         // The script then becomes the server, where otherwise it would start it and stand in between.
         .env("RUNNING_UNDER_SYSTEMD", "true")
         .env("RABBITMQ_NODENAME", "test@localhost")
-        .env("RABBITMQ_CONFIG_FILE", at("rabbitmq.conf"))
+        .env("RABBITMQ_CONFIG_FILE", at("etc/rabbitmq.conf"))
         .env("RABBITMQ_CONF_ENV_FILE", "/dev/null")
-        .env("RABBITMQ_ENABLED_PLUGINS_FILE", at("enabled_plugins"))
+        .env("RABBITMQ_ENABLED_PLUGINS_FILE", at("etc/enabled_plugins"))
         .env("RABBITMQ_MNESIA_BASE", at("mnesia"))
-        .env("RABBITMQ_LOG_BASE", at("logs"))
+        .env("RABBITMQ_LOGS", "-")
         .env("RABBITMQ_PID_FILE", at("pid"))
         .env("RABBITMQ_DIST_PORT", node_port.to_string())
         .env("ERL_EPMD_ADDRESS", "127.0.0.1")
@@ -69,17 +111,4 @@ fn program(folder: &Folder, port: u16, mapper_port: u16, node_port: u16) -> Prog
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS",
             "-start_epmd false -kernel inet_dist_use_interface {127,0,0,1}",
         )
-}
-
-/// Its users and their rights, loaded at each start.
-fn definitions() -> String {
-    let (login, passcode) = (BrokerProcess::LOGIN, BrokerProcess::PASSCODE);
-    format!(
-        r#"{{
-  "vhosts": [{{"name": "/"}}],
-  "users": [{{"name": "{login}", "password": "{passcode}", "tags": ""}}],
-  "permissions": [{{"user": "{login}", "vhost": "/", "configure": ".*", "write": ".*", "read": ".*"}}]
-}}
-"#
-    )
 }

@@ -8,6 +8,7 @@
 mod brokers;
 mod bus;
 mod disk;
+mod documented;
 mod origins;
 mod proxy;
 mod trusting;
