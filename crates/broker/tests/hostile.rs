@@ -150,7 +150,7 @@ async fn a_frame_cut_in_the_middle_is_nothing() {
 async fn our_client_says_that_the_passcode_is_wrong() {
     let house = House::new().await;
     let mut wrong = introduce("a");
-    wrong.passcode = Some(stomp::Secret::new("wrong"));
+    wrong.passcode = Some(stomp::Secret::new("not-it"));
     let refused = stomp::connect(house.pipe().await, wrong).await;
     assert!(
         matches!(&refused, Err(ConnectError::Refused(why)) if why == "login or passcode is wrong"),

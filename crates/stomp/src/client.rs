@@ -57,7 +57,7 @@ impl Client {
         let client = Self {
             book: Arc::new(Book::default()),
             frames,
-            window: Arc::new(Semaphore::new(limits.outstanding)),
+            window: Arc::new(Semaphore::new(limits.outstanding.max(1))),
             ids: Arc::new(AtomicU64::new(1)),
             server: server.into(),
             dialect,

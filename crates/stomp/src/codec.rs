@@ -4,15 +4,17 @@
 //! peer that sends one byte at a time costs linear time, and it checks every length before it waits for the bytes.
 
 mod encode;
+mod head;
 
 use std::io;
 
 use bytes::{Buf, Bytes, BytesMut};
 use tokio_util::codec::Decoder;
 
-use crate::frame::{Command, Frame, Headers};
+use crate::frame::Frame;
 
 pub use encode::{EncodeError, encode};
+use head::{Head, Progress};
 
 /// A body up to this size is copied, so that it keeps no more memory alive than itself; a larger one keeps the read buffer.
 const COPIED_BODY_BYTES: usize = 64 * 1024;
@@ -56,7 +58,8 @@ pub enum DecodeError {
     /// Not a command of STOMP 1.2.
     #[error("unknown command {0:?}")]
     UnknownCommand(String),
-    /// A header line has no colon, or nothing before it.
+    /// A header line has no colon, or nothing before it. A line of CONNECT or CONNECTED is
+    /// not shown: it may be part of a password.
     #[error("header line {0:?} has no name and colon")]
     NoColon(String),
     /// A backslash is followed by something that STOMP 1.2 does not define.
@@ -114,19 +117,7 @@ enum State {
     Body(Frame, Length),
 }
 
-#[derive(Debug, Default)]
-struct Head {
-    command: Option<Command>,
-    headers: Headers,
-    content_length: Option<usize>,
-    /// Header lines seen, with `content-length`.
-    lines: usize,
-    /// Bytes of the lines already taken off the buffer.
-    taken: usize,
-    /// Bytes of the buffer that hold no line end.
-    scanned: usize,
-}
-
+/// How far a body reaches.
 #[derive(Debug, Clone, Copy)]
 enum Length {
     Known(usize),
@@ -186,132 +177,6 @@ impl Codec {
     }
 }
 
-/// What a header block turned out to be.
-enum Progress {
-    Incomplete(Head),
-    Complete(Frame, Length),
-}
-
-impl Head {
-    fn read(mut self, src: &mut BytesMut, limits: &FrameLimits) -> Result<Progress, DecodeError> {
-        let limit = limits.header_bytes;
-        loop {
-            let Some(at) = memchr::memchr2(b'\n', 0, &src[self.scanned..]) else {
-                if self.taken + src.len() > limit {
-                    return Err(DecodeError::HeadersTooLong { limit });
-                }
-                self.scanned = src.len();
-                return Ok(Progress::Incomplete(self));
-            };
-            let end = self.scanned + at;
-            if src[end] == 0 {
-                return Err(DecodeError::NulInHeaders);
-            }
-            self.taken += end + 1;
-            if self.taken > limit {
-                return Err(DecodeError::HeadersTooLong { limit });
-            }
-            let line = &src[..end];
-            let line = line.strip_suffix(b"\r").unwrap_or(line);
-            if memchr::memchr(b'\r', line).is_some() {
-                return Err(DecodeError::StrayCarriageReturn);
-            }
-            let line = std::str::from_utf8(line).map_err(|_| DecodeError::NotUtf8)?;
-            let blank = line.is_empty();
-            match self.command {
-                None => {
-                    let known = Command::parse(line);
-                    self.command =
-                        Some(known.ok_or_else(|| DecodeError::UnknownCommand(cut(line)))?);
-                }
-                Some(_) if blank => {}
-                Some(command) => self.header(command, line, limits)?,
-            }
-            src.advance(end + 1);
-            self.scanned = 0;
-            if let (Some(command), true) = (self.command, blank) {
-                let length = match self.content_length {
-                    Some(bytes) => Length::Known(bytes),
-                    None => Length::UpToNul { scanned: 0 },
-                };
-                let frame = Frame {
-                    command,
-                    headers: self.headers,
-                    body: Bytes::new(),
-                };
-                return Ok(Progress::Complete(frame, length));
-            }
-        }
-    }
-
-    fn header(
-        &mut self,
-        command: Command,
-        line: &str,
-        limits: &FrameLimits,
-    ) -> Result<(), DecodeError> {
-        let limit = limits.headers;
-        self.lines += 1;
-        if self.lines > limit {
-            return Err(DecodeError::TooManyHeaders { limit });
-        }
-        let (name, value) = line
-            .split_once(':')
-            .filter(|(name, _)| !name.is_empty())
-            .ok_or_else(|| DecodeError::NoColon(cut(line)))?;
-        if command.has_raw_headers() {
-            self.headers.push(name, value);
-        } else {
-            let refused = || DecodeError::UndefinedEscape(cut(line));
-            self.headers.push_with(
-                |text| unescape(name, text).ok_or_else(refused),
-                |text| unescape(value, text).ok_or_else(refused),
-            )?;
-        }
-        let Some(("content-length", value)) = self.headers.iter().next_back() else {
-            return Ok(());
-        };
-        if self.content_length.is_none() {
-            self.content_length = Some(length(value, limits.body_bytes)?);
-        }
-        self.headers.pop();
-        Ok(())
-    }
-}
-
-fn length(value: &str, limit: usize) -> Result<usize, DecodeError> {
-    if value.is_empty() || !value.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(DecodeError::BadContentLength(cut(value)));
-    }
-    // Digits that do not fit into a number are a length over any limit.
-    match value.parse() {
-        Ok(bytes) if bytes <= limit => Ok(bytes),
-        _ => Err(DecodeError::BodyTooLong { limit }),
-    }
-}
-
-/// The start of a peer's text, for a message.
-fn cut(text: &str) -> String {
-    text.chars().take(64).collect()
-}
-
-fn unescape(text: &str, into: &mut String) -> Option<()> {
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once('\\') {
-        into.push_str(before);
-        into.push(match after.as_bytes().first()? {
-            b'r' => '\r',
-            b'n' => '\n',
-            b'c' => ':',
-            b'\\' => '\\',
-            _ => return None,
-        });
-        rest = &after[1..];
-    }
-    into.push_str(rest);
-    Some(())
-}
-
 impl Decoder for Codec {
     type Item = Item;
     type Error = DecodeError;
@@ -330,7 +195,7 @@ impl Decoder for Codec {
                         return Ok(Some(Item::HeartBeat));
                     }
                     (Some(b'\r'), Some(_)) => return Err(DecodeError::StrayCarriageReturn),
-                    (Some(_), _) => self.state = State::Head(Head::default()),
+                    (Some(_), _) => self.state = State::Head(Head::new()),
                 },
                 State::Head(head) => match head.read(src, &self.limits)? {
                     Progress::Incomplete(head) => {
@@ -352,4 +217,10 @@ impl Decoder for Codec {
             item => Ok(item),
         }
     }
+}
+
+/// The start of a peer's text, for a message.
+fn cut(text: &[u8]) -> String {
+    let start = &text[..text.len().min(256)];
+    String::from_utf8_lossy(start).chars().take(64).collect()
 }

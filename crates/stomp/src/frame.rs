@@ -88,9 +88,9 @@ impl fmt::Display for Command {
 /// The headers of a frame in their order, in one piece of memory.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Headers {
-    /// Name, value, name, value …, one after the other.
+    /// A line `name:value` for each, without escapes.
     text: String,
-    /// Where each name and each value ends.
+    /// Where in it each name and each value ends; the byte after either is a colon or a line end.
     ends: Vec<(usize, usize)>,
 }
 
@@ -101,32 +101,22 @@ impl Headers {
         Self::default()
     }
 
+    /// From lines, with where each name and each value in them ends; `None` when they are not UTF-8.
+    pub(crate) fn from_lines(lines: Vec<u8>, ends: Vec<(usize, usize)>) -> Option<Self> {
+        // An end stands before an ASCII byte, so it never divides a character.
+        let text = String::from_utf8(lines).ok()?;
+        Some(Self { text, ends })
+    }
+
     /// Adds one to the end.
     pub fn push(&mut self, name: &str, value: &str) {
+        self.text.reserve(name.len() + value.len() + 2);
         self.text.push_str(name);
         let name_end = self.text.len();
+        self.text.push(':');
         self.text.push_str(value);
         self.ends.push((name_end, self.text.len()));
-    }
-
-    /// Adds one by writing its parts, so that the decoder copies each byte once.
-    pub(crate) fn push_with<E>(
-        &mut self,
-        name: impl FnOnce(&mut String) -> Result<(), E>,
-        value: impl FnOnce(&mut String) -> Result<(), E>,
-    ) -> Result<(), E> {
-        name(&mut self.text)?;
-        let name_end = self.text.len();
-        value(&mut self.text)?;
-        self.ends.push((name_end, self.text.len()));
-        Ok(())
-    }
-
-    /// Takes the last one away again.
-    pub(crate) fn pop(&mut self) {
-        self.ends.pop();
-        self.text
-            .truncate(self.ends.last().map_or(0, |(_, end)| *end));
+        self.text.push('\n');
     }
 
     /// The value of a header; the first one when it is repeated.
@@ -140,9 +130,9 @@ impl Headers {
     /// All of them in order, repeated ones too.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = (&str, &str)> + ExactSizeIterator {
         (0..self.ends.len()).map(|at| {
-            let start = if at == 0 { 0 } else { self.ends[at - 1].1 };
+            let start = if at == 0 { 0 } else { self.ends[at - 1].1 + 1 };
             let (name_end, end) = self.ends[at];
-            (&self.text[start..name_end], &self.text[name_end..end])
+            (&self.text[start..name_end], &self.text[name_end + 1..end])
         })
     }
 
@@ -161,7 +151,7 @@ impl Headers {
     /// Bytes of all names and values.
     #[must_use]
     pub fn text_bytes(&self) -> usize {
-        self.text.len()
+        self.text.len() - 2 * self.ends.len()
     }
 }
 

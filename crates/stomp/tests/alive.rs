@@ -48,6 +48,42 @@ async fn heart_beats_go_out_at_half_and_silence_of_three_is_death() {
     );
 }
 
+/// A healthy ActiveMQ was seen to pause for twice its time.
+#[tokio::test(start_paused = true)]
+async fn a_pause_of_two_heart_beats_is_survived() {
+    let mut connect = introduction();
+    connect.heart_beat = Duration::from_secs(1);
+    let mut script = Script::with(connect, "heart-beat:1000,1000\n").await;
+    for _ in 0..100 {
+        sleep(Duration::from_millis(2_900)).await;
+        script.far.say("\n").await;
+    }
+    let client = script.client.clone();
+    let (sent, _) = tokio::join!(client.send(message("x")), script.confirm_next());
+    sent.unwrap();
+    let start = Instant::now();
+    assert!(matches!(script.ended().await, Ended::Silent(_)));
+    assert_eq!(start.elapsed().as_secs(), 3);
+}
+
+/// While there is enough else to send, no beat is needed, and a beat is due half of the time after the last byte.
+#[tokio::test(start_paused = true)]
+async fn whatever_is_sent_counts_as_a_beat() {
+    let mut connect = introduction();
+    connect.heart_beat = Duration::from_secs(2);
+    let mut script = Script::with(connect, "heart-beat:0,2000\n").await;
+    for _ in 0..10 {
+        sleep(Duration::from_millis(900)).await;
+        let mut light = message("x");
+        light.confirm = false;
+        script.client.send(light).await.unwrap();
+        assert!(matches!(script.far.item().await, Some(Item::Frame(_))));
+    }
+    let start = Instant::now();
+    assert_eq!(script.far.item().await, Some(Item::HeartBeat));
+    assert_eq!(start.elapsed().as_millis(), 1000);
+}
+
 #[tokio::test(start_paused = true)]
 async fn any_byte_is_a_sign_of_life() {
     let mut connect = introduction();
@@ -65,7 +101,13 @@ async fn any_byte_is_a_sign_of_life() {
 async fn a_broker_without_heart_beats_is_served() {
     let mut connect = introduction();
     connect.heart_beat = Duration::from_secs(1);
-    for headers in ["", "heart-beat:0,0\n", "heart-beat:nonsense\n"] {
+    for headers in [
+        "",
+        "heart-beat:0,0\n",
+        "heart-beat:nonsense\n",
+        "heart-beat:-1,-1\n",
+        "heart-beat:18446744073709551615,18446744073709551615\n",
+    ] {
         let mut script = Script::with(connect.clone(), headers).await;
         sleep(Duration::from_secs(3600)).await;
         let client = script.client.clone();
@@ -146,6 +188,10 @@ async fn a_goodbye_is_not_waited_for_for_ever() {
 async fn the_end_says_what_the_broker_did() {
     let table = [
         (
+            "MESSAGE\nsubscription:agent\n\nx\0",
+            "a delivery of agent came without an ack header",
+        ),
+        (
             "SEND\n\n\0",
             "the broker sent SEND, which only clients send",
         ),
@@ -158,6 +204,7 @@ async fn the_end_says_what_the_broker_did() {
     ];
     for (said, expected) in table {
         let mut script = Script::new().await;
+        let _deliveries = script.subscribe("agent").await;
         script.far.say(said).await;
         script.far.pipe.shutdown().await.unwrap();
         assert_eq!(script.ended().await.to_string(), expected);

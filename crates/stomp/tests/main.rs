@@ -5,5 +5,7 @@ mod client;
 mod codec;
 mod dialect;
 mod handshake;
+mod hostile;
 mod property;
 mod script;
+mod secrets;

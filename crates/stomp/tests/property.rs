@@ -85,7 +85,92 @@ fn streams() -> impl Strategy<Value = Vec<u8>> {
     vec(piece, 0..8).prop_map(|pieces| pieces.concat())
 }
 
+/// A frame as other programs may write it, by a writer of its own: CR LF, no content-length where the body holds no NUL,
+/// content-length first or twice, line ends after the frame.
+#[derive(Debug, Clone)]
+struct Manner {
+    line_end: &'static str,
+    length: usize,
+    beats: Vec<&'static str>,
+}
+
+fn manners() -> impl Strategy<Value = Manner> {
+    let line_end = prop::sample::select(vec!["\n", "\r\n"]);
+    let beats = vec(prop::sample::select(vec!["\n", "\r\n"]), 0..4);
+    (line_end, 0..3_usize, beats).prop_map(|(line_end, length, beats)| Manner {
+        line_end,
+        length,
+        beats,
+    })
+}
+
+fn as_others_write(frame: &Frame, manner: &Manner) -> Vec<u8> {
+    let end = manner.line_end;
+    let escape = |text: &str| {
+        let text = text.replace('\\', "\\\\").replace('\r', "\\r");
+        text.replace('\n', "\\n").replace(':', "\\c")
+    };
+    let times = match manner.length {
+        0 if frame.body.contains(&0) => 1,
+        times => times,
+    };
+    let length = format!("content-length:{}{end}", frame.body.len());
+    let mut bytes = format!("{}{end}", frame.command).into_bytes();
+    bytes.extend_from_slice(length.repeat(times.min(1)).as_bytes());
+    for (name, value) in frame.headers.iter() {
+        bytes.extend_from_slice(format!("{}:{}{end}", escape(name), escape(value)).as_bytes());
+    }
+    bytes.extend_from_slice(length.repeat(times.saturating_sub(1)).as_bytes());
+    bytes.extend_from_slice(end.as_bytes());
+    bytes.extend_from_slice(&frame.body);
+    bytes.push(0);
+    bytes.extend_from_slice(manner.beats.concat().as_bytes());
+    bytes
+}
+
+/// CONNECT and CONNECTED, whose headers are written as they are.
+fn introductions() -> impl Strategy<Value = Frame> {
+    let command = prop::sample::select(vec![Command::Connect, Command::Stomp, Command::Connected]);
+    let headers = vec(
+        ("[a-z\\\\\u{e4}-]{1,8}", "[ -~\u{e4}\u{1f600}]{0,20}"),
+        0..6,
+    );
+    (command, headers).prop_map(|(command, pairs)| {
+        let start = Frame::new(command);
+        pairs
+            .iter()
+            .fold(start, |frame, (name, value)| frame.with(name, value))
+    })
+}
+
 proptest! {
+    #[test]
+    fn what_others_write_is_read_whatever_the_split(
+        pairs in vec((frames(), manners()), 1..5),
+        cuts in vec(any::<prop::sample::Index>(), 0..12),
+    ) {
+        let written: Vec<_> = pairs.iter().map(|(frame, manner)| as_others_write(frame, manner)).collect();
+        let mut expected = Vec::new();
+        for (frame, manner) in pairs {
+            expected.push(Item::Frame(frame));
+            expected.extend(manner.beats.iter().map(|_| Item::HeartBeat));
+        }
+        let bytes = written.concat();
+        let single: Vec<&[u8]> = bytes.chunks(1).collect();
+        for pieces in [split(&bytes, &cuts), single] {
+            prop_assert_eq!(decode(&pieces), (expected.clone(), None));
+        }
+    }
+
+    #[test]
+    fn an_introduction_is_read_as_it_was_written(frame in introductions()) {
+        let mut bytes = BytesMut::new();
+        encode(&frame, &mut bytes).expect("it can be written");
+        let mut codec = Codec::new(FrameLimits::default());
+        prop_assert_eq!(codec.decode(&mut bytes).unwrap(), Some(Item::Frame(frame)));
+        prop_assert!(bytes.is_empty());
+    }
+
     #[test]
     fn what_is_written_is_read(frames in vec(frames(), 1..4)) {
         let mut bytes = BytesMut::new();

@@ -32,6 +32,8 @@ pub(crate) fn introduction() -> Connect {
 /// The broker's end of a connection.
 pub(crate) struct Far {
     pub(crate) pipe: DuplexStream,
+    /// Every byte that came, for comparing with a recording.
+    pub(crate) heard: Vec<u8>,
     codec: Codec,
     buffer: BytesMut,
 }
@@ -40,6 +42,7 @@ impl Far {
     pub(crate) fn new(pipe: DuplexStream) -> Self {
         Self {
             pipe,
+            heard: Vec::new(),
             codec: Codec::new(FrameLimits::default()),
             buffer: BytesMut::new(),
         }
@@ -58,8 +61,13 @@ impl Far {
                 if let Some(item) = self.codec.decode(&mut self.buffer).expect("STOMP") {
                     return Some(item);
                 }
-                if self.pipe.read_buf(&mut self.buffer).await.expect("a pipe") == 0 {
-                    return None;
+                let read = self.pipe.read_buf(&mut self.buffer).await;
+                match read.expect("a pipe") {
+                    0 => return None,
+                    bytes => {
+                        let new = self.buffer.len() - bytes;
+                        self.heard.extend_from_slice(&self.buffer[new..]);
+                    }
                 }
             }
         };

@@ -132,6 +132,9 @@ impl Book {
             // It was on its way when the subscription was cancelled; unacknowledged, it stays the broker's.
             return Ok(());
         };
+        if message.header("ack").is_none() {
+            return Err(Ended::NoAck(id.to_owned()));
+        }
         let unacknowledged = route.unacknowledged.fetch_add(1, Ordering::Relaxed) + 1;
         if unacknowledged > route.limit {
             return Err(Ended::Overrun {

@@ -26,6 +26,7 @@ use tokio_util::{
 
 use super::{Client, Ended, Limits, SendError, book::Book};
 use crate::{
+    Secret,
     codec::{Codec, Item, encode},
     frame::{Command, Frame},
 };
@@ -169,7 +170,7 @@ fn dispatch(frame: Frame, book: &Arc<Book>) -> Option<Ended> {
             }
         },
         Command::Error => {
-            let told = told(&frame);
+            let told = told(&frame, None);
             if let Some(id) = frame.header("receipt-id") {
                 book.settle(id, Err(SendError::Refused(told.clone())));
             }
@@ -278,14 +279,18 @@ impl<S: AsyncRead + AsyncWrite> Writing<'_, S> {
     }
 }
 
-/// What an ERROR frame says, for a person.
-pub(super) fn told(error: &Frame) -> String {
+/// What an ERROR frame says, for a person. A broker may repeat what it was told, so the secret is taken out.
+pub(super) fn told(error: &Frame, secret: Option<&Secret>) -> String {
     let message = error.header("message").unwrap_or_default();
     let body = String::from_utf8_lossy(&error.body);
-    match (message, &*body) {
+    let text = match (message, &*body) {
         ("", "") => "no reason given".to_owned(),
-        ("", text) | (text, "") => words(text),
-        (message, body) => words(&format!("{message}: {body}")),
+        ("", text) | (text, "") => text.to_owned(),
+        (message, body) => format!("{message}: {body}"),
+    };
+    match secret {
+        Some(secret) => words(&text.replace(secret.expose(), "[secret]")),
+        None => words(&text),
     }
 }
 

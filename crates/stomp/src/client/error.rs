@@ -93,6 +93,9 @@ pub enum Ended {
         /// What was asked for.
         prefetch: u32,
     },
+    /// A delivery has no `ack` header, which STOMP 1.2 requires: it could never be acknowledged.
+    #[error("a delivery of {0} came without an ack header")]
+    NoAck(String),
     /// The broker sent what is no STOMP 1.2.
     #[error("the broker sent what is no STOMP: {0}")]
     Protocol(DecodeError),

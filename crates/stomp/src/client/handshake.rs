@@ -9,8 +9,12 @@ use tokio::{
 };
 use tokio_util::codec::Framed;
 
-use super::{Client, Connect, ConnectError, Driver, driver::HeartBeats, driver::words};
+use super::{
+    Client, Connect, ConnectError, Driver,
+    driver::{HeartBeats, told, words},
+};
 use crate::{
+    Secret,
     codec::{Codec, DecodeError, EncodeError, Item},
     dialect::Dialect,
     frame::{Command, Frame},
@@ -27,7 +31,8 @@ pub async fn connect<S: AsyncRead + AsyncWrite + Send + Unpin>(
     let frame = introduction(&connect)?;
     let limits = connect.limits;
     let mut framed = Framed::new(stream, Codec::new(limits.frame));
-    let connected = timeout(limits.handshake, exchange(&mut framed, frame)).await;
+    let connected = exchange(&mut framed, frame, connect.passcode.as_ref());
+    let connected = timeout(limits.handshake, connected).await;
     let connected = connected.unwrap_or(Err(ConnectError::Timeout(limits.handshake)))?;
     let version = connected.header("version").unwrap_or("1.0");
     if version != "1.2" {
@@ -72,6 +77,7 @@ fn introduction(connect: &Connect) -> Result<Frame, ConnectError> {
 async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
     framed: &mut Framed<S, Codec>,
     frame: Frame,
+    passcode: Option<&Secret>,
 ) -> Result<Frame, ConnectError> {
     framed.send(frame).await.map_err(|error| match error {
         EncodeError::Io(error) => ConnectError::Io(error),
@@ -83,7 +89,7 @@ async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
             Ok(Item::HeartBeat) => {}
             Ok(Item::Frame(frame)) if frame.command == Command::Connected => return Ok(frame),
             Ok(Item::Frame(frame)) => {
-                return Err(ConnectError::Refused(super::driver::told(&frame)));
+                return Err(ConnectError::Refused(told(&frame, passcode)));
             }
             Err(DecodeError::Io(error)) => return Err(ConnectError::Io(error)),
             Err(DecodeError::Truncated) => return Err(ConnectError::Closed),

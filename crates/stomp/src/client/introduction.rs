@@ -16,7 +16,8 @@ pub struct Connect {
     pub passcode: Option<Secret>,
     /// The same for every connection of this program on this host; durable subscriptions belong to it.
     pub client_id: String,
-    /// How often each side shows that it is alive; zero for never. A peer silent for three times as long is dead.
+    /// How often each side shows that it is alive; zero for never, and then Artemis ends the link after 60 s. Each takes the
+    /// longer of both sides' wishes: a beat goes out at half of it, and a peer silent for three times as long is dead.
     pub heart_beat: Duration,
     /// The kind of broker; `None` takes it from CONNECTED's `server` header, which a proxy or an administrator may change.
     pub dialect: Option<Dialect>,
@@ -37,7 +38,7 @@ pub struct Limits {
     pub receipt: Duration,
     /// From the stop to the RECEIPT of DISCONNECT, with what was queued before it. Default 5 s.
     pub disconnect: Duration,
-    /// Frames on their way that wait for a RECEIPT; further callers wait. Default 1024.
+    /// Frames on their way that wait for a RECEIPT; further callers wait. At least one; default 1024.
     pub outstanding: usize,
 }
 
