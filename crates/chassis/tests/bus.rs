@@ -166,6 +166,43 @@ async fn every_connection_is_subscribed_before_anything_is_published_on_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_message_says_when_it_is_of_no_use_any_more() {
+    let peer = Peer::new();
+    let tester = Tester::new(&peer);
+    let bus = &tester.bus;
+    within(bus.publish(&beat())).await.unwrap();
+    let pushed = events::message::DeadLetter {
+        service: "tester".to_owned(),
+        cause: "x".to_owned(),
+        destination: "/topic/x".to_owned(),
+        headers: std::collections::BTreeMap::new(),
+        body: String::new(),
+        base64: false,
+        body_bytes: 0,
+    };
+    within(bus.publish(&pushed)).await.unwrap();
+    let time = peer.sent()[1].envelope().time;
+    within(bus.publish_until(&pushed, time + Duration::from_secs(90)))
+        .await
+        .unwrap();
+    let number = |sent: &crate::peer::Sent, name| -> Option<i64> {
+        sent.headers.get(name).map(|text| text.parse().unwrap())
+    };
+    let [beat, for_ever, until] = &peer.sent()[..] else {
+        panic!("three messages");
+    };
+    assert_eq!(number(beat, "expiration"), Some(300_000));
+    let made = beat.envelope().time.as_millisecond();
+    let off = number(beat, "expires").unwrap() - made - 300_000;
+    assert!((-1000..=0).contains(&off), "by the world's clock: {off} ms");
+    assert_eq!(number(for_ever, "expires"), None);
+    assert_eq!(number(for_ever, "expiration"), None);
+    let moment = time.as_millisecond() + 90_000;
+    assert!((moment - 1..=moment).contains(&number(until, "expires").unwrap()));
+    tester.disconnect().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_closed_bus_says_so() {
     let peer = Peer::new();
     let tester = Tester::new(&peer);

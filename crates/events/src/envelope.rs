@@ -3,6 +3,8 @@
 //! Unknown attributes are ignored, known ones are checked. `type` ends in the version of the message; a message whose
 //! version this build does not know is refused as [`OpenError::Version`], so that its reader can put it aside.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
@@ -19,6 +21,8 @@ pub trait Payload: Serialize + DeserializeOwned {
     const TYPE: &'static str;
     /// False for what may be lost in a broker's crash (script output, beats). Default true.
     const PERSISTENT: bool = true;
+    /// How long it is of use: after that the broker drops it, read or not. Default: until it is read.
+    const TIME_TO_LIVE: Option<Duration> = None;
     /// The topic that it is published on.
     fn topic(&self) -> Topic;
     /// What the message is about, for people and tools: `shop refs/heads/main`.

@@ -46,6 +46,12 @@ fn again<P: Payload>(envelope: &Envelope) -> (Envelope, Facts) {
     let facts = Facts {
         topic: payload.topic(),
         persistent: P::PERSISTENT,
+        kept: match P::TIME_TO_LIVE.map(|life| life.as_secs() / 60) {
+            None if P::TYPE == Ordered::TYPE => "1 h longer than the order".to_owned(),
+            None => "until read".to_owned(),
+            Some(minutes) if minutes % 60 == 0 => format!("{} h", minutes / 60),
+            Some(minutes) => format!("{minutes} min"),
+        },
     };
     (sealed, facts)
 }
@@ -54,6 +60,7 @@ fn again<P: Payload>(envelope: &Envelope) -> (Envelope, Facts) {
 struct Facts {
     topic: Topic,
     persistent: bool,
+    kept: String,
 }
 
 /// Every message by its type. One that is missing here is found by `every_type_in_the_sources_has_its_golden_file`.
@@ -130,14 +137,14 @@ fn rows() -> Vec<Vec<String>> {
         .collect()
 }
 
-/// Topic, speaker, listener, type, kind, persistent, golden file.
+/// Topic, speaker, listener, type, kind, persistent, kept, golden file.
 #[test]
 fn every_row_of_the_page_is_a_golden_file_and_the_other_way_round() {
     let mut files = golden_files();
     let mut stems: BTreeSet<&str> = Topic::STEMS.into();
     for row in rows() {
-        let [topic, _, _, kind, _, persistent, file] = &row[..] else {
-            panic!("{row:?} has not seven cells");
+        let [topic, _, _, kind, _, persistent, kept, file] = &row[..] else {
+            panic!("{row:?} has not eight cells");
         };
         let name = file.strip_suffix(".json").unwrap_or_default();
         let Some(text) = files.remove(name) else {
@@ -147,6 +154,7 @@ fn every_row_of_the_page_is_a_golden_file_and_the_other_way_round() {
         let (_, facts) = written_again(&envelope);
         assert_eq!(*kind, envelope.kind);
         assert_eq!(persistent == "yes", facts.persistent, "{kind}: persistent");
+        assert_eq!(*kept, facts.kept, "{kind}: kept");
         let stem = facts.topic.stem();
         let rest = topic.strip_prefix(stem).unwrap_or("another topic");
         assert!(

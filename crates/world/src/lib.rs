@@ -2,7 +2,7 @@
 
 mod clock;
 mod disk;
-mod net;
+pub mod net;
 
 use std::{fmt, io, sync::Arc};
 

@@ -5,6 +5,7 @@
 mod attempt;
 mod connection;
 mod dead_letter;
+mod expiry;
 mod inbox;
 mod live;
 mod recent;
@@ -14,7 +15,8 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use events::{Envelope, HostName, MAX_FRAME_BYTES, Names, Payload, Topic, message::Line};
-use stomp::{Client, Message, SendError};
+use jiff::Timestamp;
+use stomp::{Client, Expires, Message, SendError};
 use tokio::{
     sync::{mpsc, oneshot, watch},
     time::{Instant, timeout_at},
@@ -112,14 +114,39 @@ impl Bus {
     /// Publishes a message under a new id and waits until the broker has it.
     ///
     /// Waits for a connection too, at most `[bus] publish_limit_s` in all. A connection lost meanwhile is followed by
-    /// sending it again on the next one, under the same id.
+    /// sending it again on the next one, under the same id. It expires after its [`Payload::TIME_TO_LIVE`].
     ///
     /// # Errors
     /// See [`PublishError`].
     pub async fn publish<P: Payload>(&self, payload: &P) -> Result<Uuid, PublishError> {
+        let now = self.shared.world.clock.now();
+        let expires = P::TIME_TO_LIVE.and_then(|life| expiry::after(now, life));
+        self.publish_expiring(payload, expires).await
+    }
+
+    /// [`Bus::publish`] for a message that nobody wants any more from a moment on.
+    ///
+    /// # Errors
+    /// See [`PublishError`].
+    pub async fn publish_until<P: Payload>(
+        &self,
+        payload: &P,
+        until: Timestamp,
+    ) -> Result<Uuid, PublishError> {
+        let now = self.shared.world.clock.now();
+        let life = Duration::try_from(until.duration_since(now)).unwrap_or_default();
+        self.publish_expiring(payload, expiry::after(now, life))
+            .await
+    }
+
+    async fn publish_expiring<P: Payload>(
+        &self,
+        payload: &P,
+        expires: Option<Expires>,
+    ) -> Result<Uuid, PublishError> {
         let envelope = self.seal(payload)?;
-        self.publish_envelope(&payload.topic(), P::PERSISTENT, &envelope)
-            .await?;
+        let message = self.message(&payload.topic(), P::PERSISTENT, &envelope);
+        self.confirmed(Message { expires, ..message }).await?;
         Ok(envelope.id)
     }
 
@@ -139,7 +166,7 @@ impl Bus {
             .map_err(|error| PublishError::Unsendable(causes(&error)))
     }
 
-    /// Publishes an envelope as it is, like [`Bus::publish`].
+    /// Publishes an envelope as it is, like [`Bus::publish`]; it does not expire.
     ///
     /// # Errors
     /// See [`PublishError`].
@@ -149,16 +176,20 @@ impl Bus {
         persistent: bool,
         envelope: &Envelope,
     ) -> Result<(), PublishError> {
+        let message = self.message(topic, persistent, envelope);
+        self.confirmed(message).await
+    }
+
+    fn message(&self, topic: &Topic, persistent: bool, envelope: &Envelope) -> Message {
         let owned = |(name, value): (&str, String)| (name.to_owned(), value);
-        self.confirmed(Message {
+        Message {
             destination: self.names().destination(topic),
             headers: envelope.headers().into_iter().map(owned).collect(),
             body: envelope.to_bytes().into(),
             persistent,
             confirm: true,
             expires: None,
-        })
-        .await
+        }
     }
 
     /// Publishes a body that is no envelope, for clients that are none of ours, like [`Bus::publish`].

@@ -1,5 +1,7 @@
 //! A beat on the bus, by which its round trip is measured.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{Payload, Topic};
@@ -19,6 +21,7 @@ pub struct Beat {
 impl Payload for Beat {
     const TYPE: &'static str = "deploykit.keepalive.v1";
     const PERSISTENT: bool = false;
+    const TIME_TO_LIVE: Option<Duration> = Some(Duration::from_secs(5 * 60));
     fn topic(&self) -> Topic {
         Topic::Keepalive
     }

@@ -1,5 +1,7 @@
 //! An agent says that it is there, and what runs on its host.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -42,6 +44,7 @@ pub struct ProjectState {
 
 impl Payload for Present {
     const TYPE: &'static str = "deploykit.agent.present.v1";
+    const TIME_TO_LIVE: Option<Duration> = Some(Duration::from_secs(60 * 60));
     fn topic(&self) -> Topic {
         Topic::AgentsPresence
     }

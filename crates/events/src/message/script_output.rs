@@ -1,5 +1,7 @@
 //! A piece of a script's output, live.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -33,6 +35,7 @@ impl ScriptOutput {
 impl Payload for ScriptOutput {
     const TYPE: &'static str = "deploykit.deploy.output.v1";
     const PERSISTENT: bool = false;
+    const TIME_TO_LIVE: Option<Duration> = Some(Duration::from_secs(60 * 60));
     fn topic(&self) -> Topic {
         Topic::DeployOutput
     }

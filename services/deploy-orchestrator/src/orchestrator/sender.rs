@@ -29,6 +29,9 @@ pub(super) struct Sender {
     aside: Arc<Semaphore>,
 }
 
+/// The broker keeps an order so much longer than it is good for, because its clock may be ahead of this one.
+const KEPT_LONGER: Duration = Duration::from_secs(3600);
+
 /// Messages that are put aside at the same time; while the broker is away each waits for it.
 const MOST_ASIDE: usize = 64;
 
@@ -60,9 +63,10 @@ impl Sender {
         let bus = self.bus.clone();
         let whose = order.ordered.host.clone();
         let task = self.tasks.spawn(async move {
-            let StoredOrder { id, deploy, ordered, .. } = order;
+            let StoredOrder { id, deploy, expires, ordered } = order;
             let (host, phase) = (&ordered.host, ordered.phase);
-            match bus.publish(&ordered).await {
+            let until = expires.saturating_add(KEPT_LONGER).unwrap_or(expires);
+            match bus.publish_until(&ordered, until).await {
                 Ok(_) => tracing::debug!(%deploy, %host, %phase, order = %id, "order sent"),
                 Err(error) => {
                     tracing::warn!(%deploy, %host, %phase, order = %id, error = causes(&error), "order not sent yet");
