@@ -11,6 +11,7 @@
 mod bus;
 mod composing;
 mod fail_over;
+mod faulty;
 mod http;
 mod log;
 mod outbox;

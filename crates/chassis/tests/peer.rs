@@ -76,6 +76,8 @@ struct State {
     up: bool,
     on_connect: BTreeMap<String, OnConnect>,
     on_send: OnSend,
+    /// Cuts the connection at each so manieth SEND.
+    cut_every: Option<usize>,
     refused_addresses: Vec<String>,
     /// Where TCP connections were made to.
     reached: Vec<String>,
@@ -109,6 +111,7 @@ impl Peer {
             up: true,
             on_connect: BTreeMap::new(),
             on_send: OnSend::Confirm,
+            cut_every: None,
             refused_addresses: Vec::new(),
             reached: Vec::new(),
             heard: Vec::new(),
@@ -146,6 +149,10 @@ impl Peer {
 
     pub(crate) fn on_send(&self, what: OnSend) {
         self.state().on_send = what;
+    }
+
+    pub(crate) fn cut_every(&self, sends: usize) {
+        self.state().cut_every = Some(sends);
     }
 
     pub(crate) fn refuse(&self, address: &str) {
@@ -353,7 +360,10 @@ fn answer(
                 headers,
                 body: frame.body.to_vec(),
             });
-            match state.on_send {
+            let cut = state
+                .cut_every
+                .is_some_and(|every| state.sent.len().is_multiple_of(every));
+            match if cut { OnSend::Cut } else { state.on_send } {
                 OnSend::Confirm => {}
                 OnSend::Silence => answer = None,
                 OnSend::Later => {

@@ -11,9 +11,13 @@ mod handshake;
 mod introduction;
 mod message;
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::{Context, Poll, ready},
 };
 
 use bytes::{Bytes, BytesMut};
@@ -84,21 +88,23 @@ impl Client {
     /// # Errors
     /// See [`SendError`]. After any but `Invalid` and `TooLong` the message may have arrived or not.
     pub async fn send(&self, message: Message) -> Result<(), SendError> {
-        let mut frame = Frame::new(Command::Send).with("destination", &message.destination);
-        if message.persistent {
-            frame = frame.with("persistent", "true");
-        }
-        if let Some(expires) = message.expires {
-            frame = frame
-                .with("expires", &expires.at_ms.to_string())
-                .with("expiration", &expires.after_ms.to_string());
-        }
-        let own = message.headers.iter().filter(|(name, _)| !is_ours(name));
-        for (name, value) in own {
-            frame.headers.push(name, value);
-        }
-        self.write(frame.with_body(message.body), message.confirm)
-            .await
+        let confirm = message.confirm;
+        self.write(publication(&message), confirm).await
+    }
+
+    /// Hands a message to the driver and gives the receipt that is to come, whatever `confirm` says. Messages that are
+    /// handed over one after the other go out in that order. Cancelled, it has handed over nothing.
+    ///
+    /// It waits for room at most [`Limits::receipt`]; a receipt that is owed for longer ends the connection.
+    ///
+    /// # Errors
+    /// See [`SendError`].
+    pub async fn start(&self, message: &Message) -> Result<Receipt, SendError> {
+        let frame = publication(message);
+        self.check_size(&frame)?;
+        let limit = self.limits.receipt;
+        let started = timeout(limit, self.start_frame(frame)).await;
+        started.unwrap_or(Err(SendError::NoReceipt(limit)))
     }
 
     /// Subscribes, and waits for the broker's receipt.
@@ -166,23 +172,33 @@ impl Client {
         Ok(())
     }
 
-    async fn write(&self, frame: Frame, confirm: bool) -> Result<(), SendError> {
+    fn check_size(&self, frame: &Frame) -> Result<(), SendError> {
         let (bytes, limit) = (frame.body.len(), self.limits.frame.body_bytes);
-        if bytes > limit {
-            return Err(SendError::TooLong { bytes, limit });
+        match bytes > limit {
+            true => Err(SendError::TooLong { bytes, limit }),
+            false => Ok(()),
         }
+    }
+
+    async fn write(&self, frame: Frame, confirm: bool) -> Result<(), SendError> {
+        self.check_size(&frame)?;
         let limit = self.limits.receipt;
         let written = timeout(limit, self.write_in_time(frame, confirm)).await;
         written.unwrap_or(Err(SendError::NoReceipt(limit)))
     }
 
     async fn write_in_time(&self, frame: Frame, confirm: bool) -> Result<(), SendError> {
-        let mut bytes = BytesMut::new();
-        if !confirm {
-            encode(&frame, &mut bytes).map_err(SendError::Invalid)?;
-            let queued = self.frames.send(bytes.freeze()).await;
-            return queued.map_err(|_| self.book.send_error());
+        if confirm {
+            return self.start_frame(frame).await?.await;
         }
+        let mut bytes = BytesMut::new();
+        encode(&frame, &mut bytes).map_err(SendError::Invalid)?;
+        let queued = self.frames.send(bytes.freeze()).await;
+        queued.map_err(|_| self.book.send_error())
+    }
+
+    async fn start_frame(&self, frame: Frame) -> Result<Receipt, SendError> {
+        let mut bytes = BytesMut::new();
         let id = self.ids.fetch_add(1, Ordering::Relaxed);
         let frame = frame.with("receipt", &id.to_string());
         encode(&frame, &mut bytes).map_err(SendError::Invalid)?;
@@ -194,10 +210,56 @@ impl Client {
         let (done, outcome) = oneshot::channel();
         self.book.expect(id, done, permit)?;
         slot.send(bytes.freeze());
-        outcome
-            .await
-            .unwrap_or_else(|_| Err(self.book.send_error()))
+        Ok(Receipt {
+            outcome,
+            book: Arc::clone(&self.book),
+        })
     }
+}
+
+/// The receipt of a message that is on its way: a future that may be polled by reference, and gives its outcome once.
+#[derive(Debug)]
+pub struct Receipt {
+    outcome: oneshot::Receiver<Result<(), SendError>>,
+    book: Arc<Book>,
+}
+
+impl Receipt {
+    /// The outcome, if there is one already.
+    pub fn outcome(&mut self) -> Option<Result<(), SendError>> {
+        match self.outcome.try_recv() {
+            Ok(outcome) => Some(outcome),
+            Err(oneshot::error::TryRecvError::Empty) => None,
+            Err(oneshot::error::TryRecvError::Closed) => Some(Err(self.book.send_error())),
+        }
+    }
+}
+
+impl Future for Receipt {
+    type Output = Result<(), SendError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let outcome = ready!(Pin::new(&mut self.outcome).poll(context));
+        Poll::Ready(outcome.unwrap_or_else(|_| Err(self.book.send_error())))
+    }
+}
+
+/// The SEND frame of a message.
+fn publication(message: &Message) -> Frame {
+    let mut frame = Frame::new(Command::Send).with("destination", &message.destination);
+    if message.persistent {
+        frame = frame.with("persistent", "true");
+    }
+    if let Some(expires) = message.expires {
+        frame = frame
+            .with("expires", &expires.at_ms.to_string())
+            .with("expiration", &expires.after_ms.to_string());
+    }
+    let own = message.headers.iter().filter(|(name, _)| !is_ours(name));
+    for (name, value) in own {
+        frame.headers.push(name, value);
+    }
+    frame.with_body(message.body.clone())
 }
 
 /// Headers of SEND that only this client writes.

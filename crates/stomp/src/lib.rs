@@ -8,7 +8,7 @@ mod secret;
 
 pub use client::{
     Client, Connect, ConnectError, Deliveries, Delivery, Driver, Ended, Expires, Limits, Message,
-    SendError, Subscription, connect,
+    Receipt, SendError, Subscription, connect,
 };
 pub use codec::{Codec, DecodeError, EncodeError, FrameLimits, Item, encode};
 pub use dialect::{Dialect, UnknownDialect};

@@ -1,10 +1,10 @@
 //! `deploykit announce`: what hooks call, and what delivers their spool.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use chassis::{
     Failure as ServiceFailure, Settings, Start,
-    outbox::{Limits, Spool},
+    outbox::{Limits, Outbox, OutboxSettings, Waiting, drop_off},
 };
 use events::{
     CommitId, Envelope, HostName, NameError, Payload, RefName, RepoName, message::Pushed,
@@ -12,17 +12,23 @@ use events::{
 use serde::Deserialize;
 use world::World;
 
+/// Where hooks leave their messages, unless told otherwise.
+pub const SPOOL: &str = "/var/spool/deploykit";
+
 /// Settings of what delivers the spool.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Deliver {
-    /// The spool folder.
-    pub spool: PathBuf,
+    /// The spool.
+    pub outbox: OutboxSettings,
 }
 
 impl Settings for Deliver {
-    const SHIPPED: &'static str =
-        "# Where hooks leave their messages.\nspool = \"/var/spool/deploykit\"\n";
+    const SHIPPED: &'static str = include_str!("../dist/announce.toml");
+
+    fn check(&self) -> Result<(), String> {
+        self.outbox.check()
+    }
 }
 
 /// Delivers what hooks leave in the spool.
@@ -30,10 +36,12 @@ impl Settings for Deliver {
 /// # Errors
 /// When the folder cannot be read at all.
 pub async fn serve(start: Start<Deliver>) -> Result<(), ServiceFailure> {
-    let spool = Spool::open(&start.world, &start.settings.spool, Limits::default());
-    let spool = spool.map_err(|error| ServiceFailure::Failed(error.into()))?;
+    let outbox = &start.settings.outbox;
+    let opened = Outbox::open(&start.bus, &start.world, outbox, SPOOL).await;
+    let (_hooks_append, keeper) = opened.map_err(|error| ServiceFailure::Failed(error.into()))?;
     start.status.ready();
-    spool.deliver(&start.bus, &start.world, &start.stop).await
+    keeper.run(&start.stop).await;
+    Ok(())
 }
 
 /// Why a line of a hook's input is not a moved ref.
@@ -96,12 +104,16 @@ pub fn spool(
     host: &HostName,
     world: &World,
 ) -> anyhow::Result<()> {
-    let spool = Spool::open(world, folder, Limits::default())?;
     let source = format!("/deploykit/announce/{host}");
+    let mut messages = Vec::with_capacity(pushes.len());
     for push in pushes {
-        let envelope = Envelope::seal(world.new_id(), &source, world.clock.now(), push)?;
-        spool.append(world, &push.topic(), Pushed::PERSISTENT, &envelope)?;
+        messages.push(Waiting {
+            topic: push.topic(),
+            persistent: Pushed::PERSISTENT,
+            envelope: Envelope::seal(world.new_id(), &source, world.clock.now(), push)?,
+        });
     }
+    drop_off(world, folder, Limits::default(), &messages)?;
     Ok(())
 }
 

@@ -233,7 +233,7 @@ pub enum Announce {
     },
     /// Deliver what hooks left in the spool, for ever: the service beside them
     ///
-    /// Settings: `/etc/deploykit/announce.toml`, with `spool` and `[bus]`.
+    /// Settings: `/etc/deploykit/announce.toml`, with `[outbox]` and `[bus]`.
     Deliver {
         /// The settings file
         #[arg(long, value_name = "FILE")]
@@ -254,7 +254,7 @@ pub enum Announce {
         #[arg(long, value_name = "NAME")]
         pusher: Option<String>,
         /// The spool folder
-        #[arg(long, value_name = "DIR", default_value = "/var/spool/deploykit")]
+        #[arg(long, value_name = "DIR", default_value = crate::announce::SPOOL)]
         spool: PathBuf,
     },
 }

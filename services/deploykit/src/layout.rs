@@ -138,9 +138,9 @@ impl Layout {
     #[must_use]
     pub fn announce(&self, broker: SocketAddr) -> String {
         format!(
-            "spool = {}\n{}",
-            quote_path(&self.spool()),
-            self.common("hub", broker)
+            "{}[outbox]\nfolder = {}\n",
+            self.common("hub", broker),
+            quote_path(&self.spool())
         )
     }
 

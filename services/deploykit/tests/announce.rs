@@ -1,6 +1,10 @@
 //! What a hook's input becomes.
 
-use deploykit::announce::{LineError, moved_refs};
+use chassis::{
+    Settings as _,
+    settings::{parse, switched_on},
+};
+use deploykit::announce::{Deliver, LineError, SPOOL, moved_refs};
 use events::message::Pushed;
 
 const A: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
@@ -60,4 +64,33 @@ fn hostile_refs_are_refused_and_spoil_no_other() {
     assert!(matches!(told("one two")[0], Err(LineError::Shape(_))));
     let line = format!("x {B} refs/heads/main");
     assert!(matches!(told(&line)[0], Err(LineError::Name(_))));
+}
+
+#[test]
+fn the_shipped_file_of_what_delivers_shows_the_defaults() {
+    let (common, own) = parse::<Deliver>(Deliver::SHIPPED, "shipped").unwrap();
+    assert_eq!((common, &own), (Default::default(), &Deliver::default()));
+    let (_, mut on) = parse::<Deliver>(&switched_on(Deliver::SHIPPED), "shipped").unwrap();
+    assert_eq!(on.outbox.folder.take().as_deref(), Some(SPOOL.as_ref()));
+    assert_eq!(on, own);
+}
+
+#[test]
+fn wrong_settings_of_what_delivers_are_refused_by_their_key() {
+    let table = [
+        (
+            "folder = 'spool'",
+            "x: outbox.folder: spool is no absolute path",
+        ),
+        ("messages = 0", "x: outbox.messages must be 1 to 1000000"),
+        ("mib = 0", "x: outbox.mib must be 1 to 65536"),
+        (
+            "warn_age_s = 0",
+            "x: outbox.warn_age_s must be 1 to 604800, which is a week",
+        ),
+    ];
+    for (key, said) in table {
+        let wrong = parse::<Deliver>(&format!("[outbox]\n{key}\n"), "x").unwrap_err();
+        assert_eq!(wrong.to_string(), said);
+    }
 }

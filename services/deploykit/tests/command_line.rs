@@ -102,12 +102,12 @@ fn what_delivers_the_spool_reads_its_settings_as_a_service() {
             file.to_str().unwrap(),
         ])
     };
-    let good = check("spool = \"/var/spool/deploykit\"\n");
+    let good = check("[outbox]\nfolder = \"/var/spool/deploykit\"\n");
     assert_eq!(good.status.code(), Some(0), "{}", says(&good));
-    let wrong = check("spool = \"/var/spool/deploykit\"\nspol = 1\n");
+    let wrong = check("[outbox]\nfoldr = \"/var/spool/deploykit\"\n");
     assert_eq!(wrong.status.code(), Some(78), "{}", says(&wrong));
     assert!(
-        says(&wrong).contains("announce.toml") && says(&wrong).contains("spol"),
+        says(&wrong).contains("announce.toml") && says(&wrong).contains("foldr"),
         "{}",
         says(&wrong)
     );

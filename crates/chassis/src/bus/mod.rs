@@ -3,6 +3,7 @@
 //! Read: this file (what a service calls), `inbox` (what it reads), `connection` (what keeps both going).
 
 mod attempt;
+mod batch;
 mod connection;
 mod dead_letter;
 mod expiry;
@@ -25,6 +26,7 @@ use uuid::Uuid;
 use world::{Entropy, World};
 
 pub use attempt::reach;
+pub use batch::InOrder;
 pub use connection::Connection;
 pub use inbox::{Delivery, Inbox, Listen};
 
@@ -180,6 +182,12 @@ impl Bus {
         self.confirmed(message).await
     }
 
+    /// Publishes many messages in order, with up to `window` of them on their way at once.
+    #[must_use]
+    pub fn in_order<T>(&self, window: usize) -> InOrder<T> {
+        InOrder::new(self.clone(), window)
+    }
+
     fn message(&self, topic: &Topic, persistent: bool, envelope: &Envelope) -> Message {
         let owned = |(name, value): (&str, String)| (name.to_owned(), value);
         Message {
@@ -215,11 +223,7 @@ impl Bus {
 
     /// Sends it on one connection after the other until a broker confirms it, or the limit is over.
     async fn confirmed(&self, message: Message) -> Result<(), PublishError> {
-        let size = message.body.len();
-        if size > MAX_FRAME_BYTES {
-            let text = format!("{size} bytes are over the limit of {MAX_FRAME_BYTES}");
-            return Err(PublishError::Unsendable(text));
-        }
+        check_size(&message)?;
         let limit = Duration::from_secs(self.shared.settings.publish_limit_s);
         let deadline = Instant::now() + limit;
         let late = |why: String| PublishError::NotConfirmed { limit, why };
@@ -306,4 +310,13 @@ impl Bus {
     pub(crate) fn service(&self) -> &str {
         &self.shared.service
     }
+}
+
+fn check_size(message: &Message) -> Result<(), PublishError> {
+    let size = message.body.len();
+    if size <= MAX_FRAME_BYTES {
+        return Ok(());
+    }
+    let text = format!("{size} bytes are over the limit of {MAX_FRAME_BYTES}");
+    Err(PublishError::Unsendable(text))
 }

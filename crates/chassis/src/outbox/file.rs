@@ -1,0 +1,121 @@
+//! Files of an outbox: their names, their lines.
+
+use std::{ffi::OsStr, io, path::Path};
+
+use events::{Envelope, Topic};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+use world::{Disk, Entry};
+
+/// A file that is not finished after this many seconds belongs to nobody: its writer is gone.
+const UNFINISHED_S: i64 = 3600;
+
+/// The permission bits of a file.
+pub(super) const MODE: u32 = 0o640;
+
+/// A file is closed before it grows over this.
+pub(super) const FILE_BYTES: usize = 1 << 20;
+
+/// A message as it waits.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Waiting {
+    /// Where it goes.
+    pub topic: Topic,
+    /// Outlives a crash of the broker.
+    pub persistent: bool,
+    /// The message.
+    pub envelope: Envelope,
+}
+
+/// [`Waiting`], borrowed.
+#[derive(Serialize)]
+struct Line<'a> {
+    topic: &'a Topic,
+    persistent: bool,
+    envelope: &'a Envelope,
+}
+
+/// A message as a line of a file, its end included.
+pub(super) fn line(topic: &Topic, persistent: bool, envelope: &Envelope) -> Vec<u8> {
+    let line = Line {
+        topic,
+        persistent,
+        envelope,
+    };
+    let mut line = serde_json::to_vec(&line).expect("an envelope holds only JSON values");
+    line.push(b'\n');
+    line
+}
+
+/// The lines of a file with their numbers from 1 on; empty ones are none.
+pub(super) fn lines(bytes: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
+    let numbered = bytes.split(|&byte| byte == b'\n').enumerate();
+    numbered
+        .map(|(index, line)| (index + 1, line))
+        .filter(|(_, line)| !line.trim_ascii().is_empty())
+}
+
+/// The name of a file of so many messages, the first of which has this id. Names sort by their numbers.
+pub(super) fn name(number: i64, id: Uuid, messages: usize) -> String {
+    match messages {
+        0 | 1 => format!("{number:020}-{id}.json"),
+        more => format!("{number:020}-{id}.x{more}.json"),
+    }
+}
+
+/// The number in a name: microseconds since 1970 UTC, or a little more if a clock went back.
+pub(super) fn number(name: &str) -> Option<i64> {
+    name.split_once('-')?.0.parse().ok()
+}
+
+/// How many messages a file of this name holds.
+pub(super) fn messages(name: &str) -> usize {
+    let stem = name.strip_suffix(".json").unwrap_or(name);
+    let count = stem
+        .rsplit_once(".x")
+        .and_then(|(_, count)| count.parse().ok());
+    count.unwrap_or(1).max(1)
+}
+
+/// The name of a file that holds messages; `None` for other files.
+pub(super) fn is_message(path: &Path) -> Option<&str> {
+    let name = path.file_name().and_then(OsStr::to_str)?;
+    (name.ends_with(".json") && !name.starts_with('.')).then_some(name)
+}
+
+/// Removes what writers left that are gone.
+pub(super) fn remove_unfinished(disk: &dyn Disk, entries: &[Entry], now_s: i64) -> io::Result<()> {
+    for entry in entries {
+        let name = entry.path.file_name().unwrap_or_default().to_string_lossy();
+        let old = entry.modified_s < now_s - UNFINISHED_S;
+        if old && name.starts_with('.') && name.ends_with(".new") {
+            disk.remove_file(&entry.path)?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_says_its_order_and_how_many_it_holds() {
+        let id = Uuid::nil();
+        let (one, many) = (name(9, id, 1), name(10, id, 64));
+        assert_eq!(one, format!("{:020}-{id}.json", 9));
+        assert!(one < many);
+        assert_eq!((number(&one), messages(&one)), (Some(9), 1));
+        assert_eq!((number(&many), messages(&many)), (Some(10), 64));
+        for odd in ["x.json", "a-b.x0.json", "a-b.x-1.json", ".x.json", ""] {
+            assert_eq!((number(odd), messages(odd)), (None, 1), "{odd}");
+        }
+    }
+
+    #[test]
+    fn lines_are_numbered_and_empty_ones_passed_over() {
+        let found: Vec<_> = lines(b"a\n\n \nb").collect();
+        assert_eq!(found, [(1, &b"a"[..]), (4, &b"b"[..])]);
+        assert_eq!(lines(b"\n").count(), 0);
+    }
+}

@@ -1,0 +1,66 @@
+//! What other processes leave in the folder, and how old the oldest message is.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use tokio::{sync::Notify, time::sleep};
+use tokio_util::sync::CancellationToken;
+use world::World;
+
+use super::stock::Stock;
+
+/// How soon a message that another process left is found.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Looks until the stop.
+pub(super) async fn run(
+    stock: &Stock,
+    world: &World,
+    look: &Notify,
+    warn_age: SignedDuration,
+    stop: &CancellationToken,
+) {
+    let mut listed = true;
+    let mut old = false;
+    loop {
+        tokio::select! {
+            () = sleep(LOOK_EVERY) => {}
+            () = stop.cancelled() => return,
+        }
+        let (folder, mark) = (stock.folder().to_owned(), stock.mark());
+        match world.on_disk(move |disk| disk.list(&folder)).await {
+            Ok(entries) => {
+                if stock.found(&entries, &mark) {
+                    look.notify_one();
+                }
+                listed = true;
+            }
+            Err(error) => {
+                if listed {
+                    tracing::error!(folder = %stock.folder().display(), %error, "the outbox cannot be listed");
+                }
+                listed = false;
+            }
+        }
+        let age = age(stock, world.clock.now());
+        if old != (age > warn_age) {
+            old = !old;
+            let (messages, bytes) = stock.holds();
+            let (folder, age_s) = (stock.folder().display(), age.as_secs());
+            if old {
+                tracing::warn!(%folder, messages, bytes, age_s, "messages wait for the broker");
+            } else {
+                tracing::info!(%folder, messages, bytes, age_s, "messages go out in time again");
+            }
+        }
+    }
+}
+
+/// How long the oldest message waits; zero when there is none.
+pub(super) fn age(stock: &Stock, now: Timestamp) -> SignedDuration {
+    let Some(oldest) = stock.oldest_us() else {
+        return SignedDuration::ZERO;
+    };
+    let since = SignedDuration::from_micros(now.as_microsecond().saturating_sub(oldest));
+    since.max(SignedDuration::ZERO)
+}
