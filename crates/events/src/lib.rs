@@ -7,7 +7,8 @@ pub mod topic;
 
 pub use envelope::{Envelope, MAX_FRAME_BYTES, OpenError, ParseError, Payload, SealError};
 pub use name::{
-    CommitId, EnvironmentName, GroupName, HostName, NameError, ProjectName, RefKind, RefName,
-    RepoName, TagName,
+    AptSource, Architecture, CommitId, ComponentName, EnvironmentName, GroupName, HostName,
+    NameError, PackageName, PackageVersion, ProjectName, RefKind, RefName, RepoName, SuiteName,
+    SvnPath, TagName,
 };
 pub use topic::{Names, Topic};

@@ -78,6 +78,12 @@ macro_rules! name {
     };
 }
 
+mod package;
+mod svn;
+
+pub use package::{AptSource, Architecture, ComponentName, PackageName, PackageVersion, SuiteName};
+pub use svn::SvnPath;
+
 name! {
     /// A server, by its DNS name in lower case: `web1`, `web1.example.org`.
     ///

@@ -16,6 +16,12 @@ pub enum Topic {
     GitCommits,
     /// What a host has fetched: `git.fetched`.
     GitFetched,
+    /// Commits to Subversion: `svn.commits`.
+    SvnCommits,
+    /// Packages that came into an apt repository: `packages.updated`.
+    PackagesUpdated,
+    /// What a host's apt could install now: `packages.refreshed`.
+    PackagesRefreshed,
     /// Agents that are there: `agents.presence`.
     AgentsPresence,
     /// Orders to one agent: `deploy.orders.HOST`.
@@ -36,9 +42,12 @@ pub enum Topic {
 
 impl Topic {
     /// The names of all topics, those with a host or component at the end without it.
-    pub const STEMS: [&'static str; 9] = [
+    pub const STEMS: [&'static str; 12] = [
         "git.commits",
         "git.fetched",
+        "svn.commits",
+        "packages.updated",
+        "packages.refreshed",
         "agents.presence",
         "deploy.orders",
         "deploy.reports",
@@ -54,6 +63,9 @@ impl Topic {
         match self {
             Self::GitCommits => "git.commits",
             Self::GitFetched => "git.fetched",
+            Self::SvnCommits => "svn.commits",
+            Self::PackagesUpdated => "packages.updated",
+            Self::PackagesRefreshed => "packages.refreshed",
             Self::AgentsPresence => "agents.presence",
             Self::DeployOrders(_) => "deploy.orders",
             Self::DeployReports => "deploy.reports",
@@ -78,6 +90,9 @@ impl Topic {
             Self::AllEvents => format!("{stem}.*"),
             Self::GitCommits
             | Self::GitFetched
+            | Self::SvnCommits
+            | Self::PackagesUpdated
+            | Self::PackagesRefreshed
             | Self::AgentsPresence
             | Self::DeployReports
             | Self::DeployOutput

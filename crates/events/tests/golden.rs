@@ -9,7 +9,10 @@ use std::{
 
 use events::{
     Envelope, Payload, Topic,
-    message::{Beat, DeadLetter, Fetched, Line, Ordered, Present, Pushed, Reported, ScriptOutput},
+    message::{
+        Beat, DeadLetter, Fetched, Line, Ordered, PackagesRefreshed, PackagesUpdated, Present,
+        Pushed, Reported, ScriptOutput, SvnCommitted,
+    },
 };
 
 fn here(path: &str) -> PathBuf {
@@ -68,6 +71,9 @@ fn written_again(envelope: &Envelope) -> (Envelope, Facts) {
     let write = match envelope.kind.as_str() {
         Pushed::TYPE => again::<Pushed>,
         Fetched::TYPE => again::<Fetched>,
+        SvnCommitted::TYPE => again::<SvnCommitted>,
+        PackagesUpdated::TYPE => again::<PackagesUpdated>,
+        PackagesRefreshed::TYPE => again::<PackagesRefreshed>,
         Present::TYPE => again::<Present>,
         Ordered::TYPE => again::<Ordered>,
         Reported::TYPE => again::<Reported>,

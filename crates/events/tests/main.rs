@@ -5,6 +5,7 @@
     reason = "golden files and the page are read where they lie"
 )]
 
+mod cut;
 mod envelope;
 mod fetched;
 mod golden;

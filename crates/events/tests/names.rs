@@ -3,8 +3,9 @@
 use std::fmt::Debug;
 
 use events::{
-    CommitId, EnvironmentName, GroupName, HostName, NameError, ProjectName, RefKind, RefName,
-    RepoName, TagName,
+    AptSource, Architecture, CommitId, ComponentName, EnvironmentName, GroupName, HostName,
+    NameError, PackageName, PackageVersion, ProjectName, RefKind, RefName, RepoName, SuiteName,
+    SvnPath, TagName,
 };
 use proptest::prelude::*;
 use serde::de::DeserializeOwned;
@@ -236,6 +237,118 @@ fn commits() {
 }
 
 #[test]
+fn packages() {
+    table::<PackageName>(
+        &["shop", "libstdc++6", "g++", "python3.11", "0ad", "a-b.c+d"],
+        &[
+            "a",
+            "Shop",
+            "shop_2",
+            "-shop",
+            "+shop",
+            ".shop",
+            "shop:i386",
+            "shop=1",
+            "shop/x",
+            "ü",
+            "shop^",
+            "shop~",
+        ],
+    );
+    table::<PackageVersion>(
+        &[
+            "1",
+            "1.4.4",
+            "1:2.0~rc1-3+b1",
+            "0~",
+            "2.37-10.3ubuntu1~22.04",
+            "a1",
+        ],
+        &[
+            "~1", "+1", ":1", ".1", "1_2", "1/2", "1=2", "1,2", "ü", "1|2",
+        ],
+    );
+    table::<Architecture>(
+        &["amd64", "all", "kfreebsd-amd64"],
+        &["AMD64", "x86_64", "amd64/i386", "any:"],
+    );
+}
+
+#[test]
+fn suites_and_components() {
+    let taken = [
+        "bookworm",
+        "stable/updates",
+        "bookworm-updates",
+        "12.1",
+        "Acme_x",
+    ];
+    let refused = [
+        "/x", "x/", "a//b", "a/../b", "a/.b", "a:b", "ü", "a,b", "..",
+    ];
+    table::<SuiteName>(&taken, &refused);
+    table::<ComponentName>(&taken, &refused);
+}
+
+#[test]
+fn sources_of_apt() {
+    table::<AptSource>(
+        &["acme.sources", "acme.list", "a_b-c.2.list"],
+        &[
+            "acme",
+            ".sources",
+            ".list",
+            "..list",
+            "a/b.list",
+            "acme.sources.bak",
+            "acme.list ",
+            "acme,x.list",
+        ],
+    );
+}
+
+#[test]
+fn paths_of_subversion_may_hold_what_a_shell_would_misread() {
+    let taken = |text: &str| {
+        let json = serde_json::Value::from(text);
+        let taken = parse::<SvnPath>(text).is_ok();
+        assert_eq!(taken, serde_json::from_value::<SvnPath>(json).is_ok());
+        taken
+    };
+    for text in [
+        "trunk/",
+        "trunk/a b.txt",
+        "Grüße/$(id)",
+        "-x",
+        "it's",
+        "a..b/...",
+        ".hidden",
+    ] {
+        assert!(taken(text), "{text:?} is refused");
+    }
+    let long = "x".repeat(1001);
+    for text in [
+        "",
+        "/",
+        "/trunk",
+        "trunk//x",
+        "a/../b",
+        "..",
+        "./a",
+        "a/.",
+        "a\nb",
+        "a\0",
+        "a\tb",
+        "a\\b",
+        "a\u{202e}b",
+        "a\u{7f}",
+        &long,
+    ] {
+        assert!(!taken(text), "{text:?} is taken");
+    }
+}
+
+#[test]
 fn a_ref_knows_what_it_is() {
     let of = |text: &str| parse::<RefName>(text).expect("a ref");
     assert_eq!(of("refs/heads/a/b").kind(), RefKind::Branch("a/b"));
@@ -304,6 +417,8 @@ proptest! {
             parse::<ProjectName>(&text).is_ok(),
             parse::<TagName>(&text).is_ok(),
             parse::<RefName>(&text).is_ok(),
+            parse::<SuiteName>(&text).is_ok(),
+            parse::<AptSource>(&text).is_ok(),
         ] {
             prop_assert!(!taken || plain(&text), "{:?}", text);
         }

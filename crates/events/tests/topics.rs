@@ -12,6 +12,9 @@ fn all() -> Vec<(Topic, &'static str)> {
     vec![
         (Topic::GitCommits, "git.commits"),
         (Topic::GitFetched, "git.fetched"),
+        (Topic::SvnCommits, "svn.commits"),
+        (Topic::PackagesUpdated, "packages.updated"),
+        (Topic::PackagesRefreshed, "packages.refreshed"),
         (Topic::AgentsPresence, "agents.presence"),
         (
             Topic::DeployOrders(host()),
