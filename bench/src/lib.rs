@@ -4,6 +4,7 @@
     reason = "this measures the machine itself: its clock, its processes, its files"
 )]
 
+pub mod broker;
 pub mod cpu;
 pub mod family;
 pub mod machine;
