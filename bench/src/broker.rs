@@ -139,6 +139,7 @@ pub async fn connect(
         passcode: Some(Secret::new("guest")),
         client_id: client_id.to_owned(),
         heart_beat: Duration::ZERO,
+        dialect: None,
         limits: stomp::Limits {
             outstanding,
             ..stomp::Limits::default()

@@ -174,13 +174,17 @@ fn message() -> Message {
         body: body(),
         persistent: true,
         confirm: true,
+        expires: None,
     }
 }
 
 async fn published_one(address: &str) -> Result<(), String> {
     let mut drivers = JoinSet::new();
     let client = connect(address, "first", 1, &mut drivers).await?;
-    client.send(message()).await.map_err(|error| error.to_string())
+    client
+        .send(message())
+        .await
+        .map_err(|error| error.to_string())
 }
 
 async fn publish(address: &str) -> Result<(), String> {

@@ -10,23 +10,26 @@ use std::{
 };
 
 use bytes::BytesMut;
-use stomp::{Codec, Command, Item};
+use stomp::{Codec, Command, Frame, Item};
 use tokio::{
     io::{AsyncReadExt, ReadHalf},
-    sync::mpsc,
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
     time::timeout,
 };
 use tokio_util::{codec::Decoder, sync::CancellationToken};
 use world::Stream;
 
 use crate::{
+    lifecycle::LARGE_FRAME_BYTES,
     link::{ConnectionId, Input, Link},
     settings::Settings,
 };
 use writer::{Last, Writer};
 
-/// Room that each read is given.
-const READ_BYTES: usize = 8 * 1024;
+/// Room that a read is given: little for who is mostly idle, more once a read has filled it.
+const READ_BYTES: (usize, usize) = (4 * 1024, 64 * 1024);
+/// A larger frame takes its share of [`House::large_frames`]; the number of smaller ones is limit enough.
+const LARGE_FRAME: usize = 16 * 1024;
 /// After ERROR the peer is given this long to read it and hang up, while what it sends is thrown away: to close with
 /// unread input would take the ERROR from it.
 const LINGER: Duration = Duration::from_secs(1);
@@ -37,6 +40,8 @@ pub(crate) struct House {
     pub(crate) settings: Settings,
     pub(crate) inputs: mpsc::Sender<Input>,
     pub(crate) stop: CancellationToken,
+    /// Bytes of large frames that may still wait for the core.
+    pub(crate) large_frames: Arc<Semaphore>,
 }
 
 /// What a connection reads from, decoded so far.
@@ -44,6 +49,7 @@ struct Incoming {
     stream: ReadHalf<Box<dyn Stream>>,
     codec: Codec,
     buffer: BytesMut,
+    room: usize,
 }
 
 /// Why reading is over.
@@ -61,10 +67,21 @@ impl Incoming {
             if let Some(item) = self.codec.decode(&mut self.buffer)? {
                 return Ok(Some(item));
             }
-            self.buffer.reserve(READ_BYTES);
-            if self.stream.read_buf(&mut self.buffer).await? == 0 {
+            if self.buffer.is_empty() && self.buffer.capacity() > self.room {
+                self.buffer = BytesMut::new();
+            }
+            self.buffer.reserve(self.room);
+            let read = self.stream.read_buf(&mut self.buffer).await?;
+            if read == 0 {
                 return Ok(None);
             }
+            let (least, most) = READ_BYTES;
+            let wanted = if read >= self.room {
+                self.room * 4
+            } else {
+                read
+            };
+            self.room = wanted.clamp(least, most);
             heard();
         }
     }
@@ -73,7 +90,7 @@ impl Incoming {
         let until_the_end = async {
             loop {
                 self.buffer.clear();
-                self.buffer.reserve(READ_BYTES);
+                self.buffer.reserve(READ_BYTES.0);
                 match self.stream.read_buf(&mut self.buffer).await {
                     Ok(0) | Err(_) => return,
                     Ok(_) => {}
@@ -90,6 +107,7 @@ pub(crate) async fn serve(
     stream: Box<dyn Stream>,
     peer: SocketAddr,
     id: ConnectionId,
+    stranger: OwnedSemaphorePermit,
     house: Arc<House>,
 ) {
     let limits = &house.settings.limits;
@@ -98,6 +116,7 @@ pub(crate) async fn serve(
         stream: read,
         codec: Codec::new(handshake::limits(limits)),
         buffer: BytesMut::new(),
+        room: READ_BYTES.0,
     };
     let mut writer = Writer::new(write, limits.write);
     let guest = tokio::select! {
@@ -107,10 +126,12 @@ pub(crate) async fn serve(
     let guest = match guest {
         Ok(guest) => guest,
         Err(why) => {
+            drop(stranger);
             tracing::info!(connection = id, %peer, "not connected: {why}");
             return incoming.throw_away().await;
         }
     };
+    drop(stranger);
     incoming.codec.set_limits(limits.frame);
     let (outgoing, queue) = mpsc::channel(limits.outgoing_frames);
     let link = Arc::new(guest.link(outgoing));
@@ -171,18 +192,33 @@ async fn read_frames(
             None => return Over::Gone("silent for three heart-beats"),
             Some(Ok(None)) => return Over::Gone("closed by the peer"),
             Some(Ok(Some(Item::HeartBeat))) => continue,
-            Some(Ok(Some(Item::Frame(frame)))) => Input::Frame(id, frame),
+            Some(Ok(Some(Item::Frame(frame)))) => {
+                let share = share(&frame, house).await;
+                Input::Frame(id, frame, share)
+            }
             Some(Err(stomp::DecodeError::Io(_))) => return Over::Gone("transport failed"),
             Some(Err(error)) => Input::Broken(id, error.to_string()),
         };
         let last = match &input {
-            Input::Frame(_, frame) => frame.command == Command::Disconnect,
+            Input::Frame(_, frame, _) => frame.command == Command::Disconnect,
             _ => true,
         };
         if house.inputs.send(input).await.is_err() || last {
             return Over::Told;
         }
     }
+}
+
+/// Waits until there is memory for a large frame.
+async fn share(frame: &Frame, house: &House) -> Option<OwnedSemaphorePermit> {
+    let bytes = u32::try_from(frame.body.len()).unwrap_or(u32::MAX);
+    if frame.body.len() <= LARGE_FRAME {
+        return None;
+    }
+    let most = u32::try_from(LARGE_FRAME_BYTES).unwrap_or(u32::MAX);
+    let room = Arc::clone(&house.large_frames);
+    // It is never closed.
+    room.acquire_many_owned(bytes.min(most)).await.ok()
 }
 
 /// Waits for `next`, but not beyond the peer's silence: `None`.

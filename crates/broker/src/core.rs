@@ -2,6 +2,7 @@
 
 use std::{collections::HashMap, io, sync::Arc, time::Duration};
 
+use jiff::Timestamp;
 use tokio::{
     sync::mpsc::{self, error::TrySendError},
     time::{Instant, MissedTickBehavior, interval_at},
@@ -12,21 +13,30 @@ use crate::{
     link::{Input, Link, Output},
     message::Message,
     state::{Effects, State},
-    store::Store,
+    store::{Committed, Store},
 };
 
-/// Inputs of one commit.
+/// Inputs of one commit, and about how many bytes of frames.
 const BATCH: usize = 512;
+const BATCH_BYTES: usize = 4 * 1024 * 1024;
 /// About as many bytes of messages are read from disk after one commit.
 const READ_BYTES_PER_BATCH: u64 = 4 * 1024 * 1024;
+/// How often expired messages are looked for.
+const EXPIRY_SWEEP: Duration = Duration::from_secs(10);
 /// How often durable subscriptions are looked through for unused ones.
-const SWEEP: Duration = Duration::from_secs(3600);
+const UNUSED_SWEEP: Duration = Duration::from_secs(3600);
 
 #[derive(Debug)]
 pub(crate) struct Core {
     pub(crate) state: State,
-    pub(crate) store: Option<Arc<Store>>,
+    /// Taken out while the disk works.
+    pub(crate) store: Option<Store>,
     pub(crate) world: World,
+}
+
+/// Wall time as the state counts it: milliseconds since 1970 UTC.
+pub(crate) fn milliseconds(now: Timestamp) -> u64 {
+    u64::try_from(now.as_millisecond()).unwrap_or_default()
 }
 
 impl Core {
@@ -35,57 +45,75 @@ impl Core {
     /// # Errors
     /// When the disk fails. What was not confirmed by then may be lost; what is in memory is not to be trusted further.
     pub(crate) async fn run(mut self, mut inputs: mpsc::Receiver<Input>) -> io::Result<()> {
-        let mut sweep = interval_at(Instant::now() + SWEEP, SWEEP);
-        sweep.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let every = |period| {
+            let mut interval = interval_at(Instant::now() + period, period);
+            interval.set_missed_tick_behavior(MissedTickBehavior::Skip);
+            interval
+        };
+        let (mut expiry, mut unused) = (every(EXPIRY_SWEEP), every(UNUSED_SWEEP));
+        let mut busy = false;
         loop {
-            let first = if self.state.has_ready() {
-                None
-            } else {
+            let mut first = None;
+            let (mut expire, mut remove) = (false, false);
+            if !self.state.has_ready() && !busy {
                 tokio::select! {
                     input = inputs.recv() => match input {
-                        Some(input) => Some(input),
+                        Some(input) => first = Some(input),
                         None => return Ok(()),
                     },
-                    _ = sweep.tick() => {
-                        self.state.set_now(self.world.clock.now().as_second());
-                        self.state.sweep();
-                        None
-                    }
+                    _ = expiry.tick() => expire = true,
+                    _ = unused.tick() => remove = true,
                 }
-            };
-            self.state.set_now(self.world.clock.now().as_second());
-            if let Some(first) = first {
-                self.state.step(first);
             }
-            for _ in 1..BATCH {
-                let Ok(input) = inputs.try_recv() else { break };
+            self.state.set_now(milliseconds(self.world.clock.now()));
+            if expire {
+                self.state.drop_expired();
+            }
+            if remove {
+                self.state.drop_unused();
+            }
+            let mut bytes = 0;
+            for _ in 0..BATCH {
+                let Some(input) = first.take().or_else(|| inputs.try_recv().ok()) else {
+                    break;
+                };
+                bytes += input.bytes();
                 self.state.step(input);
+                if bytes >= BATCH_BYTES {
+                    break;
+                }
             }
             self.state.pump(READ_BYTES_PER_BATCH);
             let effects = self.state.take_effects();
-            self.carry_out(effects).await?;
+            busy = self.carry_out(effects, busy).await?;
         }
     }
 
-    async fn carry_out(&self, effects: Effects) -> io::Result<()> {
+    /// True when the store wants another commit, whether or not there is something for it.
+    async fn carry_out(&mut self, effects: Effects, busy: bool) -> io::Result<bool> {
         let Effects { changes, outputs } = effects;
         let wanted = outputs.iter().filter_map(|(_, output)| match output {
             Output::Deliver(delivery) if delivery.message.is_none() => Some(delivery.sequence),
             _ => None,
         });
         let wanted: Vec<u64> = wanted.collect();
-        let read = match &self.store {
-            Some(store) if !changes.is_empty() || !wanted.is_empty() => {
-                let store = Arc::clone(store);
-                let commit = move |_: &dyn world::Disk| store.commit(&changes, &wanted);
-                self.world.on_disk(commit).await?
-            }
-            _ => HashMap::new(),
-        };
-        for (link, output) in outputs {
-            hand_over(&link, output, &read);
+        let mut committed = Committed::default();
+        if busy || !changes.is_empty() || !wanted.is_empty() {
+            let store = self.store.take();
+            let mut store = store.expect("what lasts or lies on disk has a store");
+            let commit = move |disk: &dyn world::Disk| {
+                let committed = store.commit(disk, &changes, &wanted)?;
+                Ok((store, committed))
+            };
+            let (store, done) = self.world.on_disk(commit).await?;
+            self.store = Some(store);
+            self.state.set_disk_bytes(done.disk_bytes);
+            committed = done;
         }
-        Ok(())
+        for (link, output) in outputs {
+            hand_over(&link, output, &committed.read);
+        }
+        Ok(committed.busy)
     }
 }
 
@@ -99,6 +127,7 @@ fn hand_over(link: &Link, mut output: Output, read: &HashMap<u64, Arc<Message>>)
     match link.outgoing.try_send(output) {
         // A closed one has told, or is about to tell, that it is gone.
         Ok(()) | Err(TrySendError::Closed(_)) => {}
+        Err(TrySendError::Full(_)) if link.cut.is_cancelled() => {}
         Err(TrySendError::Full(_)) => {
             let client_id = &link.client_id;
             tracing::warn!(

@@ -5,6 +5,7 @@ mod core;
 mod lifecycle;
 mod link;
 mod message;
+mod rarely;
 mod settings;
 mod state;
 mod store;

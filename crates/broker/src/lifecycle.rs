@@ -1,28 +1,29 @@
 //! Opening, running and closing a broker.
 
-use std::{
-    io,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
-use tokio::{sync::mpsc, task::JoinSet, time::sleep, time::timeout};
+use tokio::{
+    sync::{Semaphore, mpsc},
+    task::JoinSet,
+    time::{sleep, timeout},
+};
 use tokio_util::sync::CancellationToken;
 use world::{Listener, World};
 
 use crate::{
     connection::{self, House},
-    core::Core,
+    core::{Core, milliseconds},
+    message::Memory,
+    rarely::Rarely,
     settings::Settings,
     state::State,
     store::Store,
 };
 
-/// The file in the data folder.
-const FILE: &str = "broker.redb";
 /// Inputs that wait for the core before connections are held back.
 const QUEUED_INPUTS: usize = 1024;
+/// Bytes of large frames that wait for the core before connections are held back.
+pub(crate) const LARGE_FRAME_BYTES: usize = 32 * 1024 * 1024;
 /// After a failed accept (no more file descriptors, say) the broker waits this long.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 
@@ -32,10 +33,10 @@ pub enum OpenError {
     /// Another process, or another broker in this one, has the data folder.
     #[error("{} is in use by another broker", path.display())]
     InUse {
-        /// The file.
+        /// The file whose lock it holds.
         path: PathBuf,
     },
-    /// The data folder cannot be made.
+    /// The data folder cannot be made or used.
     #[error("cannot use the data folder {}", path.display())]
     Folder {
         /// The folder.
@@ -43,23 +44,27 @@ pub enum OpenError {
         /// Why.
         source: io::Error,
     },
-    /// The file cannot be opened, or is damaged.
+    /// A file of it cannot be opened.
     #[error("cannot open {}", path.display())]
     Store {
         /// The file.
         path: PathBuf,
         /// Why.
-        source: Box<dyn std::error::Error + Send + Sync>,
+        source: io::Error,
     },
-}
-
-impl OpenError {
-    pub(crate) fn store(path: &Path, error: redb::Error) -> Self {
-        Self::Store {
-            path: path.to_owned(),
-            source: Box::new(error),
-        }
-    }
+    /// What was once confirmed cannot be read. Nothing was changed.
+    #[error(
+        "{} is damaged at byte {offset}: {what}; put the folder back from a backup, or move it away to begin anew",
+        path.display()
+    )]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// Where in it.
+        offset: usize,
+        /// What is wrong there.
+        what: &'static str,
+    },
 }
 
 /// Why a broker stopped by itself.
@@ -83,26 +88,26 @@ impl Broker {
     /// # Errors
     /// See [`OpenError`].
     pub async fn open(settings: Settings, world: &World) -> Result<Self, OpenError> {
+        let memory = Memory::default();
         let (store, found) = match settings.data.clone() {
             None => (None, None),
             Some(folder) => {
+                let limit = settings.limits.disk_bytes;
+                let memory = memory.clone();
                 let opened = world.on_disk({
                     let folder = folder.clone();
-                    move |disk| {
-                        disk.create_folders(&folder, 0o750)?;
-                        Ok(Store::open(&folder.join(FILE)))
-                    }
+                    move |disk| Ok(Store::open(disk, &folder, limit, memory))
                 });
                 let opened = opened.await.map_err(|source| OpenError::Folder {
                     path: folder,
                     source,
                 })?;
                 let (store, found) = opened?;
-                (Some(Arc::new(store)), Some(found))
+                (Some(store), Some(found))
             }
         };
-        let now_s = world.clock.now().as_second();
-        let state = State::new(settings.limits.clone(), found, now_s);
+        let now_ms = milliseconds(world.clock.now());
+        let state = State::new(settings.limits.clone(), found, memory, now_ms);
         let world = world.clone();
         let core = Core {
             state,
@@ -130,7 +135,10 @@ impl Broker {
             settings: self.settings,
             inputs,
             stop: stop.clone(),
+            large_frames: Arc::new(Semaphore::new(LARGE_FRAME_BYTES)),
         });
+        let strangers = Arc::new(Semaphore::new(limits.strangers));
+        let mut turned_away = Rarely::default();
         let mut connections = JoinSet::new();
         let mut next_id = 1;
         loop {
@@ -139,13 +147,20 @@ impl Broker {
                 ended = &mut core => return ended.map_err(RunError::Disk),
                 Some(done) = connections.join_next() => log_panic(done),
                 accepted = listener.accept() => match accepted {
-                    Ok((_, peer)) if connections.len() >= limits.connections => {
-                        tracing::warn!(%peer, "too many connections, closed");
-                    }
-                    Ok((stream, peer)) => {
-                        connections.spawn(connection::serve(stream, peer, next_id, Arc::clone(&house)));
-                        next_id += 1;
-                    }
+                    Ok((stream, peer)) => match Arc::clone(&strangers).try_acquire_owned() {
+                        Ok(stranger) if connections.len() < limits.connections => {
+                            let house = Arc::clone(&house);
+                            connections.spawn(connection::serve(stream, peer, next_id, stranger, house));
+                            next_id += 1;
+                        }
+                        not_logged_in => {
+                            if let Some(times) = turned_away.due() {
+                                let connections = connections.len();
+                                let strangers = not_logged_in.is_err();
+                                tracing::warn!(%peer, connections, strangers, times, "too many connections, closed");
+                            }
+                        }
+                    },
                     Err(error) => {
                         tracing::warn!("cannot accept a connection: {error}");
                         sleep(ACCEPT_AGAIN).await;

@@ -9,7 +9,10 @@ use std::{
 };
 
 use stomp::Frame;
-use tokio::{sync::mpsc, time::Instant};
+use tokio::{
+    sync::{OwnedSemaphorePermit, mpsc},
+    time::Instant,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::message::Message;
@@ -22,8 +25,8 @@ pub(crate) type ConnectionId = u64;
 pub(crate) enum Input {
     /// Somebody logged in.
     Opened(ConnectionId, Arc<Link>),
-    /// A frame after CONNECT.
-    Frame(ConnectionId, Frame),
+    /// A frame after CONNECT; a large one with its share of the memory for them.
+    Frame(ConnectionId, Frame, Option<OwnedSemaphorePermit>),
     /// What arrived is no STOMP; the text is for the peer.
     Broken(ConnectionId, String),
     /// The broker stops: flush and close.
@@ -32,6 +35,16 @@ pub(crate) enum Input {
     Flushed(ConnectionId),
     /// The transport is gone.
     Closed(ConnectionId),
+}
+
+impl Input {
+    /// What it takes in memory, about.
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            Self::Frame(_, frame, _) => frame.headers.text_bytes() + frame.body.len(),
+            _ => 0,
+        }
+    }
 }
 
 /// What the core tells a connection.
@@ -51,7 +64,8 @@ pub(crate) enum Output {
 /// A message on its way to a subscriber.
 #[derive(Debug)]
 pub(crate) struct Delivery {
-    pub(crate) subscription: Arc<str>,
+    /// The header `subscription` as it is written, with its line end.
+    pub(crate) subscription: Arc<[u8]>,
     /// Counts the deliveries of a connection; it is the `ack` header.
     pub(crate) ordinal: u64,
     pub(crate) wants_ack: bool,
@@ -69,7 +83,9 @@ pub(crate) struct Link {
     pub(crate) outgoing: mpsc::Sender<Output>,
     /// Ends the connection's task at once.
     pub(crate) cut: CancellationToken,
-    /// The ordinal of the last delivery that the transport took.
+    /// The ordinal of the last delivery that the transport was offered; from then on the peer may have it.
+    pub(crate) offered: AtomicU64,
+    /// The ordinal of the last delivery that the transport took whole.
     pub(crate) written: AtomicU64,
     /// Bytes of deliveries handed over and not yet written.
     pub(crate) queued_bytes: AtomicUsize,

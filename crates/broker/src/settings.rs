@@ -7,7 +7,7 @@ use stomp::{FrameLimits, Secret};
 /// Where the broker keeps what must last, and who may come in.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// The folder of `broker.redb`; `None` keeps everything in memory.
+    /// The folder of the log; `None` keeps everything in memory.
     pub data: Option<PathBuf>,
     /// Who may connect. All of them may publish and subscribe everywhere.
     pub users: Vec<User>,
@@ -53,6 +53,8 @@ pub struct Limits {
     pub heart_beat: Duration,
     /// Connections; more are closed at once. Default 1024.
     pub connections: usize,
+    /// Connections that have not logged in yet; more are closed at once. Default 256.
+    pub strangers: usize,
     /// Subscriptions of one connection; more are answered with ERROR. Default 256.
     pub subscriptions: usize,
     /// Durable subscriptions in all; more are answered with ERROR. Default 10,000.
@@ -63,7 +65,7 @@ pub struct Limits {
     pub most_prefetch: u32,
     /// Frames written for one connection and not yet taken by it; a slower one is disconnected. Default 8192.
     pub outgoing_frames: usize,
-    /// Bytes on their way to one connection, above which its deliveries wait. Default 4 MiB.
+    /// Bytes on their way to one connection, above which its deliveries wait. Default 1 MiB.
     pub outgoing_bytes: usize,
     /// Messages waiting for a subscription: a durable one loses its oldest (with a warning), another one is disconnected.
     /// Default 100,000.
@@ -73,7 +75,10 @@ pub struct Limits {
     /// Bytes in memory that wait for one subscription (all of them without durability, and the non-persistent messages of a
     /// durable one); further non-persistent messages are not kept for it, a non-durable one is disconnected. Default 16 MiB.
     pub memory_bytes: u64,
-    /// Bytes of messages on disk in all; a persistent message over it is answered with ERROR. Default 1024 MiB.
+    /// Bytes of messages in memory in all, above which the same happens to what does not go out at once. Default 256 MiB.
+    pub memory_bytes_in_all: u64,
+    /// Bytes of the log's files. A persistent message over it for a durable subscription is answered with ERROR. Seven
+    /// eighths of it can be filled with waiting messages. Default 1024 MiB.
     pub disk_bytes: u64,
     /// A durable subscription that nobody used for this long is removed with its backlog. Default 7 days.
     pub unused: Duration,
@@ -92,15 +97,17 @@ impl Default for Limits {
             stop: Duration::from_secs(5),
             heart_beat: Duration::from_millis(100),
             connections: 1024,
+            strangers: 256,
             subscriptions: 256,
             durable_subscriptions: 10_000,
             prefetch: 100,
             most_prefetch: 1000,
             outgoing_frames: 8192,
-            outgoing_bytes: 4 * 1024 * 1024,
+            outgoing_bytes: 1024 * 1024,
             backlog_messages: 100_000,
             backlog_bytes: 256 * MIB,
             memory_bytes: 16 * MIB,
+            memory_bytes_in_all: 256 * MIB,
             disk_bytes: 1024 * MIB,
             unused: Duration::from_secs(7 * 24 * 3600),
         }

@@ -4,6 +4,7 @@
 //! lets the connections see them. So a receipt is always later than the disk.
 
 mod deliver;
+mod expiry;
 mod publish;
 mod queue;
 mod subscribe;
@@ -12,21 +13,19 @@ mod tests;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
 };
 
 use stomp::{Command, Frame};
 
 use crate::{
     link::{ConnectionId, Input, Link, Output},
+    message::Memory,
     settings::Limits,
-    store::{Change, Durable, Found},
+    store::{Change, Durable, Found, PER_START_BITS},
     topic::Pattern,
 };
 use queue::{Entry, Queue, QueueId};
-
-/// Where the counter of messages starts within one start of the broker: a sequence is never used twice.
-const SEQUENCES_PER_START_BITS: u32 = 40;
 
 /// What is to be done about a batch, in this order: the changes on disk, then the outputs.
 #[derive(Debug, Default)]
@@ -59,19 +58,13 @@ struct InFlight {
     entry: Entry,
 }
 
-/// A message on disk and how many subscriptions still want it.
-#[derive(Debug)]
-struct Held {
-    wanted_by: usize,
-    bytes: u64,
-}
-
 #[derive(Debug)]
 pub(crate) struct State {
     limits: Limits,
     /// Whether there is a disk.
     lasting: bool,
-    now_s: i64,
+    now_ms: u64,
+    /// The start of the broker and a counter within it: a sequence is never used twice.
     next_sequence: u64,
     next_queue: QueueId,
     connections: HashMap<ConnectionId, Connection>,
@@ -80,30 +73,31 @@ pub(crate) struct State {
     durable: HashMap<(String, String), QueueId>,
     exact: HashMap<String, BTreeSet<QueueId>>,
     wild: BTreeSet<QueueId>,
-    held: HashMap<u64, Held>,
+    /// Bytes on disk after the last commit, and what was added since.
     disk_bytes: u64,
+    memory: Memory,
     /// Queues that may have something to deliver.
     ready: BTreeSet<QueueId>,
     effects: Effects,
 }
 
 impl State {
-    pub(crate) fn new(limits: Limits, found: Option<Found>, now_s: i64) -> Self {
+    pub(crate) fn new(limits: Limits, found: Option<Found>, memory: Memory, now_ms: u64) -> Self {
         let lasting = found.is_some();
         let found = found.unwrap_or_default();
         let mut state = Self {
             limits,
             lasting,
-            now_s,
-            next_sequence: (found.starts << SEQUENCES_PER_START_BITS) + 1,
+            now_ms,
+            next_sequence: (found.starts << PER_START_BITS) + 1,
             next_queue: 1,
             connections: HashMap::new(),
             queues: HashMap::new(),
             durable: HashMap::new(),
             exact: HashMap::new(),
             wild: BTreeSet::new(),
-            held: HashMap::new(),
-            disk_bytes: 0,
+            disk_bytes: found.disk_bytes,
+            memory,
             ready: BTreeSet::new(),
             effects: Effects::default(),
         };
@@ -125,11 +119,11 @@ impl State {
             queue.push(Entry {
                 sequence: waiting.sequence,
                 bytes: waiting.bytes,
+                expires_ms: waiting.expires_ms,
                 redelivered: waiting.redelivered,
                 on_disk: true,
                 message: None,
             });
-            state.hold(waiting.sequence, waiting.bytes);
         }
         state
     }
@@ -146,12 +140,15 @@ impl State {
                 };
                 self.connections.insert(id, connection);
             }
-            Input::Frame(id, frame) => self.frame(id, frame),
+            Input::Frame(id, frame, _share) => self.frame(id, frame),
             Input::Broken(id, message) => self.refuse(id, message, None),
             Input::Leave(id) => self.leave(id, Output::Close),
             Input::Flushed(id) => self.flushed(id),
             Input::Closed(id) => {
-                self.forget(id);
+                if let Some(connection) = self.connections.get(&id) {
+                    let offered = connection.link.offered.load(Ordering::SeqCst);
+                    self.forget(id, offered);
+                }
             }
         }
     }
@@ -166,9 +163,18 @@ impl State {
         !self.ready.is_empty()
     }
 
-    /// Wall time, for what is kept about durable subscriptions.
-    pub(crate) fn set_now(&mut self, now_s: i64) {
-        self.now_s = now_s;
+    /// Wall time, milliseconds since 1970 UTC.
+    pub(crate) fn set_now(&mut self, now_ms: u64) {
+        self.now_ms = now_ms;
+    }
+
+    /// What the store takes on disk after a commit.
+    pub(crate) fn set_disk_bytes(&mut self, bytes: u64) {
+        self.disk_bytes = bytes;
+    }
+
+    fn now_s(&self) -> i64 {
+        i64::try_from(self.now_ms / 1000).unwrap_or(i64::MAX)
     }
 
     fn frame(&mut self, id: ConnectionId, frame: Frame) {
@@ -228,16 +234,18 @@ impl State {
 
     /// A connection ends from this side: its subscriptions are free at once, its last words follow.
     fn leave(&mut self, id: ConnectionId, last: Output) {
-        if let Some(link) = self.forget(id) {
+        // What was handed over is still written before that.
+        if let Some(link) = self.forget(id, u64::MAX) {
             self.effects.outputs.push((link, last));
         }
     }
 
-    fn forget(&mut self, id: ConnectionId) -> Option<Arc<Link>> {
+    /// Forgets a connection, whose peer may have seen the deliveries up to `seen`.
+    fn forget(&mut self, id: ConnectionId, seen: u64) -> Option<Arc<Link>> {
         let connection = self.connections.get_mut(&id)?;
         let subscriptions = std::mem::take(&mut connection.subscriptions);
         for queue in subscriptions.into_values() {
-            self.detach(id, queue);
+            self.detach(id, queue, seen);
         }
         Some(self.connections.remove(&id)?.link)
     }

@@ -1,27 +1,41 @@
-//! What lasts: messages, who waits for them, and the durable subscriptions, in one redb file.
+//! What lasts: messages, who waits for them, and the durable subscriptions, in an append-only log.
 //!
-//! A message lies there once, however many subscriptions wait for it.
+//! The log is a row of segments, `00000001.log` and so on. A commit is one group of records at the end of the newest,
+//! with one flush. A message lies there once, however many subscriptions wait for it. Segments go from the oldest on,
+//! once nothing in one is wanted; where too little is wanted, what is left is copied to the end, a bounded piece with each
+//! commit. So what settles a message never goes before the message does.
 
-use std::{collections::HashMap, io, path::Path, sync::Arc};
+mod index;
+mod record;
+mod replay;
 
-use redb::{
-    Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction,
+use std::{
+    collections::{HashMap, VecDeque},
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
 };
+
 use serde::{Deserialize, Serialize};
+use world::{Disk, Lock, LogFile};
 
-use crate::{lifecycle::OpenError, message::Message};
+use crate::{
+    lifecycle::OpenError,
+    message::{Memory, Message},
+};
+use index::Index;
+use record::{Group, HEAD_BYTES, Record, group_bytes, records};
 
-/// Sequence → the message as a SEND frame.
-const MESSAGES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("messages");
-/// Queue and sequence → bytes of the message, and whether it was delivered before.
-const WAITING: TableDefinition<'_, (u64, u64), (u64, bool)> = TableDefinition::new("waiting");
-/// Queue → [`Durable`] as JSON.
-const QUEUES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("queues");
-/// `starts` → how often the broker was started here.
-const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
-
-/// Memory for redb's pages; what waits on disk is read once.
-const CACHE_BYTES: usize = 4 * 1024 * 1024;
+/// The file whose lock says that a broker has the folder.
+const LOCK: &str = "broker.lock";
+/// A segment is closed at a sixteenth of the limit of the disk, but within these bounds.
+const SEGMENT_BYTES: (u64, u64) = (4 * 1024, 16 * 1024 * 1024);
+/// With one commit about as many bytes of the oldest segment are looked through for what must be copied.
+const COPIED_BYTES: u64 = 1024 * 1024;
+/// Memory for a group that is kept for the next.
+const KEPT_BYTES: usize = 1024 * 1024;
+/// The number of a commit is that of the start of the broker, and below it a counter of so many bits.
+pub(crate) const PER_START_BITS: u32 = 40;
 
 /// A durable subscription as it is kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,32 +48,27 @@ pub(crate) struct Durable {
 }
 
 /// A change that must last.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub(crate) enum Change {
+    /// A message for these durable subscriptions.
     Put {
         sequence: u64,
+        expires_ms: u64,
         message: Arc<Message>,
+        queues: Vec<u64>,
     },
-    Forget {
-        sequence: u64,
-    },
-    Wait {
+    /// Whether it may have been delivered.
+    Mark {
         queue: u64,
         sequence: u64,
-        bytes: u64,
         redelivered: bool,
     },
-    Settle {
-        queue: u64,
-        sequence: u64,
-    },
-    Keep {
-        queue: u64,
-        durable: Durable,
-    },
-    Remove {
-        queue: u64,
-    },
+    /// A queue is done with a message; the last one takes it off the disk.
+    Settle { queue: u64, sequence: u64 },
+    /// A durable subscription, new or changed.
+    Keep { queue: u64, durable: Durable },
+    /// It is gone; its messages were settled.
+    Remove { queue: u64 },
 }
 
 /// A message that waits.
@@ -68,136 +77,289 @@ pub(crate) struct Waiting {
     pub(crate) queue: u64,
     pub(crate) sequence: u64,
     pub(crate) bytes: u64,
+    pub(crate) expires_ms: u64,
     pub(crate) redelivered: bool,
 }
 
 /// All that was there at the start.
 #[derive(Debug, Default)]
 pub(crate) struct Found {
+    /// How often the broker was started here, this time included.
     pub(crate) starts: u64,
     pub(crate) queues: Vec<(u64, Durable)>,
     pub(crate) waiting: Vec<Waiting>,
+    pub(crate) disk_bytes: u64,
+}
+
+/// How a commit went.
+#[derive(Debug, Default)]
+pub(crate) struct Committed {
+    /// The messages that were asked for.
+    pub(crate) read: HashMap<u64, Arc<Message>>,
+    /// Bytes of all segments.
+    pub(crate) disk_bytes: u64,
+    /// There is more to copy: another commit is wanted, an empty one too.
+    pub(crate) busy: bool,
 }
 
 #[derive(Debug)]
-pub(crate) struct Store(Database);
+struct Segment {
+    number: u64,
+    path: PathBuf,
+    file: Box<dyn LogFile>,
+    bytes: u64,
+    /// How far it was looked through for what must be copied.
+    copied: u64,
+}
+
+#[derive(Debug)]
+pub(crate) struct Store {
+    folder: PathBuf,
+    _lock: Box<dyn Lock>,
+    limit_bytes: u64,
+    segment_bytes: u64,
+    /// From the oldest to the newest, never empty.
+    segments: VecDeque<Segment>,
+    index: Index,
+    last_commit: u64,
+    group: Group,
+    memory: Memory,
+}
 
 impl Store {
-    /// Opens or makes the file. Blocks.
-    pub(crate) fn open(path: &Path) -> Result<(Self, Found), OpenError> {
-        let path_of = || path.to_owned();
-        let opened = Database::builder().set_cache_size(CACHE_BYTES).create(path);
-        let store = match opened {
-            Ok(database) => Self(database),
-            Err(DatabaseError::DatabaseAlreadyOpen) => {
-                return Err(OpenError::InUse { path: path_of() });
-            }
-            Err(error) => return Err(OpenError::store(path, error.into())),
+    /// Opens the folder, or makes it. Blocks.
+    pub(crate) fn open(
+        disk: &dyn Disk,
+        folder: &Path,
+        limit_bytes: u64,
+        memory: Memory,
+    ) -> Result<(Self, Found), OpenError> {
+        let cannot = |source| OpenError::Folder {
+            path: folder.to_owned(),
+            source,
         };
-        match store.begin() {
-            Ok(found) => Ok((store, found)),
-            Err(error) => Err(OpenError::store(path, error)),
-        }
+        disk.create_folders(folder, 0o750).map_err(cannot)?;
+        let path = folder.join(LOCK);
+        let lock = disk.lock(&path).map_err(cannot)?;
+        let lock = lock.ok_or(OpenError::InUse { path })?;
+        let mut index = Index::default();
+        let log = replay::replay(disk, folder, &mut index)?;
+        let (least, most) = SEGMENT_BYTES;
+        let mut store = Self {
+            folder: folder.to_owned(),
+            _lock: lock,
+            limit_bytes,
+            segment_bytes: (limit_bytes / 16).clamp(least, most),
+            segments: log.segments,
+            index,
+            last_commit: log.last_commit,
+            group: Group::default(),
+            memory,
+        };
+        let starts = (log.last_commit >> PER_START_BITS) + 1;
+        store.begin(disk, starts).map_err(cannot)?;
+        let found = Found {
+            starts,
+            queues: store.index.queues(),
+            waiting: store.index.waiting(),
+            disk_bytes: store.disk_bytes(),
+        };
+        Ok((store, found))
     }
 
-    fn begin(&self) -> Result<Found, redb::Error> {
-        let transaction = self.0.begin_write()?;
-        let mut found = Found::default();
-        {
-            let mut meta = transaction.open_table(META)?;
-            found.starts = meta.get("starts")?.map_or(0, |starts| starts.value()) + 1;
-            meta.insert("starts", found.starts)?;
-            transaction.open_table(MESSAGES)?;
-            for row in transaction.open_table(QUEUES)?.iter()? {
-                let (queue, durable) = row?;
-                let durable = serde_json::from_slice(durable.value())
-                    .map_err(|error| redb::Error::Corrupted(error.to_string()))?;
-                found.queues.push((queue.value(), durable));
-            }
-            for row in transaction.open_table(WAITING)?.iter()? {
-                let (key, value) = row?;
-                let ((queue, sequence), (bytes, redelivered)) = (key.value(), value.value());
-                found.waiting.push(Waiting {
-                    queue,
-                    sequence,
-                    bytes,
-                    redelivered,
-                });
-            }
+    /// A group without records: the start counts even if nothing else is ever written.
+    fn begin(&mut self, disk: &dyn Disk, starts: u64) -> io::Result<()> {
+        if self.segments.is_empty() {
+            self.add_segment(disk, 1)?;
         }
-        transaction.commit()?;
-        Ok(found)
+        self.last_commit = (starts << PER_START_BITS) - 1;
+        self.group.clear(KEPT_BYTES);
+        self.write()
     }
 
-    /// Makes changes last, all or none, and reads messages. Blocks.
+    fn add_segment(&mut self, disk: &dyn Disk, number: u64) -> io::Result<()> {
+        let path = self.folder.join(replay::name(number));
+        let file = disk.open_log(&path)?;
+        disk.sync_folder(&self.folder)?;
+        self.segments.push_back(Segment {
+            number,
+            path,
+            file,
+            bytes: 0,
+            copied: 0,
+        });
+        Ok(())
+    }
+
+    fn newest(&mut self) -> &mut Segment {
+        self.segments.back_mut().expect("there is always one")
+    }
+
+    fn disk_bytes(&self) -> u64 {
+        self.segments.iter().map(|segment| segment.bytes).sum()
+    }
+
+    /// Makes changes last, all or none, and reads messages. Blocks. After an error this value is not to be used.
     pub(crate) fn commit(
-        &self,
+        &mut self,
+        disk: &dyn Disk,
         changes: &[Change],
         wanted: &[u64],
-    ) -> io::Result<HashMap<u64, Arc<Message>>> {
-        self.write(changes)
-            .and_then(|()| self.read(wanted))
-            .map_err(io::Error::other)
+    ) -> io::Result<Committed> {
+        let number = self.newest().number;
+        if self.newest().bytes >= self.segment_bytes {
+            self.add_segment(disk, number + 1)?;
+        }
+        self.group.clear(KEPT_BYTES);
+        for change in changes {
+            add(&mut self.group, change);
+        }
+        self.index_group(HEAD_BYTES);
+        self.copy_some()?;
+        if !self.group.is_empty() {
+            self.write()?;
+        }
+        self.drop_oldest(disk)?;
+        Ok(Committed {
+            read: self.read(wanted)?,
+            disk_bytes: self.disk_bytes(),
+            busy: self.wastes(),
+        })
     }
 
-    fn write(&self, changes: &[Change]) -> Result<(), redb::Error> {
-        if changes.is_empty() {
-            return Ok(());
-        }
-        let transaction = self.0.begin_write()?;
-        apply(&transaction, changes)?;
-        Ok(transaction.commit()?)
+    /// Takes the records of the group from `from` on into the index.
+    fn index_group(&mut self, from: usize) {
+        let segment = self.segments.back().expect("there is always one");
+        let offset = segment.bytes + from as u64;
+        let records = self.group.records(from);
+        let readable = self.index.apply(records, segment.number, offset);
+        assert!(readable, "what was just written can be read");
     }
 
-    fn read(&self, wanted: &[u64]) -> Result<HashMap<u64, Arc<Message>>, redb::Error> {
-        let mut read = HashMap::new();
-        if wanted.is_empty() {
-            return Ok(read);
+    fn write(&mut self) -> io::Result<()> {
+        let commit = self.last_commit + 1;
+        let bytes = self.group.finish(commit);
+        let segment = self.segments.back_mut().expect("there is always one");
+        segment.file.append(bytes)?;
+        segment.file.sync()?;
+        segment.bytes += bytes.len() as u64;
+        self.last_commit = commit;
+        Ok(())
+    }
+
+    /// True while more of the disk is wasted than is allowed: as much as is wanted, or half of the room that is left, where
+    /// that is less.
+    fn wastes(&self) -> bool {
+        let wanted = self.index.wanted_bytes();
+        let wasted = self.disk_bytes().saturating_sub(wanted);
+        let room = self.limit_bytes.saturating_sub(wanted);
+        self.segments.len() > 1 && wasted > wanted.min(room / 2) + self.segment_bytes
+    }
+
+    /// Copies a piece of what is wanted of the oldest segment into the group, so that it can go.
+    fn copy_some(&mut self) -> io::Result<()> {
+        let mut looked = 0;
+        while self.wastes() && looked < COPIED_BYTES {
+            let oldest = &mut self.segments[0];
+            if oldest.copied >= oldest.bytes || !self.index.wants(oldest.number) {
+                return Ok(());
+            }
+            let (number, start) = (oldest.number, oldest.copied);
+            let head = oldest.file.read_at(start, HEAD_BYTES)?;
+            let bytes = oldest.file.read_at(start, group_bytes(&head))?;
+            oldest.copied += bytes.len() as u64;
+            looked += bytes.len() as u64;
+            let damaged = || damaged(&self.segments[0].path, start);
+            let (_, stored) = record::group(&bytes).ok_or_else(damaged)?;
+            let from = self.group.bytes();
+            for read in records(stored) {
+                let (record, _, end) = read.ok_or_else(damaged)?;
+                copy(
+                    &mut self.group,
+                    &self.index,
+                    number,
+                    &record,
+                    start + (HEAD_BYTES + end) as u64,
+                );
+            }
+            self.index_group(from);
         }
-        let messages = self.0.begin_read()?.open_table(MESSAGES)?;
-        for &sequence in wanted {
-            let stored = messages.get(sequence)?;
-            let message = stored.and_then(|stored| Message::from_stored(stored.value()));
-            let message = message.ok_or_else(|| {
-                redb::Error::Corrupted(format!("message {sequence} is unreadable"))
-            })?;
-            read.insert(sequence, Arc::new(message));
+        Ok(())
+    }
+
+    /// One segment at a time, each for good before the next: no gap can be left.
+    fn drop_oldest(&mut self, disk: &dyn Disk) -> io::Result<()> {
+        let oldest = &self.segments[0];
+        if self.segments.len() > 1 && !self.index.wants(oldest.number) {
+            disk.remove_file(&oldest.path)?;
+            disk.sync_folder(&self.folder)?;
+            self.segments.pop_front();
         }
-        Ok(read)
+        Ok(())
+    }
+
+    fn read(&self, wanted: &[u64]) -> io::Result<HashMap<u64, Arc<Message>>> {
+        let oldest = self.segments[0].number;
+        let read = wanted.iter().map(|&sequence| {
+            let held = self.index.held(sequence);
+            let place = held.expect("it waits for somebody").place;
+            let at = usize::try_from(place.segment - oldest).map_err(io::Error::other)?;
+            let segment = &self.segments[at];
+            let bytes = segment.file.read_at(place.offset, place.bytes as usize)?;
+            if crc32fast::hash(&bytes) != place.crc {
+                return Err(damaged(&segment.path, place.offset));
+            }
+            Ok((sequence, Arc::new(Message::from_disk(bytes, &self.memory))))
+        });
+        read.collect()
     }
 }
 
-fn apply(transaction: &WriteTransaction, changes: &[Change]) -> Result<(), redb::Error> {
-    let mut messages = transaction.open_table(MESSAGES)?;
-    let mut waiting = transaction.open_table(WAITING)?;
-    let mut queues = transaction.open_table(QUEUES)?;
-    for change in changes {
-        match change {
-            Change::Put { sequence, message } => {
-                messages.insert(sequence, &*message.to_stored())?;
-            }
-            Change::Forget { sequence } => {
-                messages.remove(sequence)?;
-            }
-            Change::Wait {
-                queue,
-                sequence,
-                bytes,
-                redelivered,
-            } => {
-                waiting.insert((*queue, *sequence), (*bytes, *redelivered))?;
-            }
-            Change::Settle { queue, sequence } => {
-                waiting.remove((*queue, *sequence))?;
-            }
-            Change::Keep { queue, durable } => {
-                let json = serde_json::to_vec(durable).expect("plain text and numbers are JSON");
-                queues.insert(queue, &*json)?;
-            }
-            Change::Remove { queue } => {
-                queues.remove(queue)?;
+fn add(group: &mut Group, change: &Change) {
+    match change {
+        Change::Put {
+            sequence,
+            expires_ms,
+            message,
+            queues,
+        } => {
+            let waiting: Vec<_> = queues.iter().map(|&queue| (queue, false)).collect();
+            group.put(*sequence, *expires_ms, &waiting, message.encoded());
+        }
+        Change::Mark {
+            queue,
+            sequence,
+            redelivered,
+        } => group.mark(*queue, *sequence, *redelivered),
+        Change::Settle { queue, sequence } => group.settle(*queue, *sequence),
+        Change::Keep { queue, durable } => group.keep(*queue, durable),
+        Change::Remove { queue } => group.remove(*queue),
+    }
+}
+
+/// Copies a record that ends at `end` of a segment, if it is still wanted from there.
+fn copy(group: &mut Group, index: &Index, segment: u64, record: &Record<'_>, end: u64) {
+    match record {
+        Record::Put {
+            sequence, message, ..
+        } => {
+            if let Some(held) = index.held(*sequence)
+                && held.place.segment == segment
+                && held.place.offset + u64::from(held.place.bytes) == end
+            {
+                group.put(*sequence, held.expires_ms, &held.waiting, message);
             }
         }
+        Record::Keep { queue, .. } => {
+            if let Some(durable) = index.kept_in(segment, *queue) {
+                group.keep(*queue, durable);
+            }
+        }
+        Record::Mark { .. } | Record::Settle { .. } | Record::Remove { .. } => {}
     }
-    Ok(())
+}
+
+fn damaged(path: &Path, offset: u64) -> io::Error {
+    let what = format!("{} is damaged at byte {offset}", path.display());
+    io::Error::new(io::ErrorKind::InvalidData, what)
 }

@@ -1,6 +1,6 @@
 //! `kill -9`: what was confirmed is there, what was acknowledged does not come back.
 //!
-//! The runtime has one thread and the disk works inline, so while a test copies the file nothing else runs: the copy is
+//! The runtime has one thread and the disk works inline, so while a test copies the files nothing else runs: the copy is
 //! what the disk would hold had the process been killed at that moment.
 
 use std::{
@@ -16,7 +16,10 @@ use crate::support::{House, Raw, message, next, text, texts};
 
 fn snapshot(of: &Path) -> TempDir {
     let copy = tempfile::tempdir().expect("a folder");
-    std::fs::copy(of.join("broker.redb"), copy.path().join("broker.redb")).expect("copied");
+    for entry in std::fs::read_dir(of).expect("a folder") {
+        let entry = entry.expect("an entry");
+        std::fs::copy(entry.path(), copy.path().join(entry.file_name())).expect("copied");
+    }
     copy
 }
 

@@ -21,7 +21,7 @@ async fn a_data_folder_belongs_to_one_broker() {
     let world = World::real();
     let first = Broker::open(on(folder.path()), &world).await.unwrap();
     let second = Broker::open(on(folder.path()), &world).await.unwrap_err();
-    let file = folder.path().join("broker.redb");
+    let file = folder.path().join("broker.lock");
     assert_eq!(
         second.to_string(),
         format!("{} is in use by another broker", file.display())
@@ -40,13 +40,18 @@ async fn a_folder_that_cannot_be_made_and_a_file_that_is_none_of_ours_are_said_s
         .await
         .unwrap_err();
     assert!(matches!(error, OpenError::Folder { .. }), "{error}");
-    std::fs::write(
-        folder.path().join("broker.redb"),
-        "not a database".repeat(1000),
-    )
-    .unwrap();
+    let (log, next) = (
+        folder.path().join("00000001.log"),
+        folder.path().join("00000002.log"),
+    );
+    std::fs::write(&log, "not a log".repeat(1000)).unwrap();
+    std::fs::write(&next, "").unwrap();
     let error = Broker::open(on(folder.path()), &world).await.unwrap_err();
-    assert!(matches!(error, OpenError::Store { .. }), "{error}");
+    let told = format!(
+        "{} is damaged at byte 0: a group is damaged; put the folder back from a backup, or move it away to begin anew",
+        log.display()
+    );
+    assert_eq!(error.to_string(), told);
 }
 
 #[tokio::test(start_paused = true)]

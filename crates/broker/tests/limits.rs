@@ -47,7 +47,7 @@ async fn a_slow_subscriber_without_durability_is_disconnected() {
 async fn a_full_disk_budget_refuses_the_publisher_and_keeps_what_was_confirmed() {
     let folder = tempfile::tempdir().unwrap();
     let limits = Limits {
-        disk_bytes: 3000,
+        disk_bytes: 100_000,
         ..Limits::default()
     };
     let house = House::with(Settings {
@@ -59,23 +59,46 @@ async fn a_full_disk_budget_refuses_the_publisher_and_keeps_what_was_confirmed()
     let agent = house.guest("agent").await;
     drop(agent.durable("t", "agent", 1).await);
     let writer = house.guest("w").await;
-    let body = "x".repeat(1000);
-    for _ in 0..2 {
+    let body = "x".repeat(10_000);
+    for _ in 0..9 {
         writer.publish("t", &body).await;
     }
     let refused = writer.client.send(message("t", &body)).await;
     assert!(
-        matches!(&refused, Err(SendError::Refused(why)) if why.contains("limit of 3000 bytes")),
+        matches!(&refused, Err(SendError::Refused(why)) if why.contains("limit of 100000 bytes")),
         "{refused:?}"
     );
     let mut deliveries = agent.durable("t", "agent", 10).await;
-    for _ in 0..2 {
+    for _ in 0..9 {
         let delivery = next(&mut deliveries).await;
         agent.client.ack(&delivery).await.unwrap();
     }
-    // Room again.
-    agent.publish("t", &body).await;
-    assert_eq!(text(&next(&mut deliveries).await), body);
+    // Room again, as soon as the log has made it, and for ever.
+    soon("room", async {
+        loop {
+            let writer = house.guest("again").await;
+            if writer.client.send(message("t", "first")).await.is_ok() {
+                return;
+            }
+        }
+    })
+    .await;
+    agent
+        .client
+        .ack(&next(&mut deliveries).await)
+        .await
+        .unwrap();
+    for _ in 0..30 {
+        agent.publish("t", &body).await;
+        let delivery = next(&mut deliveries).await;
+        assert_eq!(text(&delivery), body);
+        agent.client.ack(&delivery).await.unwrap();
+    }
+    let files = std::fs::read_dir(folder.path()).unwrap();
+    let bytes: u64 = files
+        .map(|file| file.unwrap().metadata().unwrap().len())
+        .sum();
+    assert!(bytes <= 100_000, "{bytes}");
 }
 
 #[tokio::test(start_paused = true)]

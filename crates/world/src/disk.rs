@@ -4,7 +4,7 @@ use std::{
     fmt::Debug,
     fs::{self, DirBuilder, File, OpenOptions},
     io::{self, Read, Seek, SeekFrom, Write},
-    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt},
+    os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
@@ -53,6 +53,41 @@ pub struct Space {
 pub trait Lock: Send + Sync + Debug {}
 impl Lock for File {}
 
+/// A file that is held open and grows at its end.
+pub trait LogFile: Send + Sync + Debug {
+    /// Adds to the end. Nothing of it need last before [`LogFile::sync`].
+    ///
+    /// # Errors
+    /// The system's; a part may have been written.
+    fn append(&self, bytes: &[u8]) -> io::Result<()>;
+    /// Flushes what was added.
+    ///
+    /// # Errors
+    /// The system's; what was added since the last flush may last or not.
+    fn sync(&self) -> io::Result<()>;
+    /// Exactly so many bytes from `offset` on.
+    ///
+    /// # Errors
+    /// The system's, or the file ends before.
+    fn read_at(&self, offset: u64, bytes: usize) -> io::Result<Vec<u8>>;
+}
+
+impl LogFile for File {
+    fn append(&self, bytes: &[u8]) -> io::Result<()> {
+        (&mut &*self).write_all(bytes)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.sync_data()
+    }
+
+    fn read_at(&self, offset: u64, bytes: usize) -> io::Result<Vec<u8>> {
+        let mut read = vec![0; bytes];
+        self.read_exact_at(&mut read, offset)?;
+        Ok(read)
+    }
+}
+
 /// The disk. No method follows a link in the last part of a path, except to read or open a file.
 pub trait Disk: Send + Sync + Debug {
     /// The whole file.
@@ -91,6 +126,11 @@ pub trait Disk: Send + Sync + Debug {
     /// # Errors
     /// The system's; a part may have been written.
     fn append(&self, path: &Path, bytes: &[u8]) -> io::Result<()>;
+    /// Opens a file to read and to add to (made with mode 0640 if missing; [`Disk::sync_folder`] makes that last).
+    ///
+    /// # Errors
+    /// The system's.
+    fn open_log(&self, path: &Path) -> io::Result<Box<dyn LogFile>>;
     /// Cuts a file to a length and flushes it.
     ///
     /// # Errors
@@ -238,6 +278,16 @@ impl Disk for RealDisk {
             .open(path)?;
         file.write_all(bytes)?;
         file.sync_data()
+    }
+
+    fn open_log(&self, path: &Path) -> io::Result<Box<dyn LogFile>> {
+        let file = OpenOptions::new()
+            .read(true)
+            .append(true)
+            .create(true)
+            .mode(0o640)
+            .open(path)?;
+        Ok(Box::new(file))
     }
 
     fn truncate(&self, path: &Path, bytes: u64) -> io::Result<()> {

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 pub use clock::{Clock, Entropy, SystemClock, SystemEntropy};
 pub use command::Boxed;
-pub use disk::{Disk, Entry, Kind, Lock, RealDisk, Space};
+pub use disk::{Disk, Entry, Kind, Lock, LogFile, RealDisk, Space};
 pub use net::{Listener, Net, RealNet, Stream};
 
 /// The outside, as one value that every service is given.

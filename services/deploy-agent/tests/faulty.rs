@@ -6,7 +6,7 @@ use std::{
     sync::Mutex,
 };
 
-use world::{Disk, Entry, Lock, RealDisk, Space};
+use world::{Disk, Entry, Lock, LogFile, RealDisk, Space};
 
 /// Says before each call by its name and path whether it fails.
 type Faults = dyn FnMut(&str, &Path) -> io::Result<()> + Send;
@@ -46,6 +46,7 @@ impl Disk for Faulty {
         create(path, bytes: &[u8], mode: u32) -> ();
         replace(path, bytes: &[u8], mode: u32) -> ();
         append(path, bytes: &[u8]) -> ();
+        open_log(path) -> Box<dyn LogFile>;
         truncate(path, bytes: u64) -> ();
         create_folders(path, mode: u32) -> ();
         symlink(path, link: &Path) -> ();

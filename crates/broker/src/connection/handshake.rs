@@ -52,6 +52,7 @@ impl Guest {
             client_id: self.client_id.clone(),
             outgoing,
             cut: CancellationToken::new(),
+            offered: AtomicU64::new(0),
             written: AtomicU64::new(0),
             queued_bytes: AtomicUsize::new(0),
             wants_flushed: AtomicBool::new(false),

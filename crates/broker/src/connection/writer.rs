@@ -1,6 +1,7 @@
 //! Frames out. A peer that does not read is given up after a limit.
 
 use std::{
+    fmt::Write as _,
     future::pending,
     io,
     sync::{Arc, atomic::Ordering},
@@ -20,6 +21,10 @@ use crate::link::{ConnectionId, Delivery, Input, Link, Output};
 
 /// Frames are gathered up to this size for one write.
 const GATHERED_BYTES: usize = 64 * 1024;
+/// What a delivery takes beside its subscription and its message.
+const HEAD_BYTES: usize = 128;
+/// A buffer that has grown beyond this is given back when there is less to write.
+const KEPT_BYTES: usize = 8 * 1024;
 
 /// How writing ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,10 +91,19 @@ impl Writer {
                 },
                 () = idle => self.gathered.put_u8(b'\n'),
             }
+            link.offered.store(self.ordinal, Ordering::SeqCst);
+            // Offered first, looked second: who cuts this and then looks, knows all that the peer may have.
+            if link.cut.is_cancelled() {
+                return Last::Failed;
+            }
+            let much = self.gathered.len() > KEPT_BYTES;
             if let Err(error) = self.flush().await {
                 let client_id = &link.client_id;
                 tracing::info!(connection = id, client_id, "cannot write: {error}");
                 return Last::Failed;
+            }
+            if !much && self.gathered.capacity() > KEPT_BYTES {
+                self.gathered = BytesMut::new();
             }
             link.written.store(self.ordinal, Ordering::SeqCst);
             link.queued_bytes.fetch_sub(self.bytes, Ordering::SeqCst);
@@ -142,20 +156,18 @@ impl Writer {
         self.bytes += delivery.bytes;
         let message = delivery.message.as_ref().map(Arc::as_ref);
         let message = message.expect("the core has read it from disk");
-        let mut frame = Frame::new(Command::Message)
-            .with("subscription", &delivery.subscription)
-            .with("message-id", &delivery.sequence.to_string())
-            .with("destination", &message.destination);
+        let gathered = &mut self.gathered;
+        gathered.reserve(message.bytes() + delivery.subscription.len() + HEAD_BYTES);
+        gathered.put_slice(b"MESSAGE\n");
+        gathered.put_slice(&delivery.subscription);
+        writeln!(gathered, "message-id:{}", delivery.sequence).expect("it grows");
         if delivery.wants_ack {
-            frame.headers.push("ack", &delivery.ordinal.to_string());
+            writeln!(gathered, "ack:{}", delivery.ordinal).expect("it grows");
         }
         if delivery.redelivered {
-            frame.headers.push("redelivered", "true");
+            gathered.put_slice(b"redelivered:true\n");
         }
-        for (name, value) in message.headers.iter() {
-            frame.headers.push(name, value);
-        }
-        self.gather(&frame.with_body(message.body.clone()));
+        gathered.put_slice(message.encoded());
     }
 
     fn gather(&mut self, frame: &Frame) {

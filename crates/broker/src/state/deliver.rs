@@ -5,10 +5,13 @@ use std::sync::{Arc, atomic::Ordering};
 use stomp::Frame;
 
 use super::{
-    Connection, InFlight, Refusal, State,
-    queue::{AckMode, QueueId},
+    Connection, Effects, InFlight, Refusal, State,
+    queue::{AckMode, Consumer, Entry, QueueId},
 };
-use crate::link::{ConnectionId, Delivery, Output};
+use crate::{
+    link::{ConnectionId, Delivery, Output},
+    store::Change,
+};
 
 impl State {
     /// Hands on what the subscribers have room for, reading about `disk_budget` bytes at most from disk.
@@ -26,59 +29,34 @@ impl State {
         let Some(queue) = self.queues.get_mut(&id) else {
             return true;
         };
-        let Some(consumer) = &mut queue.consumer else {
+        let consumer = queue.consumer.as_ref();
+        let Some((to, mut credit)) = consumer.map(|it| (it.connection, it.credit())) else {
             return true;
         };
-        let Some(connection) = self.connections.get_mut(&consumer.connection) else {
+        let Some(connection) = self.connections.get_mut(&to) else {
             return true;
         };
-        while consumer.credit() > 0 && !queue.entries.is_empty() {
-            if connection.is_full(self.limits.outgoing_bytes) {
-                return true;
-            }
-            if *disk_budget == 0 {
-                return false;
-            }
-            let Some(mut entry) = queue.entries.pop_front() else {
-                return true;
-            };
-            queue.bytes -= entry.bytes;
-            if !entry.on_disk {
-                queue.memory_bytes -= entry.bytes;
+        let mut expired = Vec::new();
+        let mut in_budget = true;
+        while credit > 0 && !connection.is_full(self.limits.outgoing_bytes) {
+            in_budget = *disk_budget > 0;
+            let next = if in_budget { queue.pop() } else { None };
+            let Some(entry) = next else { break };
+            if entry.is_past(self.now_ms) {
+                expired.push(entry);
+                continue;
             }
             if entry.message.is_none() {
                 *disk_budget = disk_budget.saturating_sub(entry.bytes.max(1));
             }
-            let message = if entry.on_disk {
-                entry.message.take()
-            } else {
-                entry.message.clone()
-            };
-            let ordinal = connection.next_ordinal;
-            connection.next_ordinal += 1;
-            consumer.in_flight += 1;
-            let link = &connection.link;
-            let bytes = usize::try_from(entry.bytes).unwrap_or(usize::MAX);
-            link.queued_bytes.fetch_add(bytes, Ordering::SeqCst);
-            if consumer.ack == AckMode::Auto {
-                link.wants_flushed.store(true, Ordering::SeqCst);
-            }
-            let delivery = Delivery {
-                subscription: Arc::clone(&consumer.subscription),
-                ordinal,
-                wants_ack: consumer.ack != AckMode::Auto,
-                redelivered: entry.redelivered,
-                sequence: entry.sequence,
-                bytes,
-                message,
-            };
-            let output = (Arc::clone(link), Output::Deliver(delivery));
-            self.effects.outputs.push(output);
-            connection
-                .in_flight
-                .insert(ordinal, InFlight { queue: id, entry });
+            credit -= 1;
+            let consumer = queue.consumer.as_mut().expect("it has credit");
+            connection.deliver(id, consumer, entry, &mut self.effects);
         }
-        true
+        for entry in expired {
+            self.settle(id, &entry);
+        }
+        in_budget
     }
 
     pub(super) fn acknowledge(&mut self, id: ConnectionId, frame: &Frame) -> Result<(), Refusal> {
@@ -153,6 +131,51 @@ impl State {
 }
 
 impl Connection {
+    /// Hands on a message.
+    fn deliver(
+        &mut self,
+        queue: QueueId,
+        consumer: &mut Consumer,
+        mut entry: Entry,
+        effects: &mut Effects,
+    ) {
+        let sequence = entry.sequence;
+        // What lies on disk need not stay in memory until it is acknowledged.
+        let message = if entry.on_disk {
+            entry.message.take()
+        } else {
+            entry.message.clone()
+        };
+        let ordinal = self.next_ordinal;
+        self.next_ordinal += 1;
+        consumer.in_flight += 1;
+        let bytes = usize::try_from(entry.bytes).unwrap_or(usize::MAX);
+        self.link.queued_bytes.fetch_add(bytes, Ordering::SeqCst);
+        if consumer.ack == AckMode::Auto {
+            self.link.wants_flushed.store(true, Ordering::SeqCst);
+        }
+        let delivery = Delivery {
+            subscription: Arc::clone(&consumer.subscription),
+            ordinal,
+            wants_ack: consumer.ack != AckMode::Auto,
+            redelivered: entry.redelivered,
+            sequence,
+            bytes,
+            message,
+        };
+        let output = (Arc::clone(&self.link), Output::Deliver(delivery));
+        effects.outputs.push(output);
+        if entry.on_disk && !entry.redelivered {
+            // In the commit before the delivery, so that a crash cannot hide it.
+            effects.changes.push(Change::Mark {
+                queue,
+                sequence,
+                redelivered: true,
+            });
+        }
+        self.in_flight.insert(ordinal, InFlight { queue, entry });
+    }
+
     /// True when enough is on its way; the connection then says when there is room.
     fn is_full(&self, limit: usize) -> bool {
         if self.link.queued_bytes.load(Ordering::SeqCst) < limit {

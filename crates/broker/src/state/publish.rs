@@ -5,10 +5,15 @@ use std::sync::Arc;
 use stomp::Frame;
 
 use super::{
-    Held, Refusal, State,
-    queue::{Entry, QueueId},
+    Refusal, State,
+    queue::{Consumer, Entry, QueueId},
 };
-use crate::{link::ConnectionId, message::Message, store::Change, topic};
+use crate::{
+    link::ConnectionId,
+    message::{self, Message},
+    store::Change,
+    topic,
+};
 
 /// Losses are logged at the first and then at every so many.
 const LOSSES_PER_WARNING: u64 = 1000;
@@ -21,26 +26,44 @@ impl State {
             .to_owned();
         let name = topic::name(&destination).map_err(|error| error.to_string())?;
         let wanted_by = self.who_wants(name);
-        let persistent = self.lasting && frame.header("persistent") == Some("true");
-        let message = Arc::new(Message::new(destination, frame));
-        let bytes = message.bytes() as u64;
-        let lasts = persistent && wanted_by.iter().any(|id| self.queues[id].durable.is_some());
-        if lasts && self.disk_bytes + bytes > self.limits.disk_bytes {
-            let limit = self.limits.disk_bytes;
-            return Err(Refusal(format!(
-                "messages on disk are at their limit of {limit} bytes"
-            )));
+        let expires_ms = message::expires_ms(&frame, self.now_ms)?;
+        if wanted_by.is_empty() || (expires_ms > 0 && expires_ms <= self.now_ms) {
+            return Ok(());
         }
+        let persistent = self.lasting && frame.header("persistent") == Some("true");
+        let message = Message::new(&destination, frame, expires_ms, &self.memory);
+        let message = Arc::new(message);
+        let bytes = message.bytes() as u64;
+        let durable = wanted_by.iter().copied();
+        let durable = durable.filter(|id| persistent && self.queues[id].durable.is_some());
+        let queues: Vec<QueueId> = durable.collect();
         let sequence = self.next_sequence;
         self.next_sequence += 1;
-        if lasts {
+        if !queues.is_empty() {
+            if self.disk_bytes + bytes > self.limits.disk_bytes {
+                let limit = self.limits.disk_bytes;
+                return Err(Refusal(format!(
+                    "messages on disk are at their limit of {limit} bytes"
+                )));
+            }
+            self.disk_bytes += bytes;
             self.change(Change::Put {
                 sequence,
+                expires_ms,
                 message: Arc::clone(&message),
+                queues,
             });
         }
         for id in wanted_by {
-            self.enqueue(id, sequence, bytes, persistent, &message);
+            let entry = Entry {
+                sequence,
+                bytes,
+                expires_ms,
+                redelivered: false,
+                on_disk: false,
+                message: None,
+            };
+            self.enqueue(id, entry, persistent, &message);
         }
         Ok(())
     }
@@ -53,44 +76,24 @@ impl State {
             .collect()
     }
 
-    fn enqueue(
-        &mut self,
-        id: QueueId,
-        sequence: u64,
-        bytes: u64,
-        persistent: bool,
-        message: &Arc<Message>,
-    ) {
+    fn enqueue(&mut self, id: QueueId, mut entry: Entry, persistent: bool, message: &Arc<Message>) {
         let Some(queue) = self.queues.get_mut(&id) else {
             // It went with its connection, which was too slow for this very message.
             return;
         };
-        let on_disk = persistent && queue.durable.is_some();
+        entry.on_disk = persistent && queue.durable.is_some();
         // What is delivered at once need not be read again; a backlog must not fill the memory.
-        let credit = queue
-            .consumer
-            .as_ref()
-            .map_or(0, super::queue::Consumer::credit);
+        let credit = queue.consumer.as_ref().map_or(0, Consumer::credit);
         let at_once = queue.entries.len() < credit;
-        if !on_disk && !at_once && queue.memory_bytes + bytes > self.limits.memory_bytes {
+        if !entry.on_disk
+            && !at_once
+            && (queue.memory_bytes + entry.bytes > self.limits.memory_bytes
+                || self.memory.bytes() > self.limits.memory_bytes_in_all)
+        {
             return self.memory_is_full(id);
         }
-        queue.push(Entry {
-            sequence,
-            bytes,
-            redelivered: false,
-            on_disk,
-            message: (!on_disk || at_once).then(|| Arc::clone(message)),
-        });
-        if on_disk {
-            self.hold(sequence, bytes);
-            self.change(Change::Wait {
-                queue: id,
-                sequence,
-                bytes,
-                redelivered: false,
-            });
-        }
+        entry.message = (!entry.on_disk || at_once).then(|| Arc::clone(message));
+        queue.push(entry);
         self.ready.insert(id);
         self.keep_within_backlog(id);
     }
@@ -123,38 +126,19 @@ impl State {
     }
 
     fn refuse_slow(&mut self, connection: ConnectionId, id: QueueId) {
-        let name = self.queues[&id].name().to_owned();
+        let subscriptions = self.connections.get(&connection);
+        let mut subscriptions = subscriptions.into_iter().flat_map(|it| &it.subscriptions);
+        let name = subscriptions.find(|(_, queue)| **queue == id);
+        let name = name.map_or("", |(name, _)| name);
         let message = format!("subscription {name:?} is too slow: its backlog is at its limit");
         self.refuse(connection, message, None);
     }
 
-    /// One more subscription wants a message on disk.
-    pub(super) fn hold(&mut self, sequence: u64, bytes: u64) {
-        let held = self.held.entry(sequence).or_insert_with(|| {
-            self.disk_bytes += bytes;
-            Held {
-                wanted_by: 0,
-                bytes,
-            }
-        });
-        held.wanted_by += 1;
-    }
-
-    /// A subscription is done with a message; the last one takes it off the disk.
+    /// A subscription is done with a message.
     pub(super) fn settle(&mut self, queue: QueueId, entry: &Entry) {
-        if !entry.on_disk {
-            return;
-        }
-        let sequence = entry.sequence;
-        self.change(Change::Settle { queue, sequence });
-        let Some(held) = self.held.get_mut(&sequence) else {
-            return;
-        };
-        held.wanted_by -= 1;
-        if held.wanted_by == 0 {
-            self.disk_bytes -= held.bytes;
-            self.held.remove(&sequence);
-            self.change(Change::Forget { sequence });
+        if entry.on_disk {
+            let sequence = entry.sequence;
+            self.change(Change::Settle { queue, sequence });
         }
     }
 }

@@ -11,10 +11,19 @@ pub(super) type QueueId = u64;
 pub(super) struct Entry {
     pub(super) sequence: u64,
     pub(super) bytes: u64,
+    /// When it is to be thrown away, milliseconds since 1970 UTC; 0 for never.
+    pub(super) expires_ms: u64,
+    /// Somebody may have seen it.
     pub(super) redelivered: bool,
     pub(super) on_disk: bool,
     /// The message itself, where it is not on disk, or about to be delivered.
     pub(super) message: Option<Arc<Message>>,
+}
+
+impl Entry {
+    pub(super) fn is_past(&self, now_ms: u64) -> bool {
+        self.expires_ms > 0 && self.expires_ms <= now_ms
+    }
 }
 
 /// When a delivery counts as dealt with.
@@ -32,7 +41,8 @@ pub(super) enum AckMode {
 #[derive(Debug)]
 pub(super) struct Consumer {
     pub(super) connection: ConnectionId,
-    pub(super) subscription: Arc<str>,
+    /// The header `subscription` as it is written, with its line end.
+    pub(super) subscription: Arc<[u8]>,
     pub(super) ack: AckMode,
     pub(super) prefetch: usize,
     pub(super) in_flight: usize,
@@ -54,6 +64,8 @@ pub(super) struct Queue {
     pub(super) bytes: u64,
     /// Bytes of `entries` that are not on disk.
     pub(super) memory_bytes: u64,
+    /// No entry is to be thrown away before this, milliseconds since 1970 UTC.
+    first_expiry_ms: u64,
     pub(super) consumer: Option<Consumer>,
     /// Messages that were lost at a limit since somebody was told.
     pub(super) lost: u64,
@@ -67,6 +79,7 @@ impl Queue {
             entries: VecDeque::new(),
             bytes: 0,
             memory_bytes: 0,
+            first_expiry_ms: u64::MAX,
             consumer: None,
             lost: 0,
         }
@@ -76,6 +89,16 @@ impl Queue {
         self.bytes += entry.bytes;
         if !entry.on_disk {
             self.memory_bytes += entry.bytes;
+        }
+        if entry.expires_ms > 0 {
+            self.first_expiry_ms = self.first_expiry_ms.min(entry.expires_ms);
+        }
+    }
+
+    fn discount(&mut self, entry: &Entry) {
+        self.bytes -= entry.bytes;
+        if !entry.on_disk {
+            self.memory_bytes -= entry.bytes;
         }
     }
 
@@ -94,19 +117,37 @@ impl Queue {
     /// Takes the oldest.
     pub(super) fn pop(&mut self) -> Option<Entry> {
         let entry = self.entries.pop_front()?;
-        self.bytes -= entry.bytes;
-        if !entry.on_disk {
-            self.memory_bytes -= entry.bytes;
-        }
+        self.discount(&entry);
         Some(entry)
+    }
+
+    /// Takes those that have expired.
+    pub(super) fn take_expired(&mut self, now_ms: u64) -> Vec<Entry> {
+        if self.first_expiry_ms > now_ms {
+            return Vec::new();
+        }
+        let all = std::mem::take(&mut self.entries);
+        let (mut expired, mut next) = (Vec::new(), u64::MAX);
+        for entry in all {
+            if entry.is_past(now_ms) {
+                self.discount(&entry);
+                expired.push(entry);
+            } else {
+                if entry.expires_ms > 0 {
+                    next = next.min(entry.expires_ms);
+                }
+                self.entries.push_back(entry);
+            }
+        }
+        self.first_expiry_ms = next;
+        expired
     }
 
     /// What people call it.
     pub(super) fn name(&self) -> &str {
-        match (&self.durable, &self.consumer) {
-            (Some(durable), _) => &durable.name,
-            (None, Some(consumer)) => &consumer.subscription,
-            (None, None) => "",
+        match &self.durable {
+            Some(durable) => &durable.name,
+            None => "(not durable)",
         }
     }
 }

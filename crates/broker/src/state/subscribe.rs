@@ -2,7 +2,8 @@
 
 use std::sync::{Arc, atomic::Ordering};
 
-use stomp::Frame;
+use bytes::BytesMut;
+use stomp::{Command, Frame};
 
 use super::{
     Refusal, State,
@@ -22,6 +23,16 @@ fn durable_name(frame: &Frame) -> Option<&str> {
         .find_map(|header| frame.header(header))
         .or_else(|| frame.header("x-queue-name").filter(|_| asked))
         .or_else(|| frame.header("id").filter(|_| asked))
+}
+
+/// A header as it is written, with its line end.
+fn header_line(name: &str, value: &str) -> Arc<[u8]> {
+    let mut encoded = BytesMut::new();
+    let frame = Frame::new(Command::Message).with(name, value);
+    stomp::encode(&frame, &mut encoded).expect("a text that was decoded can be encoded");
+    let command = Command::Message.name().len() + 1;
+    let end = encoded.len() - "\n\0".len();
+    Arc::from(&encoded[command..end])
 }
 
 impl State {
@@ -56,7 +67,7 @@ impl State {
         };
         let consumer = Consumer {
             connection: id,
-            subscription: Arc::from(subscription),
+            subscription: header_line("subscription", subscription),
             ack,
             prefetch,
             in_flight: 0,
@@ -109,7 +120,7 @@ impl State {
             client_id,
             name: name.to_owned(),
             destination: destination.to_owned(),
-            used_s: self.now_s,
+            used_s: self.now_s(),
         };
         let key = (durable.client_id.clone(), durable.name.clone());
         let Some(&queue) = self.durable.get(&key) else {
@@ -136,7 +147,8 @@ impl State {
                 "its silent holder is cut"
             );
             holds.cut.cancel();
-            self.forget(holder);
+            let offered = holds.offered.load(Ordering::SeqCst);
+            self.forget(holder, offered);
         }
         // With another destination it goes on collecting under that one; what it has, it keeps.
         self.change(Change::Keep {
@@ -159,7 +171,8 @@ impl State {
         let client_id = connection.link.client_id.clone();
         let held = connection.subscriptions.remove(subscription);
         if let Some(queue) = held {
-            self.detach(id, queue);
+            // What was handed over may still be written.
+            self.detach(id, queue, u64::MAX);
         }
         let Some(name) = durable_name(frame) else {
             return match held {
@@ -185,17 +198,17 @@ impl State {
     }
 
     /// A subscriber is gone: what it did not acknowledge goes back, and a queue that is not durable goes too.
-    pub(super) fn detach(&mut self, id: ConnectionId, queue: QueueId) {
+    /// The subscriber may have seen the deliveries up to `seen`.
+    pub(super) fn detach(&mut self, id: ConnectionId, queue: QueueId, seen: u64) {
         self.settle_written(id);
         let Some(connection) = self.connections.get_mut(&id) else {
             return;
         };
-        let written = connection.link.written.load(Ordering::SeqCst);
         let taken = connection
             .in_flight
             .extract_if(.., |_, in_flight| in_flight.queue == queue);
         let taken: Vec<_> = taken.collect();
-        let now_s = self.now_s;
+        let now_s = self.now_s();
         let Some(entry) = self.queues.get_mut(&queue) else {
             return;
         };
@@ -208,47 +221,45 @@ impl State {
         self.change(Change::Keep { queue, durable });
         for (ordinal, in_flight) in taken.into_iter().rev() {
             let mut returned = in_flight.entry;
-            // Only what the transport took can have been seen.
-            if ordinal <= written && !returned.redelivered {
+            if ordinal <= seen {
                 returned.redelivered = true;
-                if returned.on_disk {
-                    self.change(Change::Wait {
-                        queue,
-                        sequence: returned.sequence,
-                        bytes: returned.bytes,
-                        redelivered: true,
-                    });
-                }
+            } else if returned.on_disk && !returned.redelivered {
+                self.change(Change::Mark {
+                    queue,
+                    sequence: returned.sequence,
+                    redelivered: false,
+                });
             }
             self.queue(queue).put_back(returned);
         }
     }
 
     /// Notes that the held durable subscriptions are in use, and removes those that nobody used for too long.
-    pub(crate) fn sweep(&mut self) {
+    pub(crate) fn drop_unused(&mut self) {
+        let now_s = self.now_s();
         let unused_s = i64::try_from(self.limits.unused.as_secs()).unwrap_or(i64::MAX);
-        let mut expired = Vec::new();
+        let mut abandoned = Vec::new();
         let mut used = Vec::new();
         for (&id, queue) in &mut self.queues {
             let Some(durable) = &mut queue.durable else {
                 continue;
             };
             if queue.consumer.is_some() {
-                durable.used_s = self.now_s;
+                durable.used_s = now_s;
                 used.push((id, durable.clone()));
-            } else if self.now_s.saturating_sub(durable.used_s) > unused_s {
+            } else if now_s.saturating_sub(durable.used_s) > unused_s {
                 tracing::warn!(
                     subscription = durable.name,
                     messages = queue.entries.len(),
                     "unused for too long, removed"
                 );
-                expired.push(id);
+                abandoned.push(id);
             }
         }
         for (queue, durable) in used {
             self.change(Change::Keep { queue, durable });
         }
-        for id in expired {
+        for id in abandoned {
             self.remove_queue(id);
         }
     }

@@ -15,10 +15,14 @@ use crate::{
     store::Waiting,
 };
 
-const DAY_S: i64 = 24 * 3600;
+const DAY_MS: u64 = 24 * 3600 * 1000;
+
+fn with(limits: Limits, found: Option<Found>) -> State {
+    State::new(limits, found, Memory::default(), 0)
+}
 
 fn on_disk() -> State {
-    State::new(Limits::default(), Some(Found::default()), 0)
+    with(Limits::default(), Some(Found::default()))
 }
 
 fn open(state: &mut State, id: ConnectionId, silence: Option<Duration>) -> Arc<Link> {
@@ -28,6 +32,7 @@ fn open(state: &mut State, id: ConnectionId, silence: Option<Duration>) -> Arc<L
         client_id: format!("client-{}", id % 10),
         outgoing,
         cut: CancellationToken::new(),
+        offered: 0.into(),
         written: 0.into(),
         queued_bytes: 0.into(),
         wants_flushed: false.into(),
@@ -45,14 +50,30 @@ fn subscribe(state: &mut State, id: ConnectionId) {
         .with("destination", "/topic/t")
         .with("ack", "client-individual")
         .with("durable", "true");
-    state.step(Input::Frame(id, frame));
+    say(state, id, frame);
 }
 
 fn publish(state: &mut State, id: ConnectionId) {
     let frame = Frame::new(Command::Send)
         .with("destination", "/topic/t")
         .with("persistent", "true");
-    state.step(Input::Frame(id, frame.with_body("body")));
+    say(state, id, frame.with_body("body"));
+}
+
+fn say(state: &mut State, id: ConnectionId, frame: Frame) {
+    state.step(Input::Frame(id, frame, None));
+}
+
+fn marks(effects: &Effects) -> Vec<(u64, bool)> {
+    let marks = effects.changes.iter().filter_map(|change| match change {
+        Change::Mark {
+            sequence,
+            redelivered,
+            ..
+        } => Some((*sequence, *redelivered)),
+        _ => None,
+    });
+    marks.collect()
 }
 
 fn deliveries(effects: &Effects) -> Vec<&Delivery> {
@@ -83,12 +104,12 @@ fn is_put(change: &Change) -> bool {
     matches!(change, Change::Put { .. })
 }
 
-fn is_forget(change: &Change) -> bool {
-    matches!(change, Change::Forget { .. })
+fn is_settle(change: &Change) -> bool {
+    matches!(change, Change::Settle { .. })
 }
 
 #[tokio::test]
-async fn a_message_for_many_is_stored_once_and_forgotten_with_the_last_ack() {
+async fn a_message_for_many_is_stored_once_and_settled_by_each() {
     let mut state = on_disk();
     for id in 1..=3 {
         open(&mut state, id, None);
@@ -100,15 +121,12 @@ async fn a_message_for_many_is_stored_once_and_forgotten_with_the_last_ack() {
     let effects = state.take_effects();
     assert_eq!(count(&effects, is_put), 1);
     assert_eq!(deliveries(&effects).len(), 3);
+    drop(effects);
     for id in 1..=3 {
-        assert_eq!(state.disk_bytes, "/topic/t".len() as u64 + 14 + 4);
-        let ack = Frame::new(Command::Ack).with("id", "1");
-        state.step(Input::Frame(id, ack));
-        let effects = state.take_effects();
-        assert_eq!(count(&effects, is_forget), usize::from(id == 3));
+        say(&mut state, id, Frame::new(Command::Ack).with("id", "1"));
+        assert_eq!(count(&state.take_effects(), is_settle), 1);
     }
-    assert_eq!(state.disk_bytes, 0);
-    assert!(state.held.is_empty());
+    assert_eq!(state.memory.bytes(), 0);
 }
 
 #[tokio::test]
@@ -116,7 +134,7 @@ async fn nobody_wants_it_so_nothing_is_stored() {
     let mut state = on_disk();
     open(&mut state, 1, None);
     publish(&mut state, 1);
-    assert_eq!(state.take_effects().changes, []);
+    assert_eq!(state.take_effects().changes.len(), 0);
 }
 
 #[tokio::test]
@@ -159,14 +177,16 @@ async fn a_batch_reads_no_more_from_disk_than_its_budget() {
         queue: 1,
         sequence,
         bytes: 100,
+        expires_ms: 0,
         redelivered: false,
     });
     let found = Found {
         starts: 2,
         queues: vec![(1, durable)],
         waiting: waiting.collect(),
+        disk_bytes: 1000,
     };
-    let mut state = State::new(Limits::default(), Some(found), 0);
+    let mut state = with(Limits::default(), Some(found));
     open(&mut state, 1, None);
     subscribe(&mut state, 1);
     let mut batches = Vec::new();
@@ -181,16 +201,22 @@ async fn a_batch_reads_no_more_from_disk_than_its_budget() {
 }
 
 #[tokio::test]
-async fn only_deliveries_that_the_transport_took_come_again_as_redelivered() {
+async fn only_deliveries_that_the_transport_was_offered_come_again_as_redelivered() {
     let mut state = on_disk();
     let link = open(&mut state, 1, None);
     subscribe(&mut state, 1);
     publish(&mut state, 1);
     publish(&mut state, 1);
     state.pump(u64::MAX);
-    link.written.store(1, Ordering::SeqCst);
+    // A crash from here on leaves both as maybe seen.
+    let sequences: Vec<_> = marks(&state.take_effects());
+    let [(first, true), (second, true)] = sequences[..] else {
+        panic!("{sequences:?}")
+    };
+    assert_ne!(first, second);
+    link.offered.store(1, Ordering::SeqCst);
     state.step(Input::Closed(1));
-    state.take_effects();
+    assert_eq!(marks(&state.take_effects()), [(second, false)]);
     open(&mut state, 11, None);
     subscribe(&mut state, 11);
     state.pump(u64::MAX);
@@ -211,12 +237,12 @@ async fn an_unused_subscription_is_removed_after_seven_days_and_a_used_one_is_no
         publish(&mut state, id);
     }
     state.step(Input::Closed(1));
-    state.set_now(7 * DAY_S);
-    state.sweep();
+    state.set_now(7 * DAY_MS);
+    state.drop_unused();
     assert_eq!(state.durable.len(), 2);
     state.take_effects();
-    state.set_now(7 * DAY_S + 1);
-    state.sweep();
+    state.set_now(7 * DAY_MS + 1000);
+    state.drop_unused();
     assert_eq!(
         state.durable.keys().collect::<Vec<_>>(),
         [&("client-2".to_owned(), "s".to_owned())]
@@ -230,8 +256,8 @@ async fn an_unused_subscription_is_removed_after_seven_days_and_a_used_one_is_no
     );
     // Held until now, so its seven days begin now.
     state.step(Input::Closed(2));
-    state.set_now(14 * DAY_S);
-    state.sweep();
+    state.set_now(14 * DAY_MS);
+    state.drop_unused();
     assert_eq!(state.durable.len(), 1);
 }
 
@@ -263,15 +289,55 @@ async fn a_subscriber_that_is_too_slow_for_its_own_message_takes_nobody_with_it(
         prefetch: 1,
         ..Limits::default()
     };
-    let mut state = State::new(limits, None, 0);
+    let mut state = with(limits, None);
     open(&mut state, 1, None);
     for (id, destination) in [("a", "/topic/t"), ("b", "/topic/*")] {
         let frame = Frame::new(Command::Subscribe)
             .with("id", id)
             .with("destination", destination);
-        state.step(Input::Frame(1, frame));
+        say(&mut state, 1, frame);
     }
     publish(&mut state, 1);
     assert_eq!(errors(&state.take_effects()).len(), 1);
     assert!(state.queues.is_empty());
+}
+
+#[tokio::test]
+async fn what_was_handed_over_before_an_error_comes_again_as_redelivered() {
+    let mut state = on_disk();
+    open(&mut state, 1, None);
+    subscribe(&mut state, 1);
+    publish(&mut state, 1);
+    state.pump(u64::MAX);
+    // It is written before the ERROR, though nothing was by now.
+    say(&mut state, 1, Frame::new(Command::Nack).with("id", "1"));
+    open(&mut state, 11, None);
+    subscribe(&mut state, 11);
+    state.take_effects();
+    state.pump(u64::MAX);
+    let effects = state.take_effects();
+    assert!(deliveries(&effects)[0].redelivered);
+    assert_eq!(marks(&effects), [], "the disk knows already");
+}
+
+#[tokio::test]
+async fn messages_in_memory_are_bounded_in_all() {
+    let limits = Limits {
+        memory_bytes_in_all: 1000,
+        prefetch: 1,
+        ..Limits::default()
+    };
+    let mut state = with(limits, None);
+    for id in 1..=3 {
+        open(&mut state, id, None);
+        subscribe(&mut state, id);
+    }
+    for _ in 0..100 {
+        publish(&mut state, 1);
+    }
+    let bytes = state.memory.bytes();
+    assert!((900..=1000).contains(&bytes), "{bytes}");
+    let waiting = state.queues.values().map(|queue| queue.entries.len());
+    // Each message is held once for all three.
+    assert_eq!(waiting.collect::<Vec<_>>(), [16, 16, 16]);
 }
