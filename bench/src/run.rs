@@ -1,7 +1,7 @@
 //! Running a program to its end, timed or watched.
 
 use std::{
-    fs, io,
+    io,
     process::{Command, Output, Stdio},
     thread,
     time::{Duration, Instant},
@@ -73,22 +73,6 @@ fn ended_well(output: io::Result<Output>) -> Result<(), String> {
     let mut last: Vec<&str> = printed.lines().rev().take(20).collect();
     last.reverse();
     Err(format!("{}\n{}", output.status, last.join("\n")))
-}
-
-/// The processor time that a process has used so far, in steps of 10 ms.
-///
-/// # Errors
-/// It is gone.
-pub fn cpu(pid: u32) -> Result<Duration, String> {
-    let path = format!("/proc/{pid}/stat");
-    let stat = fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))?;
-    // The name, in brackets, may hold spaces; user and system time are the 12th and 13th fields after it.
-    let ticks = stat.rsplit(')').next().map(|rest| {
-        let fields = rest.split_whitespace().skip(11).take(2);
-        fields.filter_map(|field| field.parse::<u64>().ok()).sum()
-    });
-    let ticks: u64 = ticks.ok_or_else(|| format!("{path}: {stat}"))?;
-    Ok(Duration::from_millis(ticks * 10))
 }
 
 /// How many a second.

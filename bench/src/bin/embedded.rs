@@ -17,8 +17,9 @@ use std::{
 
 use bench::{
     broker::{Served, connect, serve_if_asked},
+    cpu,
     machine::Machine,
-    run::{cpu, median, per_second},
+    run::{median, per_second},
 };
 use bytes::Bytes;
 use stomp::{Client, Command, Frame, Message, Subscription};
@@ -130,13 +131,13 @@ fn published(subscriber: Subscriber) -> Result<(Duration, Duration), String> {
         })),
     };
     block_on(published_one(broker.address()))?;
-    let cpu_before = cpu(broker.pid())?;
+    let cpu_before = cpu::of(broker.pid())?;
     let start = Instant::now();
     block_on(publish(broker.address()))?;
     if let Some(consumer) = consumer {
         consumer.join().map_err(|_| "the subscriber panicked")??;
     }
-    Ok((start.elapsed(), cpu(broker.pid())? - cpu_before))
+    Ok((start.elapsed(), cpu::of(broker.pid())? - cpu_before))
 }
 
 fn block_on<T>(work: impl Future<Output = Result<T, String>>) -> Result<T, String> {
