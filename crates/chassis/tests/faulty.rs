@@ -6,7 +6,7 @@ use std::{
     sync::Mutex,
 };
 
-use world::{Disk, Entry, Lock, RealDisk, Space};
+use world::{Disk, Entry, Lock, LogFile, RealDisk, Space};
 
 /// What a test has become of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,6 +82,7 @@ impl Disk for Faulty {
         read(path) -> Vec<u8>;
         read_at(path, offset: u64, limit: usize) -> Vec<u8>;
         append(path, bytes: &[u8]) -> ();
+        open_log(path) -> Box<dyn LogFile>;
         truncate(path, bytes: u64) -> ();
         create_folders(path, mode: u32) -> ();
         symlink(path, link: &Path) -> ();
