@@ -7,6 +7,7 @@ mod durable;
 mod links;
 mod outage;
 mod site;
+mod storm;
 mod topics;
 
 use std::{panic::AssertUnwindSafe, time::Duration};
@@ -72,4 +73,19 @@ async fn rabbitmq_conforms() {
 #[tokio::test]
 async fn activemq_conforms() {
     all_hold(Site::activemq().await).await;
+}
+
+#[tokio::test]
+async fn the_embedded_broker_loses_nothing_in_a_storm() {
+    storm::nothing_is_lost(Site::embedded().await, 100_000, 6 << 20).await;
+}
+
+#[tokio::test]
+async fn rabbitmq_loses_nothing_in_a_storm() {
+    storm::nothing_is_lost(Site::rabbitmq().await, 10_000, 1 << 20).await;
+}
+
+#[tokio::test]
+async fn activemq_loses_nothing_in_a_storm() {
+    storm::nothing_is_lost(Site::activemq().await, 10_000, 1 << 20).await;
 }

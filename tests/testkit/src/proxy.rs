@@ -162,7 +162,7 @@ impl Proxy {
     pub fn set(&self, fault: Fault) {
         let mut state = self.shared.state();
         state.for_new = fault;
-        state.strike(fault);
+        state.strike(u64::MAX, fault);
     }
 
     /// This for the connections to come.
@@ -172,7 +172,7 @@ impl Proxy {
 
     /// This for the connections there are.
     pub fn strike(&self, fault: Fault) {
-        self.shared.state().strike(fault);
+        self.shared.state().strike(u64::MAX, fault);
     }
 
     /// From now on new connections are closed at once, or (`false`) no longer.
@@ -213,7 +213,7 @@ impl Proxy {
             waited.expect("the proxy that counts is here");
             told(strike);
             match strike.fault {
-                Some(fault) => self.strike(fault),
+                Some(fault) => self.shared.state().strike(strike.whom, fault),
                 None => self.refuse(true),
             }
             if !strike.lasts.is_zero() {
@@ -229,9 +229,12 @@ impl Proxy {
 }
 
 impl State {
-    fn strike(&self, fault: Fault) {
-        for link in &self.links {
-            link.send_modify(|link| link.strike(fault));
+    fn strike(&self, whom: u64, fault: Fault) {
+        let links = self.links.iter().filter(|link| !link.is_closed());
+        for (link, bit) in links.zip((0..64).cycle()) {
+            if whom >> bit & 1 == 1 {
+                link.send_modify(|link| link.strike(fault));
+            }
         }
     }
 }

@@ -209,6 +209,7 @@ async fn a_schedule_strikes_after_so_many_bytes_and_is_told() {
     let strike = |after_bytes, fault| Strike {
         after_bytes,
         fault,
+        whom: u64::MAX,
         lasts: Duration::ZERO,
     };
     let strikes = [strike(10, Some(Fault::Drop)), strike(5, None)];
@@ -228,6 +229,22 @@ async fn a_schedule_strikes_after_so_many_bytes_and_is_told() {
     assert_eq!(told, strikes);
 }
 
+#[tokio::test]
+async fn a_strike_may_spare_some() {
+    let mut ends = Ends::new().await;
+    let (mut client, mut broker) = connect(&ends.proxy, &*ends.listener).await;
+    let strike = Strike {
+        after_bytes: 0,
+        fault: Some(Fault::Drop),
+        whom: 0b10,
+        lasts: Duration::ZERO,
+    };
+    ends.proxy.suffer([strike], drop).await;
+    assert_eq!(rest(&mut *client).await, "");
+    assert_eq!(rest(&mut *broker).await, "");
+    pass(&mut *ends.client, &mut *ends.broker, "the older one").await;
+}
+
 #[test]
 fn chance_is_the_same_for_the_same_seed_and_brings_every_fault() {
     let random = |seed| Faults::random(seed, 1000, Duration::from_secs(4)).take(200);
@@ -242,6 +259,8 @@ fn chance_is_the_same_for_the_same_seed_and_brings_every_fault() {
     assert!(some(|it| matches!(it, Some(Fault::BlackHole(None)))));
     assert!(some(|it| matches!(it, Some(Fault::BlackHole(Some(_))))));
     assert!(some(Option::is_none));
+    let all = strikes.iter().filter(|it| it.whom == u64::MAX).count();
+    assert!((50..150).contains(&all), "{all} of 200 strike everybody");
     assert!(
         strikes
             .iter()

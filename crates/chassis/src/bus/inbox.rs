@@ -4,7 +4,10 @@ use bytes::Bytes;
 use events::{Envelope, ParseError, Topic};
 use futures_util::future::select_all;
 use stomp::{Client, Deliveries};
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::Instant,
+};
 
 use super::{Bus, NewListen, PublishError, dead_letter, recent::Recent};
 use crate::causes;
@@ -75,7 +78,8 @@ pub(super) fn open(listen: Listen, accepted: oneshot::Sender<()>) -> (Inbox, New
 impl Inbox {
     /// The next message; `None` once the connection is closed for good. May be cancelled (in a `select!`) without loss.
     ///
-    /// An id that was acknowledged among the last 4096 is acknowledged again and not given out.
+    /// An id that was acknowledged lately (among the last 4096, or among the last 65,536 in the last ten minutes) is
+    /// acknowledged again and not given out.
     pub async fn next(&mut self) -> Option<Delivery> {
         loop {
             // Kept until it is done, so that a cancelled call does not lose it; acknowledging twice does nothing.
@@ -179,7 +183,7 @@ impl Delivery {
             if self.done.contains(envelope.id) {
                 tracing::debug!(id = %envelope.id, "a duplicate was folded");
             }
-            self.done.insert(envelope.id);
+            self.done.insert(envelope.id, Instant::now());
         }
         if let Err(error) = self.client.ack(&self.raw).await {
             tracing::debug!(

@@ -10,8 +10,10 @@ pub struct Strike {
     /// It strikes when so many bytes have passed since the one before was over: progress, not time, so that a slow machine
     /// sees the same faults as a fast one.
     pub after_bytes: u64,
-    /// What strikes the connections there are; `None`: new ones are refused.
+    /// What strikes; `None`: new connections are refused.
     pub fault: Option<Fault>,
+    /// Which connections it strikes: the n-th oldest when bit n (modulo 64) is set, so all with [`u64::MAX`].
+    pub whom: u64,
     /// How long.
     pub lasts: Duration,
 }
@@ -74,9 +76,15 @@ impl Iterator for Faults {
                 (Some(delay), self.chance.up_to(ms(500)))
             }
         };
+        // All of them, as when a switch fails; or about half, as when one machine does, so that some get far ahead of others.
+        let whom = match self.chance.below(2) {
+            0 => u64::MAX,
+            _ => self.chance.next(),
+        };
         Some(Strike {
             after_bytes,
             fault,
+            whom,
             lasts,
         })
     }
