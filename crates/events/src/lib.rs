@@ -8,7 +8,7 @@ pub mod topic;
 pub use envelope::{Envelope, MAX_FRAME_BYTES, OpenError, ParseError, Payload, SealError};
 pub use name::{
     AptSource, Architecture, CommitId, ComponentName, EnvironmentName, GroupName, HostName,
-    NameError, PackageName, PackageVersion, ProjectName, RefKind, RefName, RepoName, SuiteName,
-    SvnPath, TagName,
+    JobName, NameError, PackageName, PackageVersion, PageUrl, ProjectName, RefKind, RefName,
+    RepoName, SuiteName, SvnPath, TagName,
 };
 pub use topic::{Names, Topic};

@@ -1,10 +1,11 @@
 //! The messages, one file each. Each has a golden file in `tests/golden/` and a row in `docs/bus.md`.
 //!
-//! Hints ("look again at this"): [`Pushed`], [`SvnCommitted`], [`Fetched`], [`PackagesUpdated`], [`PackagesRefreshed`],
-//! [`Present`]. Orders and their answers: [`Ordered`],
+//! Hints ("look again at this"): [`Pushed`], [`SvnCommitted`], [`Fetched`], [`CiStarted`], [`CiSucceeded`], [`CiFailed`],
+//! [`PackagesUpdated`], [`PackagesRefreshed`], [`Present`]. Orders and their answers: [`Ordered`],
 //! [`Reported`], [`ScriptOutput`]. About the bus itself: [`Beat`], [`Line`], [`DeadLetter`].
 
 mod beat;
+mod built;
 mod dead_letter;
 mod fetched;
 mod frame;
@@ -19,6 +20,7 @@ mod script_output;
 mod svn_committed;
 
 pub use beat::Beat;
+pub use built::{BuildResult, Built, CiFailed, CiStarted, CiSucceeded};
 pub use dead_letter::DeadLetter;
 pub use fetched::{Fetched, RefTip};
 pub use line::Line;

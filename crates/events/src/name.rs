@@ -78,9 +78,11 @@ macro_rules! name {
     };
 }
 
+mod ci;
 mod package;
 mod svn;
 
+pub use ci::{JobName, PageUrl};
 pub use package::{AptSource, Architecture, ComponentName, PackageName, PackageVersion, SuiteName};
 pub use svn::SvnPath;
 

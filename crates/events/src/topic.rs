@@ -22,6 +22,12 @@ pub enum Topic {
     PackagesUpdated,
     /// What a host's apt could install now: `packages.refreshed`.
     PackagesRefreshed,
+    /// Builds that began: `ci.started`.
+    CiStarted,
+    /// Builds that are good: `ci.succeeded`.
+    CiSucceeded,
+    /// Builds that are not: `ci.failed`.
+    CiFailed,
     /// Agents that are there: `agents.presence`.
     AgentsPresence,
     /// Orders to one agent: `deploy.orders.HOST`.
@@ -42,12 +48,15 @@ pub enum Topic {
 
 impl Topic {
     /// The names of all topics, those with a host or component at the end without it.
-    pub const STEMS: [&'static str; 12] = [
+    pub const STEMS: [&'static str; 15] = [
         "git.commits",
         "git.fetched",
         "svn.commits",
         "packages.updated",
         "packages.refreshed",
+        "ci.started",
+        "ci.succeeded",
+        "ci.failed",
         "agents.presence",
         "deploy.orders",
         "deploy.reports",
@@ -66,6 +75,9 @@ impl Topic {
             Self::SvnCommits => "svn.commits",
             Self::PackagesUpdated => "packages.updated",
             Self::PackagesRefreshed => "packages.refreshed",
+            Self::CiStarted => "ci.started",
+            Self::CiSucceeded => "ci.succeeded",
+            Self::CiFailed => "ci.failed",
             Self::AgentsPresence => "agents.presence",
             Self::DeployOrders(_) => "deploy.orders",
             Self::DeployReports => "deploy.reports",
@@ -93,6 +105,9 @@ impl Topic {
             | Self::SvnCommits
             | Self::PackagesUpdated
             | Self::PackagesRefreshed
+            | Self::CiStarted
+            | Self::CiSucceeded
+            | Self::CiFailed
             | Self::AgentsPresence
             | Self::DeployReports
             | Self::DeployOutput

@@ -10,8 +10,8 @@ use std::{
 use events::{
     Envelope, Payload, Topic,
     message::{
-        Beat, DeadLetter, Fetched, Line, Ordered, PackagesRefreshed, PackagesUpdated, Present,
-        Pushed, Reported, ScriptOutput, SvnCommitted,
+        Beat, CiFailed, CiStarted, CiSucceeded, DeadLetter, Fetched, Line, Ordered,
+        PackagesRefreshed, PackagesUpdated, Present, Pushed, Reported, ScriptOutput, SvnCommitted,
     },
 };
 
@@ -74,6 +74,9 @@ fn written_again(envelope: &Envelope) -> (Envelope, Facts) {
         SvnCommitted::TYPE => again::<SvnCommitted>,
         PackagesUpdated::TYPE => again::<PackagesUpdated>,
         PackagesRefreshed::TYPE => again::<PackagesRefreshed>,
+        CiStarted::TYPE => again::<CiStarted>,
+        CiSucceeded::TYPE => again::<CiSucceeded>,
+        CiFailed::TYPE => again::<CiFailed>,
         Present::TYPE => again::<Present>,
         Ordered::TYPE => again::<Ordered>,
         Reported::TYPE => again::<Reported>,

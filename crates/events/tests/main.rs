@@ -10,4 +10,5 @@ mod envelope;
 mod fetched;
 mod golden;
 mod names;
+mod pushed;
 mod topics;

@@ -4,8 +4,8 @@ use std::fmt::Debug;
 
 use events::{
     AptSource, Architecture, CommitId, ComponentName, EnvironmentName, GroupName, HostName,
-    NameError, PackageName, PackageVersion, ProjectName, RefKind, RefName, RepoName, SuiteName,
-    SvnPath, TagName,
+    JobName, NameError, PackageName, PackageVersion, PageUrl, ProjectName, RefKind, RefName,
+    RepoName, SuiteName, SvnPath, TagName,
 };
 use proptest::prelude::*;
 use serde::de::DeserializeOwned;
@@ -422,5 +422,57 @@ proptest! {
         ] {
             prop_assert!(!taken || plain(&text), "{:?}", text);
         }
+    }
+}
+
+#[test]
+fn a_job_has_its_folders_and_what_jenkins_escapes_in_them() {
+    for text in [
+        "shop",
+        "backend/shop",
+        "backend/shop/feature%2Flogin",
+        "Nightly build (slow)",
+        "matrix/label=linux,jdk=21",
+        "Größe",
+    ] {
+        assert!(judge::<JobName>(text), "{text}");
+    }
+    let name: JobName = "backend/shop".parse().expect("a job");
+    assert_eq!(name.parts().collect::<Vec<_>>(), ["backend", "shop"]);
+    let spaced = |text: &str| text == "a b";
+    for text in HOSTILE.into_iter().filter(|text| !spaced(text)) {
+        assert!(!judge::<JobName>(text), "{text:?}");
+    }
+    let long = "x".repeat(301);
+    for text in [
+        "/shop", "shop/", "a//b", ".", "a/..", "-x", "a b ", "a:b", &long,
+    ] {
+        assert!(!judge::<JobName>(text), "{text:?}");
+    }
+}
+
+#[test]
+fn a_page_is_http_and_has_no_login() {
+    for text in [
+        "http://ci/",
+        "https://ci.example.org:8443/jenkins/job/a/job/b%20c/42/",
+        "https://ci.example.org/a?b=c#d",
+    ] {
+        assert!(judge::<PageUrl>(text), "{text}");
+    }
+    let long = format!("https://ci/{}", "x".repeat(2000));
+    let bad = [
+        "javascript:alert(1)",
+        "ftp://ci/",
+        "https://",
+        "https:///x",
+        "https://ann:secret@ci/",
+        "https://ci/a b",
+        "https://ci/\"onclick=",
+        "https://ci/<b>",
+        &long,
+    ];
+    for text in HOSTILE.into_iter().chain(bad) {
+        assert!(!judge::<PageUrl>(text), "{text:?}");
     }
 }

@@ -15,6 +15,9 @@ fn all() -> Vec<(Topic, &'static str)> {
         (Topic::SvnCommits, "svn.commits"),
         (Topic::PackagesUpdated, "packages.updated"),
         (Topic::PackagesRefreshed, "packages.refreshed"),
+        (Topic::CiStarted, "ci.started"),
+        (Topic::CiSucceeded, "ci.succeeded"),
+        (Topic::CiFailed, "ci.failed"),
         (Topic::AgentsPresence, "agents.presence"),
         (
             Topic::DeployOrders(host()),

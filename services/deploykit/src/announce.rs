@@ -83,6 +83,7 @@ fn moved_ref(repository: &RepoName, pusher: Option<&str>, line: &str) -> Result<
         pusher: pusher.map(|who| who.chars().filter(|c| !c.is_control()).take(100).collect()),
         commits: Vec::new(),
         commits_total: 0,
+        paths: None,
     })
 }
 

@@ -12,6 +12,8 @@ use crate::settings::Repository;
 
 /// How many commits travel; the others are counted.
 const COMMITS: usize = 20;
+/// GitHub lists at most this many commits of a push ("up to 2048").
+const LISTED: usize = 2048;
 /// Characters of a commit's title.
 const TITLE: usize = 200;
 /// Characters of a person's name.
@@ -112,6 +114,8 @@ struct ForgePush {
     commits: Option<Vec<ForgeCommit>>,
     #[serde(default)]
     pusher: Option<ForgePerson>,
+    #[serde(default)]
+    forced: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -121,6 +125,9 @@ struct ForgeCommit {
     message: String,
     #[serde(default)]
     author: Option<ForgePerson>,
+    added: Option<Vec<String>>,
+    modified: Option<Vec<String>>,
+    removed: Option<Vec<String>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -162,6 +169,7 @@ fn pushed(push: ForgePush, repositories: &Repositories) -> Result<Pushed, Refusa
     }
     let commits = push.commits.unwrap_or_default();
     let newest = commits.len().saturating_sub(COMMITS);
+    let paths = paths(before.as_ref(), push.forced, &commits);
     Ok(Pushed {
         repository,
         name,
@@ -174,7 +182,20 @@ fn pushed(push: ForgePush, repositories: &Repositories) -> Result<Pushed, Refusa
             .skip(newest)
             .map(commit)
             .collect::<Result<_, _>>()?,
+        paths,
     })
+}
+
+/// What a push changed, where the body has the whole of it: not after a new or a rewritten branch.
+fn paths(before: Option<&CommitId>, forced: bool, commits: &[ForgeCommit]) -> Option<Vec<String>> {
+    let whole = before.is_some() && !forced && (1..LISTED).contains(&commits.len());
+    let lists = commits.iter().map(|commit| {
+        let [added, modified, removed] = [&commit.added, &commit.modified, &commit.removed];
+        Some([added.as_ref()?, modified.as_ref()?, removed.as_ref()?])
+    });
+    let lists: Option<Vec<_>> = lists.collect();
+    let all = lists.filter(|_| whole)?.into_iter().flatten().flatten();
+    Pushed::paths(all.cloned())
 }
 
 /// One side of a push; all zero stands for none.

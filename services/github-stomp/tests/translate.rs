@@ -42,8 +42,32 @@ fn the_recorded_push_is_read() {
             "title": "test a push event",
         }],
         "commits_total": 1,
+        "paths": [".razorops.yaml", "app/controllers/application_controller.rb"],
     });
     assert_eq!(serde_json::to_value(pushed).unwrap(), expected);
+}
+
+#[test]
+fn changed_paths_are_told_only_where_the_body_has_all_of_them() {
+    let listed = json!({"added": ["b"], "modified": ["a"], "removed": ["c"]});
+    let commit = |lists: &Value| {
+        let mut commit = json!({"id": "f".repeat(40), "message": "m"});
+        let lists = lists.as_object().unwrap().clone();
+        commit.as_object_mut().unwrap().extend(lists);
+        commit
+    };
+    let paths = |changes: Value| read(&with(changes)).unwrap().paths;
+    let two = json!([commit(&listed), commit(&listed)]);
+    assert_eq!(paths(json!({"/commits": two})).unwrap(), ["a", "b", "c"]);
+    for whole_is_unknown in [
+        json!({"/commits": two, "/before": ZERO}),
+        json!({"/commits": two, "/forced": true}),
+        json!({"/commits": []}),
+        json!({"/commits": [commit(&listed), commit(&json!({"added": []}))]}),
+        json!({"/commits": vec![commit(&listed); 2048]}),
+    ] {
+        assert_eq!(paths(whole_is_unknown), None);
+    }
 }
 
 #[test]

@@ -79,6 +79,7 @@ mod tests {
             pusher: None,
             commits: Vec::new(),
             commits_total: 0,
+            paths: None,
         };
         plan(&pushed, &settings.repositories)
     }

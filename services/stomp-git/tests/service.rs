@@ -66,6 +66,7 @@ impl Host {
             pusher: None,
             commits: Vec::new(),
             commits_total: 0,
+            paths: None,
         };
         self.member.bus.publish(&pushed).await.unwrap();
     }

@@ -1,5 +1,7 @@
 //! Somebody pushed.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{CommitId, Payload, RefName, RepoName, Topic};
@@ -27,6 +29,34 @@ pub struct Pushed {
     /// How many commits there are in all, where known.
     #[serde(default)]
     pub commits_total: usize,
+    /// Paths in the repository that the push changed, sorted, each once; absent where the sender does not know them all or
+    /// they are too many. For matching against patterns, never for opening a file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paths: Option<Vec<String>>,
+}
+
+impl Pushed {
+    /// What all paths together may take up in the message, bytes.
+    const PATHS_BYTES: usize = 32 * 1024;
+
+    /// Paths as they travel: sorted, each once; none when they would take up more than `32 KiB`.
+    #[must_use]
+    pub fn paths(all: impl IntoIterator<Item = String>) -> Option<Vec<String>> {
+        let mut paths = BTreeSet::new();
+        let mut bytes = 0;
+        for path in all {
+            // A control character takes six bytes in JSON; a path with one is nothing to match.
+            let plain = !path.is_empty() && !path.chars().any(char::is_control);
+            bytes += 2 * path.len() + 3;
+            if !plain || bytes > 2 * Self::PATHS_BYTES {
+                return None;
+            }
+            paths.insert(path);
+        }
+        let paths: Vec<String> = paths.into_iter().collect();
+        let text = serde_json::to_vec(&paths).ok()?;
+        (text.len() <= Self::PATHS_BYTES).then_some(paths)
+    }
 }
 
 /// A commit of a push.
