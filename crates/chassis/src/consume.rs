@@ -88,6 +88,7 @@ pub async fn consume<H: Handler>(
         };
         if due.delivery.is_acknowledged() {
             // Its twin, brought by a newer connection, was done meanwhile.
+            bus.counts().duplicates.inc();
             due.delivery.ack().await;
         } else {
             later.extend(settle(handler, due, bus, stop).await);

@@ -197,11 +197,17 @@ where
     let host = common
         .host_name()
         .map_err(|wrong| Failure::Settings(format!("host: {wrong}")))?;
+    let measured = common.metrics.bind(&world).await?;
     let (bus, connection) = Bus::new(service, &host, common.bus, world.clone())?;
     // The connection outlives the service: what is in hand at a stop is still acknowledged and reported.
     let disconnect = CancellationToken::new();
     let mut tasks = JoinSet::new();
     tasks.spawn(connection.run(disconnect.clone()));
+    let mut beside = JoinSet::new();
+    if let Some(listener) = measured {
+        let metrics = bus.metrics().clone();
+        beside.spawn(metrics.serve(listener, disconnect.clone()));
+    }
     let start = Start {
         service,
         host,
@@ -231,6 +237,7 @@ where
         Ok(_) => tracing::debug!(service, "disconnected"),
         Err(_) => tracing::warn!(service, "the broker did not answer the goodbye; left"),
     }
+    while beside.join_next().await.is_some() {}
     if ended.is_ok() {
         tracing::info!(service, "stopped");
     }

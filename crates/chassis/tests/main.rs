@@ -14,6 +14,7 @@ mod fail_over;
 mod faulty;
 mod http;
 mod log;
+mod metrics;
 mod outbox;
 mod peer;
 mod run_loop;

@@ -12,6 +12,7 @@ mod consent;
 mod demo;
 mod layout;
 mod machine;
+mod metrics;
 mod story;
 mod up;
 mod words;

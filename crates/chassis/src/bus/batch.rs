@@ -148,6 +148,7 @@ impl<T> InOrder<T> {
             Stands::Unsendable(why) => Err(PublishError::Unsendable(why.clone())),
         };
         let first = self.queue.pop_front()?;
+        self.bus.counts().published(&outcome);
         Some((first.whose, outcome))
     }
 
@@ -214,6 +215,7 @@ impl<T> InOrder<T> {
             _ => None,
         });
         let Some(why) = refused else { return };
+        self.bus.counts().refused();
         self.pause = Some(Instant::now() + REFUSED_AGAIN);
         if self.refused.as_ref() != Some(&why) {
             let again_s = REFUSED_AGAIN.as_secs();

@@ -14,10 +14,11 @@ use world::World;
 use super::{
     Bus, Link, Listen, NewListen, Shared,
     attempt::{Files, Made, attempt},
+    counts::Counts,
     inbox::Subscribed,
     live::Live,
 };
-use crate::{BusSettings, Failure, backoff::Backoff};
+use crate::{BusSettings, Failure, Metrics, backoff::Backoff};
 
 /// The wait after the first round of failed attempts.
 const FIRST_WAIT: Duration = Duration::from_millis(200);
@@ -84,6 +85,8 @@ impl Connection {
         let (link, link_seen) = watch::channel(Link::Down("not tried yet".into()));
         let (connected, connected_seen) = watch::channel(false);
         let (listens, requests) = mpsc::unbounded_channel();
+        let metrics = Metrics::new(service);
+        let counts = Counts::new(&metrics, &settings.brokers);
         let shared = Arc::new(Shared {
             service: service.to_owned(),
             host: host.clone(),
@@ -91,6 +94,8 @@ impl Connection {
             world,
             link: link_seen,
             connected: connected_seen,
+            metrics,
+            counts,
             listens,
         });
         let bus = Bus {
@@ -163,6 +168,8 @@ impl Connection {
 
     /// Notes that there is no connection. The same reason is said once, not at each attempt.
     fn down(&self, why: &str, told: &mut BTreeSet<String>, what: &'static str) {
+        let shared = &self.shared;
+        shared.counts.disconnected(&shared.settings.brokers);
         self.connected.send_replace(false);
         self.link.send_replace(Link::Down(why.into()));
         if told.len() < REASONS && told.insert(why.to_owned()) {
@@ -258,6 +265,8 @@ impl Connection {
         let broker = &self.shared.settings.brokers[live.broker];
         let server = live.client.server();
         tracing::info!(broker, server, "connected to the bus");
+        let brokers = &self.shared.settings.brokers;
+        self.shared.counts.connected_to(brokers, live.broker);
         self.number += 1;
         self.link.send_replace(Link::Up {
             client: live.client.clone(),

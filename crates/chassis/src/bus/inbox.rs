@@ -9,7 +9,7 @@ use tokio::{
     time::Instant,
 };
 
-use super::{Bus, NewListen, PublishError, dead_letter, recent::Recent};
+use super::{Bus, NewListen, PublishError, counts::Counts, dead_letter, recent::Recent};
 use crate::causes;
 
 /// What to listen to.
@@ -55,16 +55,22 @@ pub struct Inbox {
     /// Those that can still bring something, oldest first.
     open: Vec<Subscribed>,
     done: Recent,
+    counts: Counts,
     /// A duplicate that is still to be acknowledged.
     folded: Option<Delivery>,
 }
 
-pub(super) fn open(listen: Listen, accepted: oneshot::Sender<()>) -> (Inbox, NewListen) {
+pub(super) fn open(
+    listen: Listen,
+    accepted: oneshot::Sender<()>,
+    counts: Counts,
+) -> (Inbox, NewListen) {
     let (sender, arrivals) = mpsc::unbounded_channel();
     let inbox = Inbox {
         arrivals,
         open: Vec::new(),
         done: Recent::default(),
+        counts,
         folded: None,
     };
     let new = NewListen {
@@ -104,6 +110,7 @@ impl Inbox {
             if !delivery.is_acknowledged() {
                 return Some(delivery);
             }
+            self.counts.duplicates.inc();
             self.folded = Some(delivery);
         }
     }
@@ -201,6 +208,7 @@ impl Delivery {
     pub async fn put_aside(&self, bus: &Bus, cause: &str) -> Result<(), PublishError> {
         let letter = dead_letter::write(bus.service(), cause, &self.raw);
         bus.publish(&letter).await?;
+        bus.counts().dead_letters.inc();
         self.ack().await;
         Ok(())
     }

@@ -5,6 +5,7 @@
 mod attempt;
 mod batch;
 mod connection;
+mod counts;
 mod dead_letter;
 mod expiry;
 mod inbox;
@@ -30,7 +31,8 @@ pub use batch::InOrder;
 pub use connection::Connection;
 pub use inbox::{Delivery, Inbox, Listen};
 
-use crate::{BusSettings, Failure, causes};
+use crate::{BusSettings, Failure, Metrics, causes};
+use counts::Counts;
 use inbox::Subscribed;
 
 /// Why a message was not published.
@@ -70,6 +72,8 @@ struct Shared {
     world: World,
     link: watch::Receiver<Link>,
     connected: watch::Receiver<bool>,
+    metrics: Metrics,
+    counts: Counts,
     listens: mpsc::UnboundedSender<NewListen>,
 }
 
@@ -146,7 +150,8 @@ impl Bus {
         payload: &P,
         expires: Option<Expires>,
     ) -> Result<Uuid, PublishError> {
-        let envelope = self.seal(payload)?;
+        let sealed = self.seal(payload);
+        let envelope = sealed.inspect_err(|error| self.counts().failed(error))?;
         let message = self.message(&payload.topic(), P::PERSISTENT, &envelope);
         self.confirmed(Message { expires, ..message }).await?;
         Ok(envelope.id)
@@ -221,8 +226,14 @@ impl Bus {
         .await
     }
 
-    /// Sends it on one connection after the other until a broker confirms it, or the limit is over.
     async fn confirmed(&self, message: Message) -> Result<(), PublishError> {
+        let outcome = self.until_confirmed(message).await;
+        self.counts().published(&outcome);
+        outcome
+    }
+
+    /// Sends it on one connection after the other until a broker confirms it, or the limit is over.
+    async fn until_confirmed(&self, message: Message) -> Result<(), PublishError> {
         check_size(&message)?;
         let limit = Duration::from_secs(self.shared.settings.publish_limit_s);
         let deadline = Instant::now() + limit;
@@ -266,7 +277,7 @@ impl Bus {
     /// published on it. With a connection, returns once the broker has confirmed; without one, at once.
     pub async fn listen(&self, listen: Listen) -> Inbox {
         let (accepted, confirmed) = oneshot::channel();
-        let (inbox, new) = inbox::open(listen, accepted);
+        let (inbox, new) = inbox::open(listen, accepted, self.counts().clone());
         if self.shared.listens.send(new).is_ok() {
             // An error means that the connection is closed for good; the inbox ends then.
             let _closed = confirmed.await;
@@ -289,6 +300,16 @@ impl Bus {
         } else if let Err(error) = self.publish(&said).await {
             tracing::warn!(error = causes(&error), "the line stays in this log");
         }
+    }
+
+    /// What this service measures; it may add its own.
+    #[must_use]
+    pub fn metrics(&self) -> &Metrics {
+        &self.shared.metrics
+    }
+
+    pub(crate) fn counts(&self) -> &Counts {
+        &self.shared.counts
     }
 
     /// How this site names its topics.

@@ -269,7 +269,10 @@ impl Deliverer<'_> {
             .on_disk(move |disk| disk.replace(&path, &bytes, MODE))
             .await;
         match &written {
-            Ok(()) => tracing::error!(file, cause, "put aside: it can never be sent"),
+            Ok(()) => {
+                self.stock.counts.put_aside.inc();
+                tracing::error!(file, cause, "put aside: it can never be sent");
+            }
             Err(error) => {
                 tracing::error!(file, cause, %error, "it can never be sent, and cannot be put aside");
             }

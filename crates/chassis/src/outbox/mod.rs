@@ -15,6 +15,7 @@
 mod deliver;
 mod drop_off;
 mod file;
+mod levels;
 mod settings;
 mod stock;
 mod watch;
@@ -130,6 +131,7 @@ impl Outbox {
         });
         let files = files.await.map_err(|error| stock.disk_error(error))?;
         stock.found(&files, &stock.mark());
+        levels::add(bus.metrics(), &stock, world);
         let (sender, requests) = mpsc::channel(CALLERS);
         let outbox = Self {
             bus: bus.clone(),

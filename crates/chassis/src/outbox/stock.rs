@@ -9,7 +9,7 @@ use std::{
 
 use world::Entry;
 
-use super::{AppendError, Limits, file};
+use super::{AppendError, Limits, file, levels::Counts};
 
 /// The files of an outbox as far as this process knows: its own at once, those of others after the next listing.
 #[derive(Debug)]
@@ -17,6 +17,7 @@ pub(super) struct Stock {
     folder: PathBuf,
     limits: Limits,
     held: Mutex<Held>,
+    pub(super) counts: Counts,
 }
 
 #[derive(Debug, Default)]
@@ -79,6 +80,7 @@ impl Stock {
             folder,
             limits,
             held: Mutex::default(),
+            counts: Counts::default(),
         }
     }
 
@@ -125,6 +127,7 @@ impl Stock {
                 let Size { messages, bytes } = total;
                 tracing::error!(%folder, messages, bytes, "the outbox is full: messages are refused until the broker takes some");
             }
+            self.counts.refused("full", messages);
             return Err(AppendError::Full {
                 folder: self.folder.clone(),
                 messages: total.messages,
@@ -163,7 +166,8 @@ impl Stock {
     }
 
     /// A file could not be written.
-    pub(super) fn not_written(&self, error: &io::Error) {
+    pub(super) fn not_written(&self, messages: usize, error: &io::Error) {
+        self.counts.refused("disk", messages);
         let before = self.held().refusing.replace(Refusing::Disk);
         if before != Some(Refusing::Disk) {
             tracing::error!(folder = %self.folder.display(), %error, "the outbox cannot be written: messages are refused");

@@ -93,7 +93,7 @@ async fn write(requests: Vec<Request>, stock: &Stock, world: &World) {
             Ok(())
         }
         Err(error) => {
-            stock.not_written(&error);
+            stock.not_written(callers.len(), &error);
             Err(stock.disk_error(error))
         }
     };

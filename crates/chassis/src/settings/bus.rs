@@ -168,7 +168,8 @@ pub(crate) fn host(broker: &str) -> &str {
     bare.unwrap_or(host)
 }
 
-fn is_address(text: &str) -> bool {
+/// True for `host:port`.
+pub(crate) fn is_address(text: &str) -> bool {
     text.rsplit_once(':').is_some_and(|(host, port)| {
         !host.is_empty()
             && !host.contains(['/', ' ', '@'])

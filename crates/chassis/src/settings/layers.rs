@@ -12,7 +12,7 @@ use toml::{
 use super::{Common, Settings};
 
 /// The keys of a file that are [`Common`]; the others are the service's own.
-const COMMON: [&str; 3] = ["host", "log", "bus"];
+const COMMON: [&str; 4] = ["host", "log", "bus", "metrics"];
 
 /// Why settings are wrong: one sentence that names the file, the line and the key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

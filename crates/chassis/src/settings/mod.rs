@@ -10,8 +10,9 @@ mod load;
 use events::{HostName, NameError};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
+pub use crate::metrics::MetricsSettings;
 pub use bus::BusSettings;
-pub(crate) use bus::host;
+pub(crate) use bus::{host, is_address};
 pub use layers::{Layer, SettingsError, parse, switched_on, together};
 pub use load::load;
 
@@ -29,7 +30,7 @@ pub trait Settings: DeserializeOwned + Send + 'static {
     }
 }
 
-/// The keys that every service's file may have beside its own: `host`, `log`, `[bus]`.
+/// The keys that every service's file may have beside its own: `host`, `log`, `[bus]`, `[metrics]`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Common {
@@ -39,6 +40,8 @@ pub struct Common {
     pub log: Option<String>,
     /// The bus.
     pub bus: BusSettings,
+    /// What is measured, for Prometheus.
+    pub metrics: MetricsSettings,
 }
 
 impl Common {
@@ -59,6 +62,8 @@ impl Common {
     /// # Errors
     /// One sentence that names the key.
     pub fn check(&self) -> Result<(), String> {
-        self.bus.check().map_err(|wrong| format!("bus.{wrong}"))
+        let bus = self.bus.check().map_err(|wrong| format!("bus.{wrong}"));
+        let metrics = self.metrics.check();
+        bus.and(metrics.map_err(|wrong| format!("metrics.{wrong}")))
     }
 }
