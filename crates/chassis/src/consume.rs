@@ -79,11 +79,11 @@ pub async fn consume<H: Handler>(
         let at = soonest.map(|index| later[index].at);
         let due = tokio::select! {
             biased;
-            () = stop.cancelled() => return Ok(()),
+            () = stop.cancelled() => break,
             () = reached(at) => later.swap_remove(soonest.unwrap_or_default()),
             delivery = inbox.next() => match delivery {
                 Some(delivery) => Due { at: Instant::now(), delivery, failed: 0, poison: None },
-                None => return Ok(()),
+                None => break,
             },
         };
         if due.delivery.is_acknowledged() {
@@ -94,6 +94,8 @@ pub async fn consume<H: Handler>(
             later.extend(settle(handler, due, bus, stop).await);
         }
     }
+    inbox.close().await;
+    Ok(())
 }
 
 async fn reached(at: Option<Instant>) {

@@ -10,6 +10,7 @@
 
 mod bus;
 mod composing;
+mod counted;
 mod fail_over;
 mod faulty;
 mod http;

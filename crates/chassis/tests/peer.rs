@@ -440,6 +440,11 @@ impl Tester {
             .unwrap();
     }
 
+    /// Ends it without a word.
+    pub(crate) fn crash(self) {
+        self.task.abort();
+    }
+
     pub(crate) async fn disconnect(self) {
         self.stop.cancel();
         within(self.task).await.unwrap();

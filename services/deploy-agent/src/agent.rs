@@ -31,6 +31,9 @@ use crate::{
     trust::Trust,
 };
 
+/// The file below `base` that counts orders in hand; the dot keeps it apart from the folders of projects.
+const IN_HAND: &str = "orders.in-hand";
+
 /// Pieces of output that may wait for the bus; more are left out.
 const VOICE: usize = 256;
 
@@ -87,6 +90,7 @@ pub async fn serve(start: Start<Settings>) -> Result<(), Failure> {
     };
     let mut at_work = JoinSet::new();
     let projects = shared.projects(&world, &settings, &mut at_work).await?;
+    let in_hand = settings.base.join(IN_HAND);
     let (nobody, _) = mpsc::channel(1);
     let desk = Desk {
         host: host.clone(),
@@ -98,7 +102,8 @@ pub async fn serve(start: Start<Settings>) -> Result<(), Failure> {
     };
     let subscription = bus.names().subscription(start.service, &host);
     let topic = Topic::DeployOrders(host);
-    let inbox = bus.listen(Listen::durable(topic, subscription)).await;
+    let orders = Listen::durable(topic, subscription).counted_in(&in_hand);
+    let inbox = bus.listen(orders).await;
     status.ready();
     let period = Duration::from_secs(settings.presence_s);
     let serve = async {
@@ -246,14 +251,15 @@ impl Desk {
                 delivery = inbox.next() => match delivery {
                     Some(delivery) => tokio::select! {
                         () = self.hear(delivery, bus, &mut answers) => {}
-                        () = stop.cancelled() => return,
+                        () = stop.cancelled() => break,
                     },
-                    None => return,
+                    None => break,
                 },
                 Some(_) = answers.join_next() => {}
-                () = stop.cancelled() => return,
+                () = stop.cancelled() => break,
             }
         }
+        inbox.close().await;
     }
 
     async fn hear(&self, delivery: Delivery, bus: &Bus, answers: &mut JoinSet<()>) {

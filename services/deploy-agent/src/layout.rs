@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! <base>/mirrors/<repository>.git        kept by stomp-git
+//! <base>/orders.in-hand                  ids of orders in hand; counts those that crash the agent
 //! <base>/<project>/releases/<release>/   complete, or named `.partial` or `.gone` and nobody's
 //!                  live, previous, next  relative links into releases/
 //!                  shared/               what outlives releases

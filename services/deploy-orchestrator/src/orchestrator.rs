@@ -183,6 +183,7 @@ impl Orchestrator {
             }
         }
         self.commit().await?;
+        inlets.reports.close().await;
         self.sender.finish(GRACE).await;
         Ok(())
     }

@@ -44,14 +44,12 @@ pub async fn serve(start: Start<Settings>) -> Result<(), Failure> {
     let socket = bind(&world, &settings).await?;
 
     let (app, requests, version) = App::new();
+    let subscription = bus.names().subscription(service, &host);
+    let reports = Listen::durable(Topic::DeployReports, subscription)
+        .counted_in(&settings.data.join("reports.in-hand"));
     let inlets = Inlets {
         requests,
-        reports: bus
-            .listen(Listen::durable(
-                Topic::DeployReports,
-                bus.names().subscription(service, &host),
-            ))
-            .await,
+        reports: bus.listen(reports).await,
         hints: bus
             .listen(Listen::hints([Topic::AgentsPresence, Topic::GitFetched]))
             .await,

@@ -1,22 +1,41 @@
 //! What a service reads from the bus.
 
-use bytes::Bytes;
-use events::{Envelope, ParseError, Topic};
-use futures_util::future::select_all;
+use std::{
+    collections::VecDeque,
+    fmt,
+    path::{Path, PathBuf},
+    pin::Pin,
+    time::Duration,
+};
+
+use events::Topic;
+use futures_util::{FutureExt, future::select_all};
 use stomp::{Client, Deliveries};
 use tokio::{
     sync::{mpsc, oneshot},
-    time::Instant,
+    time::sleep,
 };
+use uuid::Uuid;
 
-use super::{Bus, NewListen, PublishError, counts::Counts, dead_letter, recent::Recent};
+use super::{
+    Bus, Delivery, NewListen,
+    in_hand::{DELIVERY_LIMIT, InHand},
+    recent::Recent,
+};
 use crate::causes;
+
+/// So many messages are noted as given out at once.
+const NOTED_AT_ONCE: usize = 64;
+
+/// The wait after a dead letter that nobody confirmed.
+const ASIDE_AGAIN: Duration = Duration::from_secs(5);
 
 /// What to listen to.
 #[derive(Debug, Clone)]
 pub struct Listen {
     pub(super) topics: Vec<Topic>,
     pub(super) durable: Option<String>,
+    pub(super) counted_in: Option<PathBuf>,
 }
 
 impl Listen {
@@ -26,6 +45,7 @@ impl Listen {
         Self {
             topics: topics.into_iter().collect(),
             durable: None,
+            counted_in: None,
         }
     }
 
@@ -36,7 +56,17 @@ impl Listen {
         Self {
             topics: vec![topic],
             durable: Some(subscription),
+            counted_in: None,
         }
+    }
+
+    /// Counts in this file how often the service crashes with a message in hand, because brokers do not: one that does so
+    /// [`DELIVERY_LIMIT`] times is put aside as a dead letter. The file belongs to this inbox alone and holds ids only; its
+    /// folder must exist when the first message comes.
+    #[must_use]
+    pub fn counted_in(mut self, file: &Path) -> Self {
+        self.counted_in = Some(file.to_owned());
+        self
     }
 }
 
@@ -55,23 +85,53 @@ pub struct Inbox {
     /// Those that can still bring something, oldest first.
     open: Vec<Subscribed>,
     done: Recent,
-    counts: Counts,
+    counted: Option<InHand>,
+    /// What came and is not noted yet. Bounded, as all below, by the prefetch.
+    fresh: VecDeque<Delivery>,
+    /// What may be given out.
+    ready: VecDeque<Delivery>,
     /// A duplicate that is still to be acknowledged.
     folded: Option<Delivery>,
+    aside: Aside,
 }
 
-pub(super) fn open(
+/// Messages on their way to the dead letters, one after the other.
+struct Aside {
+    bus: Bus,
+    waiting: VecDeque<Delivery>,
+    putting: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+}
+
+impl fmt::Debug for Aside {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let waiting = self.waiting.len();
+        f.debug_struct("Aside").field("waiting", &waiting).finish()
+    }
+}
+
+pub(super) async fn open(
+    bus: Bus,
     listen: Listen,
     accepted: oneshot::Sender<()>,
-    counts: Counts,
 ) -> (Inbox, NewListen) {
+    let counted = match &listen.counted_in {
+        Some(file) => Some(InHand::open(&bus.shared.world, file).await),
+        None => None,
+    };
     let (sender, arrivals) = mpsc::unbounded_channel();
     let inbox = Inbox {
         arrivals,
         open: Vec::new(),
         done: Recent::default(),
-        counts,
+        counted,
+        fresh: VecDeque::new(),
+        ready: VecDeque::new(),
         folded: None,
+        aside: Aside {
+            bus,
+            waiting: VecDeque::new(),
+            putting: None,
+        },
     };
     let new = NewListen {
         listen,
@@ -85,7 +145,8 @@ impl Inbox {
     /// The next message; `None` once the connection is closed for good. May be cancelled (in a `select!`) without loss.
     ///
     /// An id that was acknowledged lately (among the last 4096, or among the last 65,536 in the last ten minutes) is
-    /// acknowledged again and not given out.
+    /// acknowledged again and not given out. Where the inbox is counted, a message that was in hand at a crash is given out
+    /// alone, for up to a minute, so that others do not pay for it.
     pub async fn next(&mut self) -> Option<Delivery> {
         loop {
             // Kept until it is done, so that a cancelled call does not lose it; acknowledging twice does nothing.
@@ -93,36 +154,135 @@ impl Inbox {
                 folded.ack().await;
                 self.folded = None;
             }
-            let (index, raw) = tokio::select! {
-                biased;
-                Some(subscribed) = self.arrivals.recv() => {
-                    self.open.push(subscribed);
-                    continue;
+            if let Some(ready) = self.ready.pop_front() {
+                if !ready.is_acknowledged() {
+                    return Some(ready);
                 }
-                found = first(&mut self.open), if !self.open.is_empty() => found,
-                else => return None,
-            };
-            let Some(raw) = raw else {
-                self.open.remove(index);
+                self.aside.bus.counts().duplicates.inc();
+                self.folded = Some(ready);
                 continue;
-            };
-            let delivery = self.read(index, raw);
-            if !delivery.is_acknowledged() {
-                return Some(delivery);
             }
-            self.counts.duplicates.inc();
-            self.folded = Some(delivery);
+            let room = self.fresh.len() < NOTED_AT_ONCE;
+            tokio::select! {
+                biased;
+                Some(subscribed) = self.arrivals.recv() => self.open.push(subscribed),
+                hopeless = note(self.counted.as_ref(), &mut self.fresh, &mut self.ready), if !self.fresh.is_empty() => {
+                    self.aside.waiting.extend(hopeless);
+                }
+                () = self.aside.put(), if !self.aside.is_empty() => {}
+                (index, raw) = first(&mut self.open), if room && !self.open.is_empty() => self.take(index, raw),
+                else => return None,
+            }
         }
     }
 
-    fn read(&self, index: usize, raw: stomp::Delivery) -> Delivery {
-        Delivery {
-            envelope: Envelope::parse(&raw.body),
-            raw,
-            client: self.open[index].client.clone(),
-            done: self.done.clone(),
+    /// Ends it because the service stops: what is in hand is no crash, and comes again after the next start.
+    pub async fn close(self) {
+        if let Some(counted) = &self.counted {
+            counted.close().await;
         }
     }
+
+    /// Takes in what a subscription brought, and what else is there already.
+    fn take(&mut self, mut index: usize, mut raw: Option<stomp::Delivery>) {
+        loop {
+            match raw {
+                Some(raw) => {
+                    let client = self.open[index].client.clone();
+                    let delivery = Delivery::new(raw, client, self.done.clone());
+                    self.fresh.push_back(delivery);
+                }
+                None => {
+                    self.open.remove(index);
+                }
+            }
+            if self.fresh.len() >= NOTED_AT_ONCE || self.open.is_empty() {
+                return;
+            }
+            match first(&mut self.open).now_or_never() {
+                Some(next) => (index, raw) = next,
+                None => return,
+            }
+        }
+    }
+}
+
+/// Notes the first of what came as given out, with those behind it that are as harmless; or gives it back if it crashed the
+/// service too often. May be cancelled without loss.
+async fn note(
+    counted: Option<&InHand>,
+    fresh: &mut VecDeque<Delivery>,
+    ready: &mut VecDeque<Delivery>,
+) -> Option<Delivery> {
+    let Some(counted) = counted else {
+        ready.append(fresh);
+        return None;
+    };
+    let ids: Vec<Option<Uuid>> = fresh.iter().map(Delivery::id).collect();
+    let known: Vec<Uuid> = ids.iter().map(|id| id.unwrap_or_default()).collect();
+    let crashes = counted.crashes(&known).await;
+    let suspect = match crashes.first() {
+        Some(&crashes) if crashes >= DELIVERY_LIMIT => return fresh.pop_front(),
+        Some(&crashes) => crashes > 0,
+        None => return None,
+    };
+    counted.turn(suspect).await;
+    let together = match suspect {
+        true => 1,
+        false => crashes.iter().take_while(|&&crashes| crashes == 0).count(),
+    };
+    let given = ids.iter().take(together).filter_map(|id| *id).collect();
+    counted.give(given).await;
+    for mut delivery in fresh.drain(..together) {
+        if let Some(id) = delivery.id() {
+            delivery.hold(counted.hold(id, suspect));
+        }
+        ready.push_back(delivery);
+    }
+    None
+}
+
+impl Aside {
+    fn is_empty(&self) -> bool {
+        self.waiting.is_empty() && self.putting.is_none()
+    }
+
+    /// Puts the first one aside, until a broker has its dead letter. May be cancelled without loss.
+    async fn put(&mut self) {
+        let bus = self.bus.clone();
+        let next = || {
+            let delivery = self.waiting.pop_front()?;
+            let putting: Pin<Box<dyn Future<Output = ()> + Send>> =
+                Box::pin(put_aside(bus, delivery));
+            Some(putting)
+        };
+        if self.putting.is_none() {
+            self.putting = next();
+        }
+        if let Some(putting) = &mut self.putting {
+            putting.await;
+            self.putting = None;
+        }
+    }
+}
+
+async fn put_aside(bus: Bus, delivery: Delivery) {
+    let cause = format!("this service crashed {DELIVERY_LIMIT} times with it in hand");
+    let (destination, id) = (delivery.destination(), delivery.id());
+    while !delivery.is_acknowledged() {
+        match delivery.put_aside(&bus, &cause).await {
+            Ok(()) => {
+                tracing::error!(destination, ?id, cause, "put aside as a dead letter");
+                return;
+            }
+            Err(error) => {
+                let error = causes(&error);
+                tracing::warn!(destination, ?id, cause, error, "cannot put aside yet");
+                sleep(ASIDE_AGAIN).await;
+            }
+        }
+    }
+    delivery.ack().await;
 }
 
 /// What one of the subscriptions (there is at least one) brings first, and which one; with `None`, that one has ended.
@@ -132,84 +292,4 @@ async fn first(open: &mut [Subscribed]) -> (usize, Option<stomp::Delivery>) {
         .map(|subscribed| Box::pin(subscribed.deliveries.next()));
     let (raw, index, _others) = select_all(each).await;
     (index, raw)
-}
-
-/// A message as it came. Not acknowledged by itself: without [`Delivery::ack`] the broker brings it again.
-#[derive(Debug)]
-pub struct Delivery {
-    envelope: Result<Envelope, ParseError>,
-    raw: stomp::Delivery,
-    client: Client,
-    done: Recent,
-}
-
-impl Delivery {
-    /// The envelope, or why it is none.
-    ///
-    /// # Errors
-    /// Why it is none; then [`Delivery::put_aside`] it.
-    pub fn envelope(&self) -> Result<&Envelope, &ParseError> {
-        self.envelope.as_ref()
-    }
-
-    /// Where it came from.
-    #[must_use]
-    pub fn destination(&self) -> &str {
-        &self.raw.destination
-    }
-
-    /// A STOMP header.
-    #[must_use]
-    pub fn header(&self, name: &str) -> Option<&str> {
-        self.raw.header(name)
-    }
-
-    /// The bytes of the message.
-    #[must_use]
-    pub fn body(&self) -> &Bytes {
-        &self.raw.body
-    }
-
-    /// True if the broker says that it brought it before.
-    #[must_use]
-    pub fn redelivered(&self) -> bool {
-        self.raw.redelivered()
-    }
-
-    /// True if a message with this id was acknowledged lately.
-    pub(crate) fn is_acknowledged(&self) -> bool {
-        self.envelope
-            .as_ref()
-            .is_ok_and(|envelope| self.done.contains(envelope.id))
-    }
-
-    /// Acknowledges it: the work is done or safely journaled. When the connection it came by is gone, the broker brings
-    /// it again on the next one, where the inbox acknowledges it by its id.
-    pub async fn ack(&self) {
-        if let Ok(envelope) = &self.envelope {
-            if self.done.contains(envelope.id) {
-                tracing::debug!(id = %envelope.id, "a duplicate was folded");
-            }
-            self.done.insert(envelope.id, Instant::now());
-        }
-        if let Err(error) = self.client.ack(&self.raw).await {
-            tracing::debug!(
-                destination = self.raw.destination,
-                error = causes(&error),
-                "not acknowledged, so it comes again"
-            );
-        }
-    }
-
-    /// Publishes it as a dead letter with the reason, waits until the broker has that, and acknowledges it.
-    ///
-    /// # Errors
-    /// When the dead letter was not confirmed; it is not acknowledged then.
-    pub async fn put_aside(&self, bus: &Bus, cause: &str) -> Result<(), PublishError> {
-        let letter = dead_letter::write(bus.service(), cause, &self.raw);
-        bus.publish(&letter).await?;
-        bus.counts().dead_letters.inc();
-        self.ack().await;
-        Ok(())
-    }
 }

@@ -7,8 +7,11 @@ mod batch;
 mod connection;
 mod counts;
 mod dead_letter;
+mod delivery;
 mod expiry;
+mod in_hand;
 mod inbox;
+mod ledger;
 mod live;
 mod recent;
 mod tls;
@@ -29,11 +32,12 @@ use world::{Entropy, World};
 pub use attempt::reach;
 pub use batch::InOrder;
 pub use connection::Connection;
-pub use inbox::{Delivery, Inbox, Listen};
+pub use delivery::Delivery;
+pub use in_hand::DELIVERY_LIMIT;
+pub use inbox::{Inbox, Listen};
 
 use crate::{BusSettings, Failure, Metrics, causes};
 use counts::Counts;
-use inbox::Subscribed;
 
 /// Why a message was not published.
 #[derive(Debug, thiserror::Error)]
@@ -97,7 +101,7 @@ enum Link {
 #[derive(Debug)]
 struct NewListen {
     listen: Listen,
-    arrivals: mpsc::UnboundedSender<Subscribed>,
+    arrivals: mpsc::UnboundedSender<inbox::Subscribed>,
     accepted: oneshot::Sender<()>,
 }
 
@@ -277,7 +281,7 @@ impl Bus {
     /// published on it. With a connection, returns once the broker has confirmed; without one, at once.
     pub async fn listen(&self, listen: Listen) -> Inbox {
         let (accepted, confirmed) = oneshot::channel();
-        let (inbox, new) = inbox::open(listen, accepted, self.counts().clone());
+        let (inbox, new) = inbox::open(self.clone(), listen, accepted).await;
         if self.shared.listens.send(new).is_ok() {
             // An error means that the connection is closed for good; the inbox ends then.
             let _closed = confirmed.await;
