@@ -57,6 +57,12 @@ impl Layout {
         self.data.join("spool")
     }
 
+    /// Where webhooks wait for the broker.
+    #[must_use]
+    pub fn outbox(&self) -> PathBuf {
+        self.data.join("outbox")
+    }
+
     /// The broker's store.
     #[must_use]
     pub fn broker_data(&self) -> PathBuf {
@@ -119,9 +125,10 @@ impl Layout {
     #[must_use]
     pub fn github_stomp(&self, broker: SocketAddr) -> String {
         format!(
-            "listen = {}\n{}\n[sources.github]\nkind = \"github\"\nsecret_file = {}\n\n[repositories.{}]\naliases = [{}]\n",
+            "listen = {}\n{}\n[outbox]\nfolder = {}\n\n[sources.github]\nkind = \"github\"\nsecret_file = {}\n\n[repositories.{}]\naliases = [{}]\n",
             quote(&self.webhooks),
             self.common("hub", broker),
+            quote_path(&self.outbox()),
             quote_path(&self.trust().webhook_secret()),
             quote(self.repository.as_str()),
             quote_all(&self.aliases),

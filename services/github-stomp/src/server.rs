@@ -9,7 +9,10 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use chassis::{Bus, Failure, PublishError, Start, causes};
+use chassis::{
+    Bus, Failure, Start, causes,
+    outbox::{AppendError, Outbox},
+};
 use events::{HostName, message::Pushed};
 use serde_json::{Value, json};
 use tokio::{sync::mpsc, time::timeout};
@@ -32,6 +35,7 @@ const RETRY_AFTER_S: &str = "30";
 pub(crate) struct App {
     host: HostName,
     bus: Bus,
+    outbox: Outbox,
     sources: Sources,
     repositories: Arc<Repositories>,
     answer_within: Duration,
@@ -50,6 +54,7 @@ impl FromRef<App> for Sources {
 /// When a secret cannot be read or is empty.
 pub(crate) async fn router(
     start: &Start<Settings>,
+    outbox: Outbox,
 ) -> Result<(Router, mpsc::Receiver<(String, Value)>), Failure> {
     let mut sources = HashMap::new();
     for (name, source) in &start.settings.sources {
@@ -60,6 +65,7 @@ pub(crate) async fn router(
     let app = App {
         host: start.host.clone(),
         bus: start.bus.clone(),
+        outbox,
         sources: Sources::new(sources),
         repositories: Arc::new(Repositories::new(&start.settings.repositories)),
         answer_within: start.settings.answer_within(),
@@ -73,16 +79,18 @@ pub(crate) async fn router(
     Ok((router, lines))
 }
 
+/// Well while it takes pushes, with or without a broker.
 async fn health(State(app): State<App>) -> Response {
-    if *app.bus.connected().borrow() {
-        (StatusCode::OK, "connected to the bus\n").into_response()
-    } else {
-        (
-            StatusCode::SERVICE_UNAVAILABLE,
-            "not connected to the bus\n",
-        )
-            .into_response()
-    }
+    let (waiting, _) = app.outbox.holds();
+    let status = match app.outbox.is_full() {
+        true => StatusCode::SERVICE_UNAVAILABLE,
+        false => StatusCode::OK,
+    };
+    let connected = match *app.bus.connected().borrow() {
+        true => "connected to the bus",
+        false => "not connected to the bus",
+    };
+    (status, format!("{connected}, {waiting} wait for it\n")).into_response()
 }
 
 async fn hook(State(app): State<App>, webhook: Webhook) -> Response {
@@ -124,17 +132,10 @@ fn accepted(text: impl Into<String>) -> Response {
     (StatusCode::ACCEPTED, format!("{text}\n")).into_response()
 }
 
-/// Publishes a push; 202 only once the broker has it.
+/// Takes a push; 202 once it is safe on disk.
 async fn announce(app: &App, source: &str, delivery: &str, pushed: &Pushed) -> Response {
-    let late = |_| {
-        Err(PublishError::NotConfirmed {
-            limit: app.answer_within,
-            why: "the forge waits no longer".to_owned(),
-        })
-    };
-    let published = timeout(app.answer_within, app.bus.publish(pushed)).await;
-    match published.unwrap_or_else(late) {
-        Ok(id) => {
+    let why = match timeout(app.answer_within, app.outbox.append(pushed)).await {
+        Ok(Ok(id)) => {
             let line = line(&app.host, pushed);
             tracing::info!(source, delivery, %id, "{line}");
             let record = json!({
@@ -150,16 +151,24 @@ async fn announce(app: &App, source: &str, delivery: &str, pushed: &Pushed) -> R
             if app.feed.try_send((line, record)).is_err() {
                 tracing::debug!(%id, "the feed is full; its line stays in this log");
             }
-            accepted(format!("published as {id}"))
+            return accepted(format!("taken as {id}"));
         }
-        Err(error) => {
+        Ok(Err(error @ AppendError::Unsendable(_))) => {
             let why = causes(&error);
-            tracing::warn!(source, delivery, repository = %pushed.repository, why, "a push was not published");
-            let text = format!("not published: {why}\n");
-            let retry = [(header::RETRY_AFTER, RETRY_AFTER_S)];
-            (StatusCode::SERVICE_UNAVAILABLE, retry, text).into_response()
+            tracing::warn!(source, delivery, why, "a hook was refused");
+            return Refused::new(StatusCode::UNPROCESSABLE_ENTITY, why).into_response();
         }
-    }
+        Ok(Err(error)) => causes(&error),
+        Err(_) => {
+            let limit_s = app.answer_within.as_secs();
+            format!("the disk did not take it within {limit_s} s, answer_within_s")
+        }
+    };
+    // The outbox says it aloud, once, when it begins and when it is over.
+    tracing::debug!(source, delivery, repository = %pushed.repository, why, "a push was not taken");
+    let retry = [(header::RETRY_AFTER, RETRY_AFTER_S)];
+    let text = format!("not taken: {why}\n");
+    (StatusCode::SERVICE_UNAVAILABLE, retry, text).into_response()
 }
 
 /// `hub1: acme/shop refs/heads/main 737d38c599..fd489864e7, 1 commit by ann`

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use chassis::{Failure, Secret};
+use chassis::{Failure, Secret, outbox::OutboxSettings};
 use events::RepoName;
 use serde::Deserialize;
 use world::{Disk, Kind as FileKind};
@@ -21,6 +21,9 @@ pub struct Settings {
     /// Seconds in which a hook is answered.
     #[serde(default = "answer_within_s")]
     pub answer_within_s: u64,
+    /// Where pushes wait for the broker.
+    #[serde(default)]
+    pub outbox: OutboxSettings,
     /// One path `/hook/NAME` each.
     pub sources: BTreeMap<String, Source>,
     /// Our names for repositories.
@@ -118,6 +121,7 @@ impl chassis::Settings for Settings {
         if !(1..=60).contains(&self.answer_within_s) {
             return Err("answer_within_s must be 1 to 60".to_owned());
         }
+        self.outbox.check()?;
         if self.sources.is_empty() {
             return Err("sources is empty: name at least one, [sources.github]".to_owned());
         }

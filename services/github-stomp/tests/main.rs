@@ -5,6 +5,7 @@
 )]
 
 mod hooks;
+mod killed;
 mod settings;
 mod signature;
 mod translate;

@@ -190,6 +190,12 @@ impl Outbox {
         outcome.await.unwrap_or(Err(AppendError::Stopped))
     }
 
+    /// True when there is no room for another message, be it the smallest.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.stock.is_full()
+    }
+
     /// How many messages wait, and how large they are together.
     #[must_use]
     pub fn holds(&self) -> (usize, u64) {

@@ -110,6 +110,11 @@ impl Stock {
         (messages, bytes)
     }
 
+    pub(super) fn is_full(&self) -> bool {
+        let Size { messages, bytes } = self.held().total;
+        messages >= self.limits.messages || bytes >= self.limits.bytes
+    }
+
     /// Keeps room for messages that are to be written.
     pub(super) fn reserve(
         self: &Arc<Self>,

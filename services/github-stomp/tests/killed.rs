@@ -1,0 +1,93 @@
+//! The program, killed.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the program is run as its users run it, not as a program of ours"
+)]
+
+use std::process::{Child, Command};
+
+use chassis::Secret;
+use events::{Topic, message::Pushed};
+use github_stomp::signature::sign;
+use reqwest::{Client, StatusCode};
+use testkit::{Folder, LONG, Member, TestBroker, until};
+use world::World;
+
+const SECRET: &str = "sesame";
+
+/// The program while it runs; dropped, it is killed with `kill -9`.
+struct Program(Child);
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        self.0.kill().expect("it is ours");
+        self.0.wait().expect("it is reaped");
+    }
+}
+
+async fn start(folder: &Folder, url: &str) -> Program {
+    let child = Command::new(env!("CARGO_BIN_EXE_github-stomp"))
+        .arg("--config")
+        .arg(folder.join("settings.toml"))
+        .spawn()
+        .expect("it starts");
+    let program = Program(child);
+    until("it answers", LONG, || async {
+        Client::new()
+            .get(format!("{url}/healthz"))
+            .send()
+            .await
+            .ok()
+    })
+    .await;
+    program
+}
+
+#[tokio::test]
+async fn what_was_answered_with_202_arrives_though_the_program_was_killed() {
+    let mut broker = TestBroker::start().await;
+    let folder = Folder::new();
+    folder.write("secret", SECRET);
+    let free = World::real().net.listen("127.0.0.1:0").await.unwrap();
+    let address = free.local_address().unwrap();
+    drop(free);
+    let settings = format!(
+        "host = 'hub1'\nlisten = '{address}'\n[outbox]\nfolder = '{}'\n\
+         [sources.hub]\nkind = 'github'\nsecret_file = '{}'\n\
+         [bus]\nbrokers = ['{}']\nbackoff_limit_s = 1\nlogin = 'guest'\npasscode_file = '{}'\n",
+        folder.join("outbox").display(),
+        folder.join("secret").display(),
+        broker.address(),
+        broker.passcode_file().display(),
+    );
+    folder.write("settings.toml", &settings);
+    let url = format!("http://{address}");
+    broker.stop().await;
+
+    let program = start(&folder, &url).await;
+    for number in 1..=5 {
+        let body =
+            include_str!("data/push.json").replace("heads/master", &format!("heads/b{number}"));
+        let answer = Client::new()
+            .post(format!("{url}/hook/hub"))
+            .header("x-github-event", "push")
+            .header("x-github-delivery", "72d3162e-cc78-11e3-81ab-4c9367dc0958")
+            .header(
+                "x-hub-signature-256",
+                sign(&Secret::new(SECRET), body.as_bytes()),
+            )
+            .body(body);
+        let answer = answer.send().await.unwrap();
+        assert_eq!(answer.status(), StatusCode::ACCEPTED);
+    }
+    // SIGKILL, at once after the last answer.
+    drop(program);
+    broker.start_again().await;
+    let member = Member::connect("listener", broker.common("hub2")).await;
+    let mut commits = member.listen(Topic::GitCommits).await;
+    let _again = start(&folder, &url).await;
+    for number in 1..=5 {
+        let pushed = commits.hear(|_: &Pushed| true).await;
+        assert_eq!(pushed.name.as_str(), format!("refs/heads/b{number}"));
+    }
+}
