@@ -200,6 +200,8 @@ impl Client {
     async fn start_frame(&self, frame: Frame) -> Result<Receipt, SendError> {
         let mut bytes = BytesMut::new();
         let id = self.ids.fetch_add(1, Ordering::Relaxed);
+        let name = frame.header("destination").unwrap_or_default();
+        let name = name.strip_prefix("/topic/").unwrap_or(name).into();
         let frame = frame.with("receipt", &id.to_string());
         encode(&frame, &mut bytes).map_err(SendError::Invalid)?;
         let ended = |_| self.book.send_error();
@@ -208,7 +210,7 @@ impl Client {
         // A caller that gives up before here leaves no trace; from here on the frame is on its way.
         let slot = self.frames.reserve().await.map_err(ended)?;
         let (done, outcome) = oneshot::channel();
-        self.book.expect(id, done, permit)?;
+        self.book.expect(id, name, done, permit)?;
         slot.send(bytes.freeze());
         Ok(Receipt {
             outcome,

@@ -97,6 +97,35 @@ async fn a_time_to_live_is_written_for_every_broker_on_every_broker() {
     }
 }
 
+/// RabbitMQ 3.10.8, word for word.
+#[tokio::test(start_paused = true)]
+async fn an_error_without_a_receipt_is_for_what_goes_where_it_names() {
+    let mut script = Script::new().await;
+    let mut sends = JoinSet::new();
+    for to in ["orders.web1", "orders.web11", "orders.web1", "reports"] {
+        let client = script.client.clone();
+        let mut sent = message("x");
+        sent.destination = format!("/topic/{to}");
+        sends.spawn(async move { (to, client.send(sent).await.unwrap_err()) });
+    }
+    for _ in 0..4 {
+        script.far.frame().await;
+    }
+    let why = "ACCESS_REFUSED - access to topic 'orders.web1' in exchange 'amq.topic' in vhost '/' refused for user 'web2'";
+    let error = format!("ERROR\nmessage:access_refused\n\n{why}\0");
+    script.far.say(&error).await;
+    let outcomes = sends.join_all().await;
+    let mut refused: Vec<_> = outcomes
+        .iter()
+        .filter(|(_, error)| matches!(error, SendError::Refused(told) if told.ends_with(why)))
+        .map(|(to, _)| *to)
+        .collect();
+    refused.sort_unstable();
+    assert_eq!(refused, ["orders.web1", "orders.web1"]);
+    let ended = |error: &SendError| matches!(error, SendError::Ended(_));
+    assert_eq!(outcomes.iter().filter(|(_, it)| ended(it)).count(), 2);
+}
+
 #[tokio::test(start_paused = true)]
 async fn after_error_the_guilty_and_the_others_are_told_and_the_driver_ends() {
     let mut script = Script::new().await;

@@ -34,6 +34,8 @@ struct State {
 
 #[derive(Debug)]
 struct Expected {
+    /// Where it goes, without `/topic/`; empty for a frame that goes nowhere.
+    name: Box<str>,
     done: oneshot::Sender<Result<(), SendError>>,
     since: Instant,
     _permit: OwnedSemaphorePermit,
@@ -63,6 +65,7 @@ impl Book {
     pub(super) fn expect(
         &self,
         id: u64,
+        name: Box<str>,
         done: oneshot::Sender<Result<(), SendError>>,
         permit: OwnedSemaphorePermit,
     ) -> Result<(), SendError> {
@@ -72,6 +75,7 @@ impl Book {
         }
         let since = Instant::now();
         let expected = Expected {
+            name,
             done,
             since,
             _permit: permit,
@@ -88,6 +92,19 @@ impl Book {
             .and_then(|id: u64| self.state().receipts.remove(&id));
         if let Some(expected) = expected {
             let _gave_up = expected.done.send(outcome);
+        }
+    }
+
+    /// The broker refused something without saying which frame, as RabbitMQ does: it is what goes to the destination that
+    /// its sentence names, in quotes.
+    pub(super) fn refuse_named(&self, told: &str) {
+        let named = |expected: &Expected| {
+            !expected.name.is_empty() && told.contains(&format!("'{}'", expected.name))
+        };
+        let mut state = self.state();
+        let refused = state.receipts.extract_if(.., |_, expected| named(expected));
+        for (_, expected) in refused {
+            let _gave_up = expected.done.send(Err(SendError::Refused(told.to_owned())));
         }
     }
 

@@ -171,8 +171,9 @@ fn dispatch(frame: Frame, book: &Arc<Book>) -> Option<Ended> {
         },
         Command::Error => {
             let told = told(&frame, None);
-            if let Some(id) = frame.header("receipt-id") {
-                book.settle(id, Err(SendError::Refused(told.clone())));
+            match frame.header("receipt-id") {
+                Some(id) => book.settle(id, Err(SendError::Refused(told.clone()))),
+                None => book.refuse_named(&told),
             }
             Some(Ended::Error(told))
         }
