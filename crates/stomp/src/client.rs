@@ -140,12 +140,16 @@ impl Client {
     /// Tells the broker that a delivery was dealt with. A second call for the same delivery does nothing.
     ///
     /// # Errors
-    /// When the connection that brought the delivery has ended: the broker delivers it again.
+    /// When the connection or the subscription that brought the delivery has ended: the broker delivers it again.
     pub async fn ack(&self, delivery: &Delivery) -> Result<(), SendError> {
         if !delivery.came_over(&self.book) {
             return Err(SendError::Ended(
                 "it came over an earlier connection".into(),
             ));
+        }
+        let subscription = delivery.header("subscription").unwrap_or_default();
+        if !self.book.has_subscription(subscription) {
+            return Err(SendError::Ended("its subscription has ended".into()));
         }
         let Some(id) = delivery.acknowledge() else {
             return Ok(());

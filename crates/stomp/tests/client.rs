@@ -317,3 +317,24 @@ async fn dropped_deliveries_cancel_the_subscription_before_it_is_asked_for_again
     });
     subscribed.unwrap();
 }
+
+/// RabbitMQ hangs up on an acknowledgement for a subscription that has ended.
+#[tokio::test(start_paused = true)]
+async fn what_was_acknowledged_goes_out_before_the_subscription_ends_and_nothing_after() {
+    let mut script = Script::new().await;
+    let mut deliveries = script.subscribe("agent").await;
+    let brought = |n: u8| format!("MESSAGE\nsubscription:agent\nack:{n}\n\n\0");
+    script.far.say(&(brought(1) + &brought(2))).await;
+    let first = deliveries.next().await.unwrap();
+    let second = deliveries.next().await.unwrap();
+    script.client.ack(&first).await.unwrap();
+    drop(deliveries);
+    let late = script.client.ack(&second).await;
+    assert!(matches!(late, Err(SendError::Ended(_))), "{late:?}");
+    assert_eq!(text(&script.far.frame().await), "ACK\nid:1\n");
+    assert_eq!(text(&script.far.frame().await), "UNSUBSCRIBE\nid:agent\n");
+    let client = script.client.clone();
+    let (sent, next) = tokio::join!(client.send(message("next")), script.confirm_next());
+    sent.unwrap();
+    assert!(next.starts_with("SEND"), "{next}");
+}

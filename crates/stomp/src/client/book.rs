@@ -176,6 +176,11 @@ impl Book {
         }
     }
 
+    /// Whether a subscription is there to acknowledge for.
+    pub(super) fn has_subscription(&self, id: &str) -> bool {
+        self.state().subscriptions.contains_key(id)
+    }
+
     /// The subscriptions that the broker has yet to hear the end of.
     pub(super) fn take_cancelled(&self) -> Vec<String> {
         std::mem::take(&mut self.state().cancelled)

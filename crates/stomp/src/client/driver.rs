@@ -239,8 +239,11 @@ impl<S: AsyncRead + AsyncWrite> Writing<'_, S> {
     }
 
     fn gather_one(&mut self, frame: &Bytes) {
-        // A subscription that was dropped ends before the same name is subscribed again.
-        self.gather_cancelled();
+        // A subscription that was dropped ends before the same name is subscribed again, and after the acknowledgements of
+        // what it brought: RabbitMQ hangs up on those of a subscription that has ended.
+        if frame.starts_with(Command::Subscribe.name().as_bytes()) {
+            self.gather_cancelled();
+        }
         self.gathered.put_slice(frame);
     }
 
