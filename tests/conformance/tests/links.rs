@@ -2,12 +2,21 @@
 
 use std::time::Duration;
 
+use events::{Topic, message::Fetched};
 use stomp::{ConnectError, Secret};
+use testkit::{Fault, LONG, Member, Proxy};
+use tokio::time::{Instant, timeout};
 
-use crate::site::Site;
+use crate::{
+    durable::numbered,
+    site::{Site, WEB1, WEB2},
+};
 
 /// More than three heart-beats of 1 s, after which a silent peer is given up, on either side.
 const IDLE: Duration = Duration::from_secs(5);
+
+/// Three heart-beats of 1 s, and what a busy machine adds.
+const NOTICED: Duration = Duration::from_secs(5);
 
 pub(crate) async fn a_client_is_known_by_its_server_and_its_passcode(site: &mut Site) {
     let link = site.link("conf-known").await;
@@ -32,4 +41,29 @@ pub(crate) async fn an_idle_link_is_kept_by_heart_beats(site: &mut Site) {
     assert!(link.holds_for(IDLE).await, "an idle link has ended");
     link.publish("/topic/conf.idle", "still there").await;
     link.leave().await;
+}
+
+/// A firewall has forgotten the connection: both sides think that it is there, and nothing passes.
+pub(crate) async fn a_half_dead_link_is_noticed_and_replaced(site: &mut Site) {
+    let path = Proxy::start(site.broker.address(), 1).await;
+    let mut through_it = site.common(WEB1);
+    through_it.bus.brokers = vec![path.address()];
+    let reader = Member::connect("conf-half-dead", through_it).await;
+    let mut ear = reader.listen_durably(Topic::GitFetched).await;
+    let writer = Member::connect("conf-alive", site.common(WEB2)).await;
+    let mut connected = reader.bus.connected();
+    path.strike(Fault::BlackHole(None));
+    let struck = Instant::now();
+    let noticed = timeout(LONG, connected.wait_for(|connected| !connected));
+    assert!(matches!(noticed.await, Ok(Ok(_))), "it is not noticed");
+    let after = struck.elapsed();
+    assert!(after < NOTICED, "it is noticed after {after:?}");
+    writer.bus.publish(&numbered(1)).await.expect("confirmed");
+    // A broker that lets one holder in must have noticed too.
+    let back = timeout(LONG, connected.wait_for(|connected| *connected));
+    assert!(
+        matches!(back.await, Ok(Ok(_))),
+        "the subscription is not free"
+    );
+    assert_eq!(ear.hear(|_: &Fetched| true).await, numbered(1));
 }

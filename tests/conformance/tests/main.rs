@@ -1,62 +1,148 @@
 //! What the services rely on, against each broker.
 //!
-//! Each broker is started once, by its test; the properties run one after the other, all of them, and those that do not
-//! hold are named at the end.
+//! Each broker is started once, by its test, from the files of `docs/brokers`; the properties run one after the other, all
+//! of them, and those that do not hold are told at the end, each with its cause. What a broker does not offer is named in
+//! [`NOT_OFFERED`].
 
 mod durable;
+mod expiry;
+mod failover;
 mod links;
 mod outage;
+mod rights;
 mod site;
 mod storm;
+mod tls;
 mod topics;
+mod words;
 
-use std::{panic::AssertUnwindSafe, time::Duration};
+use std::{any::Any, panic::AssertUnwindSafe, pin::Pin, time::Duration};
 
 use futures_util::FutureExt;
-use tokio::time::timeout;
+use stomp::Dialect;
+use tokio::time::{Instant, timeout};
 
 use crate::site::Site;
 
 /// The longest that one property may take: restarts of a broker on a busy machine are in it.
 const PROPERTY_LIMIT: Duration = Duration::from_secs(240);
 
-/// Runs the properties, each on the same site, and panics with the names of those that do not hold.
+type Property = for<'a> fn(&'a mut Site) -> Pin<Box<dyn Future<Output = ()> + 'a>>;
+
 macro_rules! properties {
-    ($site:ident: $($module:ident :: $property:ident),+ $(,)?) => {{
-        let mut broken: Vec<&str> = Vec::new();
-        $(
-            let property = AssertUnwindSafe($module::$property(&mut $site)).catch_unwind();
-            if !matches!(timeout(PROPERTY_LIMIT, property).await, Ok(Ok(()))) {
-                broken.push(stringify!($property));
-            }
-        )+
-        assert!(
-            broken.is_empty(),
-            "{:?} does not do this:\n  {}\n{}",
-            $site.kind,
-            broken.join("\n  "),
-            $site.broker.last_lines()
-        );
-    }};
+    ($($module:ident :: $property:ident),+ $(,)?) => {
+        const PROPERTIES: &[(&str, Property)] = &[$((
+            concat!(stringify!($module), "::", stringify!($property)),
+            |site| Box::pin($module::$property(site)),
+        )),+];
+    };
 }
 
+properties! {
+    links::a_client_is_known_by_its_server_and_its_passcode,
+    links::an_idle_link_is_kept_by_heart_beats,
+    links::a_half_dead_link_is_noticed_and_replaced,
+    topics::every_subscriber_hears_what_is_published,
+    topics::a_star_stands_for_one_word,
+    topics::each_pipelined_publish_has_its_own_receipt,
+    topics::bodies_arrive_as_they_were_sent,
+    topics::headers_arrive_as_they_were_sent,
+    topics::a_frame_of_120_kb_passes,
+    durable::what_came_while_away_is_heard_on_return,
+    durable::only_what_was_not_acknowledged_comes_again,
+    durable::what_cannot_be_used_is_put_aside_and_the_next_one_comes,
+    durable::a_second_holder_shares_or_is_refused,
+    durable::a_removed_subscription_is_forgotten,
+    expiry::what_has_expired_is_not_delivered,
+    tls::a_certificate_says_who_is_there,
+    tls::who_has_no_certificate_of_the_site_is_not_let_in,
+    tls::a_broker_without_the_certificate_of_the_site_is_not_trusted,
+    rights::each_service_may_do_what_it_does_and_nothing_else,
+    rights::an_agent_hears_its_own_orders_only,
+    rights::people_find_the_dead_letters_of_all_services,
+    outage::what_was_confirmed_outlives_a_stop_and_a_kill,
+    outage::a_killed_broker_is_found_again_and_nothing_confirmed_is_lost,
+    failover::services_go_on_at_the_second_broker_and_come_back_to_the_first,
+}
+
+/// What a broker does not offer, and why. Everything else is asked of all three.
+const NOT_OFFERED: &[(Dialect, &str, &str)] = &[
+    (
+        Dialect::Embedded,
+        "tls::a_certificate_says_who_is_there",
+        NO_TLS,
+    ),
+    (
+        Dialect::Embedded,
+        "tls::who_has_no_certificate_of_the_site_is_not_let_in",
+        NO_TLS,
+    ),
+    (
+        Dialect::Embedded,
+        "tls::a_broker_without_the_certificate_of_the_site_is_not_trusted",
+        NO_TLS,
+    ),
+    (
+        Dialect::Embedded,
+        "rights::each_service_may_do_what_it_does_and_nothing_else",
+        NO_RIGHTS,
+    ),
+    (
+        Dialect::Embedded,
+        "rights::an_agent_hears_its_own_orders_only",
+        NO_RIGHTS,
+    ),
+    (
+        Dialect::Embedded,
+        "rights::people_find_the_dead_letters_of_all_services",
+        "it binds no queue to a topic: who wants dead letters listens to them",
+    ),
+];
+
+const NO_TLS: &str = "it has no TLS: it is for one machine, on loopback";
+const NO_RIGHTS: &str = "who may log in may do everything";
+
+/// Runs all properties, one after the other, and panics with those that do not hold.
 async fn all_hold(mut site: Site) {
-    properties! { site:
-        links::a_client_is_known_by_its_server_and_its_passcode,
-        links::an_idle_link_is_kept_by_heart_beats,
-        topics::every_subscriber_hears_what_is_published,
-        topics::a_star_stands_for_one_word,
-        topics::each_pipelined_publish_has_its_own_receipt,
-        topics::bodies_arrive_as_they_were_sent,
-        topics::headers_arrive_as_they_were_sent,
-        topics::a_frame_of_120_kb_passes,
-        durable::what_came_while_away_is_heard_on_return,
-        durable::only_what_was_not_acknowledged_comes_again,
-        durable::what_cannot_be_used_is_put_aside_and_the_next_one_comes,
-        durable::a_second_holder_shares_or_is_refused,
-        durable::a_removed_subscription_is_forgotten,
-        outage::what_was_confirmed_outlives_a_stop_and_a_kill,
-        outage::a_killed_broker_is_found_again_and_nothing_confirmed_is_lost,
+    let mut broken = Vec::new();
+    for (name, property) in PROPERTIES {
+        let not_offered = |it: &&(Dialect, &str, &str)| (it.0, it.1) == (site.kind, *name);
+        if NOT_OFFERED.iter().any(|it| not_offered(&it)) {
+            continue;
+        }
+        let since = Instant::now();
+        let outcome = AssertUnwindSafe(property(&mut site)).catch_unwind();
+        let cause = match timeout(PROPERTY_LIMIT, outcome).await {
+            Ok(Ok(())) => continue,
+            Ok(Err(panic)) => said(&*panic),
+            Err(_) => "its limit is over".to_owned(),
+        };
+        let after = since.elapsed().as_secs_f32();
+        let log = site.broker.last_lines().replace('\n', "\n    ");
+        broken.push(format!("{name}, after {after:.1} s: {cause}\n    {log}"));
+    }
+    assert!(
+        broken.is_empty(),
+        "{:?} does not do {} of {}:\n  {}",
+        site.kind,
+        broken.len(),
+        PROPERTIES.len(),
+        broken.join("\n  "),
+    );
+}
+
+/// What a panic said.
+fn said(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+    text.unwrap_or("a panic without a text").to_owned()
+}
+
+#[test]
+fn what_is_not_offered_is_one_of_the_properties() {
+    for (kind, name, _) in NOT_OFFERED {
+        let known = PROPERTIES.iter().any(|(property, _)| property == name);
+        assert!(known, "{kind:?}: there is no property {name}");
     }
 }
 

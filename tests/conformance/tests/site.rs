@@ -1,6 +1,6 @@
 //! A broker, what is known of it, and links to it.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use stomp::{
@@ -14,6 +14,11 @@ use world::World;
 /// A publish that is to outlast a restart of the broker waits this long.
 const PUBLISH_LIMIT_S: u64 = 120;
 
+/// Hosts of docs/brokers: two servers, and one where services run of which there is one only.
+pub(crate) const WEB1: &str = "web1.example.org";
+pub(crate) const WEB2: &str = "web2.example.org";
+pub(crate) const HUB: &str = "hub.example.org";
+
 /// A running broker.
 #[derive(Debug)]
 pub(crate) struct Site {
@@ -23,14 +28,8 @@ pub(crate) struct Site {
 
 impl Site {
     pub(crate) async fn embedded() -> Self {
-        let program = |folder: &testkit::Folder, port: u16| {
-            BrokerProcess::program(env!("CARGO_BIN_EXE_conformance"))
-                .arg(format!("127.0.0.1:{port}"))
-                .arg(folder.join("data").display().to_string())
-                .args([BrokerProcess::LOGIN, BrokerProcess::PASSCODE])
-        };
         Self {
-            broker: BrokerProcess::start("the embedded broker", program).await,
+            broker: embedded().await,
             kind: Dialect::Embedded,
         }
     }
@@ -49,11 +48,38 @@ impl Site {
         }
     }
 
+    /// Another broker of this kind, that knows the same users and nothing of the first.
+    pub(crate) async fn another(&self) -> BrokerProcess {
+        let certificates = || Arc::clone(self.broker.certificates());
+        match self.kind {
+            Dialect::RabbitMq => RabbitMq::start_with(certificates()).await,
+            Dialect::ActiveMq => ActiveMq::start_with(certificates()).await,
+            _ => embedded().await,
+        }
+    }
+
+    /// Where services connect to a broker of this kind.
+    pub(crate) fn services_at(&self, broker: &BrokerProcess) -> String {
+        match self.kind {
+            Dialect::Embedded => broker.address(),
+            _ => broker.tls_address(),
+        }
+    }
+
+    /// Settings of a service that is this user of docs/brokers; the embedded broker has one user for all.
+    pub(crate) fn common_as(&self, user: &str, host: &str) -> chassis::Common {
+        let mut common = match self.kind {
+            Dialect::Embedded => self.broker.common(host),
+            _ => self.broker.common_as(user, host),
+        };
+        patient(&mut common);
+        common
+    }
+
     /// Settings of a service on this broker, patient enough for a restart of it.
     pub(crate) fn common(&self, host: &str) -> chassis::Common {
         let mut common = self.broker.common(host);
-        common.bus.heart_beat_s = 1;
-        common.bus.publish_limit_s = PUBLISH_LIMIT_S;
+        patient(&mut common);
         common
     }
 
@@ -75,6 +101,21 @@ impl Site {
             running,
         })
     }
+}
+
+fn patient(common: &mut chassis::Common) {
+    common.bus.heart_beat_s = 1;
+    common.bus.publish_limit_s = PUBLISH_LIMIT_S;
+}
+
+async fn embedded() -> BrokerProcess {
+    let program = |folder: &testkit::Folder, port: u16| {
+        BrokerProcess::program(env!("CARGO_BIN_EXE_conformance"))
+            .arg(format!("127.0.0.1:{port}"))
+            .arg(folder.join("data").display().to_string())
+            .args([BrokerProcess::LOGIN, BrokerProcess::PASSCODE])
+    };
+    BrokerProcess::start("the embedded broker", program).await
 }
 
 /// A connection. Dropped, it is cut without a goodbye, as by a crash of the client.
