@@ -14,8 +14,8 @@ use crate::{
     words::{Row, rows},
 };
 
-/// The services that run on every server: a user for each.
-const PER_HOST: [&str; 2] = ["stomp-git", "deploy-agent"];
+/// The users of docs/brokers.
+const USERS: &str = include_str!("../../../docs/brokers/activemq/certificates.properties");
 
 /// A user of docs/brokers.
 #[derive(Debug, Clone)]
@@ -25,23 +25,29 @@ struct User {
     host: HostName,
 }
 
+/// All users; of those that each server has, the one of web1.
+fn users() -> Vec<User> {
+    let lines = USERS.lines().filter(|line| !line.starts_with('#'));
+    lines
+        .map(|line| {
+            let (name, _) = line.split_once('=').expect("user=subject");
+            let (service, host) = match name.split_once('.') {
+                Some((service, segment)) => (service, HostName::from_segment(segment)),
+                None => (name, HUB.parse()),
+            };
+            User {
+                name: name.to_owned(),
+                service: service.to_owned(),
+                host: host.expect("a host name"),
+            }
+        })
+        .collect()
+}
+
 impl User {
     fn of(service: &str) -> Self {
-        let per_host = PER_HOST.contains(&service);
-        let host: HostName = if per_host { WEB1 } else { HUB }
-            .parse()
-            .expect("a host name");
-        let name = if per_host {
-            format!("{service}.{}", host.segment())
-        } else {
-            service.to_owned()
-        };
-        let service = service.to_owned();
-        Self {
-            name,
-            service,
-            host,
-        }
+        let found = users().into_iter().find(|user| user.service == service);
+        found.unwrap_or_else(|| panic!("docs/brokers has no user for {service}"))
     }
 
     /// A connection with its certificate. `client` tells connections apart, as ActiveMQ wants it.
@@ -52,11 +58,30 @@ impl User {
     }
 }
 
+/// A service of this repository without a user could not be put on a site's bus.
+#[test]
+#[expect(clippy::disallowed_methods, reason = "it looks at the work tree")]
+fn every_service_has_its_user() {
+    let services = concat!(env!("CARGO_MANIFEST_DIR"), "/../../services");
+    let users: BTreeSet<String> = users().into_iter().map(|user| user.service).collect();
+    for service in std::fs::read_dir(services).expect("services") {
+        let name = service.expect("a folder").file_name();
+        let name = name.to_string_lossy();
+        // The command line is no service; what it delivers for hooks is `announce`.
+        let name = if name == "deploykit" {
+            "announce"
+        } else {
+            &*name
+        };
+        assert!(
+            users.contains(name),
+            "docs/brokers has no user for {name}: see \"One more service\" in docs/brokers.md"
+        );
+    }
+}
+
 pub(crate) async fn each_service_may_do_what_it_does_and_nothing_else(site: &mut Site) {
-    let rows = rows();
-    let services: BTreeSet<&String> = rows.iter().flat_map(|row| row.said_by.iter()).collect();
-    let users: Vec<User> = services.into_iter().map(|it| User::of(it)).collect();
-    assert_eq!(users.len(), 6);
+    let (rows, users) = (rows(), users());
     let site = &*site;
     for user in &users {
         does_what_it_does(site, user, &rows).await;
@@ -247,18 +272,22 @@ pub(crate) async fn people_find_the_dead_letters_of_all_services(site: &mut Site
         _ => "/queue/deploykit.dead",
     };
     let mut expected = BTreeSet::new();
-    for service in rows().into_iter().flat_map(|row| row.heard_by) {
-        if expected.insert(format!("{service} could not use this")) {
-            let member = User::of(&service).member(site, &service, 20).await;
+    let rows = rows();
+    for user in users() {
+        let service = &user.service;
+        if rows.iter().any(|row| row.heard_by.contains(service)) {
+            let member = user.member(site, service, 20).await;
             let destination = Names::default().destination(&Topic::Dead(service.clone()));
             let text = format!("{service} could not use this");
             let said = member
                 .bus
-                .publish_raw(&destination, true, text.into())
+                .publish_raw(&destination, true, text.clone().into())
                 .await;
             said.unwrap_or_else(|error| panic!("{service}: {error}"));
+            expected.insert(text);
         }
     }
+    assert!(expected.len() >= 4, "{expected:?}");
     site.broker.kill().await;
     site.broker.start_again().await;
     let people = site.link("conf-people").await;
