@@ -63,12 +63,13 @@ impl Head {
                 return Ok(Progress::Incomplete(self));
             };
             let end = self.scanned + at;
-            if rest[end] == 0 {
-                return Err(DecodeError::NulInHeaders);
-            }
+            // First the limit: it is what a peer is told that sends the same bytes one by one.
             self.taken += end + 1;
             if self.taken > limit {
                 return Err(DecodeError::HeadersTooLong { limit });
+            }
+            if rest[end] == 0 {
+                return Err(DecodeError::NulInHeaders);
             }
             let line = &rest[..end];
             let line = line.strip_suffix(b"\r").unwrap_or(line);
