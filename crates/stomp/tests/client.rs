@@ -43,6 +43,36 @@ async fn each_caller_is_told_its_own_outcome_whatever_the_order() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn messages_that_are_started_go_out_in_order_and_each_receipt_is_its_own() {
+    let mut script = Script::new().await;
+    let mut receipts = Vec::new();
+    for n in 0..3 {
+        let started = script.client.start(&message(&n.to_string())).await;
+        receipts.push(started.unwrap());
+    }
+    let mut asked = Vec::new();
+    for n in 0..3 {
+        let frame = script.far.frame().await;
+        assert_eq!(frame.body, n.to_string());
+        asked.push(frame.header("receipt").unwrap().to_owned());
+    }
+    let receipt = |id: &str| format!("RECEIPT\nreceipt-id:{id}\n\n\0");
+    script.far.say(&receipt(&asked[1])).await;
+    (&mut receipts[1]).await.unwrap();
+    assert!(receipts[0].outcome().is_none() && receipts[2].outcome().is_none());
+    let error = format!("ERROR\nreceipt-id:{}\nmessage:no\n\n\0", asked[0]);
+    script.far.say(&error).await;
+    script.ended().await;
+    let first = receipts[0].outcome();
+    assert!(
+        matches!(first, Some(Err(SendError::Refused(_)))),
+        "{first:?}"
+    );
+    let last = receipts[2].outcome();
+    assert!(matches!(last, Some(Err(SendError::Ended(_)))), "{last:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_send_carries_what_it_should() {
     let mut script = Script::new().await;
     let client = script.client.clone();
