@@ -8,6 +8,8 @@
 mod index;
 mod record;
 mod replay;
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::{HashMap, VecDeque},
