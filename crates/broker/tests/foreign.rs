@@ -1,6 +1,10 @@
-//! The crate `tokio-stomp`, for what it can do: a client that we did not write.
+//! Clients that we did not write: the crate `tokio-stomp`, for what it can do, and Debian's `python3-stomp` and
+//! `ruby-stomp`, each with a script of its own in `tests/foreign`.
 
-use broker::{Broker, Settings};
+use std::{net::SocketAddr, path::Path, time::Duration};
+
+use broker::{Broker, RunError, Settings};
+use command::{Limits, Program};
 use futures_util::{SinkExt, StreamExt};
 use tokio::task::JoinSet;
 use tokio_stomp::{AckMode, FromServer, Message, ToServer, client};
@@ -43,15 +47,72 @@ async fn take(transport: &mut client::ClientTransport) -> Vec<u8> {
     body.unwrap_or_default()
 }
 
+/// A broker on a port of loopback.
+struct Listening {
+    address: SocketAddr,
+    stop: CancellationToken,
+    running: JoinSet<Result<(), RunError>>,
+}
+
+impl Listening {
+    async fn start(world: &World) -> Self {
+        let broker = Broker::open(Settings::default(), world).await.unwrap();
+        let listener = world.net.listen("127.0.0.1:0").await.unwrap();
+        let address = listener.local_address().unwrap();
+        let stop = CancellationToken::new();
+        let mut running = JoinSet::new();
+        running.spawn(broker.run(listener, stop.clone()));
+        Self {
+            address,
+            stop,
+            running,
+        }
+    }
+
+    async fn stop(mut self) {
+        self.stop.cancel();
+        let ended = soon("stop", self.running.join_next()).await;
+        ended.unwrap().unwrap().unwrap();
+    }
+}
+
+/// Runs a script against a broker; it says what is wrong.
+async fn script_is_content(interpreter: &str, script: &str) {
+    let world = World::real();
+    let broker = Listening::start(&world).await;
+    let script = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/foreign")
+        .join(script);
+    let program = Program::new(interpreter)
+        .arg(script.to_str().expect("a path in UTF-8"))
+        .arg(broker.address.port().to_string());
+    let ran = world
+        .processes
+        .run(&program, Limits::of(Duration::from_secs(60)));
+    let output = ran.await.unwrap_or_else(|error| panic!("{error}"));
+    let said = String::from_utf8_lossy(&output.stdout);
+    let complained = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(said, "good\n", "{program}\n{complained}");
+    assert!(output.success(), "{complained}");
+    broker.stop().await;
+}
+
+#[tokio::test]
+async fn debians_python_client_is_content() {
+    // Not the first python3 on PATH: Debian's package belongs to Debian's interpreter.
+    script_is_content("/usr/bin/python3", "stomp_py.py").await;
+}
+
+#[tokio::test]
+async fn debians_ruby_client_is_content() {
+    script_is_content("/usr/bin/ruby", "stomp_rb.rb").await;
+}
+
 #[tokio::test]
 async fn tokio_stomp_and_our_client_understand_each_other() {
     let world = World::real();
-    let broker = Broker::open(Settings::default(), &world).await.unwrap();
-    let listener = world.net.listen("127.0.0.1:0").await.unwrap();
-    let address = listener.local_address().unwrap();
-    let stop = CancellationToken::new();
-    let mut running = JoinSet::new();
-    running.spawn(broker.run(listener, stop.clone()));
+    let broker = Listening::start(&world).await;
+    let address = broker.address;
     let login = || Some("guest".to_owned());
     let wrong = Some("wrong".to_owned());
     let refused = client::connect(address, "/", login(), wrong).await;
@@ -98,10 +159,5 @@ async fn tokio_stomp_and_our_client_understand_each_other() {
         "{receipt:?}"
     );
 
-    stop.cancel();
-    soon("stop", running.join_next())
-        .await
-        .unwrap()
-        .unwrap()
-        .unwrap();
+    broker.stop().await;
 }

@@ -8,10 +8,12 @@
 mod acknowledge;
 mod crash;
 mod durable;
+mod expiry;
 mod foreign;
 mod heart_beat;
 mod hostile;
 mod lifecycle;
 mod limits;
+mod process;
 mod publish;
 mod support;

@@ -5,11 +5,16 @@ use std::{
     io,
     net::{Ipv4Addr, SocketAddr},
     path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
     time::Duration,
 };
 
 use broker::{Broker, Limits, RunError, Settings};
 use bytes::{Bytes, BytesMut};
+use jiff::Timestamp;
 use stomp::{
     Client, Codec, Connect, Deliveries, Delivery, Ended, Frame, FrameLimits, Item, Message, Secret,
     Subscription,
@@ -56,6 +61,27 @@ impl Listener for Pipes {
     }
 }
 
+/// Wall time that a test sets.
+#[derive(Debug, Clone)]
+pub(crate) struct HandClock(Arc<AtomicI64>);
+
+impl HandClock {
+    /// In milliseconds since 1970 UTC.
+    pub(crate) fn at_ms(ms: i64) -> Self {
+        Self(Arc::new(ms.into()))
+    }
+
+    pub(crate) fn advance_ms(&self, ms: i64) {
+        self.0.fetch_add(ms, Ordering::SeqCst);
+    }
+}
+
+impl world::Clock for HandClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millisecond(self.0.load(Ordering::SeqCst)).expect("a time")
+    }
+}
+
 /// A running broker.
 pub(crate) struct House {
     pipes: mpsc::Sender<DuplexStream>,
@@ -76,6 +102,26 @@ impl House {
             ..Settings::default()
         })
         .await
+    }
+
+    /// On disk, with wall time by hand.
+    pub(crate) async fn at(folder: &Path, clock: &HandClock) -> Self {
+        Self::limited_at(folder, clock, Limits::default().disk_bytes).await
+    }
+
+    /// The same, with a limit of bytes on disk.
+    pub(crate) async fn limited_at(folder: &Path, clock: &HandClock, disk_bytes: u64) -> Self {
+        let settings = Settings {
+            data: Some(folder.to_owned()),
+            limits: Limits {
+                disk_bytes,
+                ..Limits::default()
+            },
+            ..Settings::default()
+        };
+        let mut world = World::real().with_inline_disk();
+        world.clock = Arc::new(clock.clone());
+        Self::of(settings, world).await
     }
 
     /// On disk.
@@ -153,13 +199,7 @@ impl House {
 
     /// Somebody who writes frames by hand, logged in, without heart-beats.
     pub(crate) async fn raw(&self, client_id: &str) -> Raw {
-        let mut raw = Raw::new(self.pipe().await);
-        raw.say(&format!(
-            "CONNECT\naccept-version:1.2\nhost:/\nlogin:guest\npasscode:guest\nclient-id:{client_id}\n\n\0"
-        ))
-        .await;
-        assert_eq!(raw.frame().await.command.name(), "CONNECTED");
-        raw
+        Raw::log_in(self.pipe().await, client_id).await
     }
 
     /// Ends as `kill -9` would: nothing is flushed or closed in an orderly way.
@@ -302,18 +342,29 @@ pub(crate) async fn texts(deliveries: &mut Deliveries, count: usize) -> Vec<Stri
 
 /// Frames by hand.
 pub(crate) struct Raw {
-    pub(crate) pipe: DuplexStream,
+    pub(crate) pipe: Box<dyn Stream>,
     codec: Codec,
     buffer: BytesMut,
 }
 
 impl Raw {
-    pub(crate) fn new(pipe: DuplexStream) -> Self {
+    pub(crate) fn new(pipe: impl Stream + 'static) -> Self {
         Self {
-            pipe,
+            pipe: Box::new(pipe),
             codec: Codec::new(FrameLimits::default()),
             buffer: BytesMut::new(),
         }
+    }
+
+    /// Logged in, without heart-beats.
+    pub(crate) async fn log_in(pipe: impl Stream + 'static, client_id: &str) -> Self {
+        let mut raw = Self::new(pipe);
+        raw.say(&format!(
+            "CONNECT\naccept-version:1.2\nhost:/\nlogin:guest\npasscode:guest\nclient-id:{client_id}\n\n\0"
+        ))
+        .await;
+        assert_eq!(raw.frame().await.command.name(), "CONNECTED");
+        raw
     }
 
     pub(crate) async fn say(&mut self, text: &str) {
@@ -328,7 +379,8 @@ impl Raw {
                 if let Some(item) = self.codec.decode(&mut self.buffer).expect("STOMP") {
                     return Some(item);
                 }
-                if self.pipe.read_buf(&mut self.buffer).await.expect("a pipe") == 0 {
+                // A broker that was killed resets what was not read.
+                if matches!(self.pipe.read_buf(&mut self.buffer).await, Ok(0) | Err(_)) {
                     return None;
                 }
             }
