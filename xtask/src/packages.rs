@@ -50,6 +50,16 @@ const NEEDED: &[Package] = &[
         program: "activemq",
         why: "one of the brokers that the conformance suite starts; brings Java and its keytool",
     },
+    Package {
+        name: "python3-stomp",
+        program: "python3",
+        why: "a foreign client that the embedded broker is tested with",
+    },
+    Package {
+        name: "ruby-stomp",
+        program: "ruby",
+        why: "a foreign client that the embedded broker is tested with",
+    },
 ];
 
 /// What packages ask before they start a service.

@@ -1,6 +1,8 @@
 //! `deploykit broker`: the embedded broker alone.
 
-use broker::Broker;
+use std::{net::SocketAddr, path::Path};
+
+use broker::{Broker, User};
 use stomp::Secret;
 use tokio_util::sync::CancellationToken;
 use world::World;
@@ -18,7 +20,7 @@ use crate::{
 /// # Errors
 /// When the address or the folder is in use, or the default login would be reachable from outside.
 pub async fn run(args: &cli::Broker, world: &World) -> Result<(), Failure> {
-    let passcode = passcode(args, world)?;
+    let users = users(args, world)?;
     let listener = world.net.listen(&args.listen).await;
     let listener = listener.map_err(|error| {
         Failure::Failed(format!(
@@ -28,18 +30,10 @@ pub async fn run(args: &cli::Broker, world: &World) -> Result<(), Failure> {
         ))
     })?;
     let address = listener.local_address()?;
+    may_listen(address, args, &users).map_err(Failure::Settings)?;
     if !address.ip().is_loopback() {
-        if args.passcode_file.is_none() {
-            return Err(Failure::Settings(format!(
-                "{address} can be reached from outside: give --login and --passcode-file"
-            )));
-        }
         complain("the embedded broker has no TLS: over a network, take RabbitMQ or ActiveMQ");
     }
-    let users = vec![broker::User {
-        login: args.login.clone(),
-        passcode: Secret::new(passcode),
-    }];
     let settings = broker::Settings {
         data: args.data.clone(),
         users,
@@ -62,10 +56,45 @@ pub async fn run(args: &cli::Broker, world: &World) -> Result<(), Failure> {
     ended.map_err(|error| Failure::Failed(chassis::causes(&error)))
 }
 
-fn passcode(args: &cli::Broker, world: &World) -> Result<String, Failure> {
-    let Some(path) = &args.passcode_file else {
-        return Ok("guest".to_owned());
-    };
+/// Whether it may listen there, for these users; else what to do.
+fn may_listen(address: SocketAddr, args: &cli::Broker, users: &[User]) -> Result<(), String> {
+    if address.ip().is_loopback() {
+        return Ok(());
+    }
+    if !args.allow_outside {
+        return Err(format!(
+            "{address} can be reached from other machines, and the embedded broker has no TLS: listen on 127.0.0.1, take \
+             RabbitMQ or ActiveMQ, or say --allow-outside"
+        ));
+    }
+    if users.iter().any(|user| user.login == "guest") {
+        return Err(format!(
+            "{address} can be reached from other machines, and guest is for loopback only: give --login and --passcode-file"
+        ));
+    }
+    Ok(())
+}
+
+/// Who may connect; guest/guest where nobody is named.
+fn users(args: &cli::Broker, world: &World) -> Result<Vec<User>, Failure> {
+    let mut users = Vec::new();
+    if let Some(path) = &args.passcode_file {
+        users.push(user(&args.login, path, world)?);
+    }
+    for named in &args.users {
+        let (login, path) = named
+            .split_once('=')
+            .filter(|(login, path)| !login.is_empty() && !path.is_empty())
+            .ok_or_else(|| Failure::Settings(format!("--user {named:?} is not LOGIN=FILE")))?;
+        users.push(user(login, Path::new(path), world)?);
+    }
+    if users.is_empty() {
+        return Ok(broker::Settings::default().users);
+    }
+    Ok(users)
+}
+
+fn user(login: &str, path: &Path, world: &World) -> Result<User, Failure> {
     let wrong = |why: String| {
         Failure::Settings(format!(
             "the passcode file {} cannot be used: {why}",
@@ -78,8 +107,10 @@ fn passcode(args: &cli::Broker, world: &World) -> Result<String, Failure> {
         .map_err(|error| wrong(error.to_string()))?;
     let text = String::from_utf8_lossy(&bytes).trim().to_owned();
     if text.is_empty() {
-        Err(wrong("it is empty".to_owned()))
-    } else {
-        Ok(text)
+        return Err(wrong("it is empty".to_owned()));
     }
+    Ok(User {
+        login: login.to_owned(),
+        passcode: Secret::new(text),
+    })
 }

@@ -170,7 +170,9 @@ pub struct Up {
 Example:
   deploykit broker --listen 127.0.0.1:61613 --data ~/.local/share/deploykit/broker
 
-For one machine, demos and tests. On loopback and without --passcode-file it takes guest/guest.
+  deploykit broker --user ann=keys/ann --user bob=keys/bob
+
+For one machine, demos and tests. On loopback and without a passcode file it takes guest/guest.
 More machines: RabbitMQ or ActiveMQ.")]
 pub struct Broker {
     /// Where to listen
@@ -185,6 +187,12 @@ pub struct Broker {
     /// A file with the passcode of that login
     #[arg(long, value_name = "FILE")]
     pub passcode_file: Option<PathBuf>,
+    /// One more who may connect, and the file with the passcode; may be repeated
+    #[arg(long = "user", value_name = "LOGIN=FILE")]
+    pub users: Vec<String>,
+    /// Listen where other machines reach it too, though passcodes and messages then cross the network unencrypted
+    #[arg(long)]
+    pub allow_outside: bool,
 }
 
 /// `deploykit setup`

@@ -198,6 +198,12 @@ async fn start_broker(
         ))
     })?;
     let address = listener.local_address()?;
+    if !address.ip().is_loopback() {
+        return Err(Failure::Settings(format!(
+            "{address} can be reached from other machines, and the embedded broker has no TLS: listen on 127.0.0.1, or \
+             use RabbitMQ or ActiveMQ"
+        )));
+    }
     let passcode = world.disk.read(&layout.trust().broker_passcode())?;
     let passcode = String::from_utf8_lossy(&passcode).trim().to_owned();
     let user = broker::User {

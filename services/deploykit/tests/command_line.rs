@@ -159,3 +159,30 @@ fn the_doctor_names_a_key_that_others_can_read() {
         says(&output)
     );
 }
+
+#[test]
+fn the_broker_stays_on_loopback_unless_told_otherwise() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("passcode");
+    std::fs::write(&file, "let-me-in\n").unwrap();
+    let file = file.to_str().unwrap();
+    let user = format!("guest={file}");
+    let table: [(&[&str], &str); 5] = [
+        (&[], "has no TLS: listen on 127.0.0.1"),
+        (
+            &["--login", "ann", "--passcode-file", file],
+            "or say --allow-outside",
+        ),
+        (&["--allow-outside"], "guest is for loopback only"),
+        (
+            &["--allow-outside", "--user", &user],
+            "guest is for loopback only",
+        ),
+        (&["--user", "ann"], "--user \"ann\" is not LOGIN=FILE"),
+    ];
+    for (more, expected) in table {
+        let output = deploykit(&[&["broker", "--listen", "0.0.0.0:0"], more].concat());
+        assert_eq!(output.status.code(), Some(78), "{}", says(&output));
+        assert!(says(&output).contains(expected), "{}", says(&output));
+    }
+}
