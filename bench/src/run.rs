@@ -7,6 +7,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use tokio::runtime::Builder;
+
 use crate::family::{Family, Memory, total};
 
 /// How often the processes of a watched run are looked at.
@@ -81,11 +83,20 @@ pub fn per_second(count: u32, took: Duration) -> f64 {
     f64::from(count) / took.as_secs_f64()
 }
 
+/// Runs a future on this thread.
+///
+/// # Errors
+/// Its own.
+pub fn block_on<T>(work: impl Future<Output = Result<T, String>>) -> Result<T, String> {
+    let runtime = Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|error| error.to_string())?.block_on(work)
+}
+
 /// The middle one.
 #[must_use]
-pub fn median(mut times: Vec<Duration>) -> Option<Duration> {
-    times.sort();
-    times.get(times.len() / 2).copied()
+pub fn median<T: Ord + Copy>(mut values: Vec<T>) -> Option<T> {
+    values.sort();
+    values.get(values.len() / 2).copied()
 }
 
 #[cfg(test)]
@@ -102,7 +113,7 @@ mod tests {
     fn the_median_is_the_middle_one() {
         let times = [5, 1, 9].map(Duration::from_secs).to_vec();
         assert_eq!(median(times), Some(Duration::from_secs(5)));
-        assert_eq!(median(Vec::new()), None);
+        assert_eq!(median(Vec::<u64>::new()), None);
     }
 
     #[test]

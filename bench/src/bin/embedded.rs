@@ -19,11 +19,11 @@ use bench::{
     broker::{Served, connect, serve_if_asked},
     cpu,
     machine::Machine,
-    run::{median, per_second},
+    run::{block_on, median, per_second},
 };
 use bytes::Bytes;
 use stomp::{Client, Command, Frame, Message, Subscription};
-use tokio::{runtime::Builder, task::JoinSet};
+use tokio::task::JoinSet;
 
 const RUNS: usize = 5;
 const MESSAGES: u32 = 60_000;
@@ -138,11 +138,6 @@ fn published(subscriber: Subscriber) -> Result<(Duration, Duration), String> {
         consumer.join().map_err(|_| "the subscriber panicked")??;
     }
     Ok((start.elapsed(), cpu::of(broker.pid())? - cpu_before))
-}
-
-fn block_on<T>(work: impl Future<Output = Result<T, String>>) -> Result<T, String> {
-    let runtime = Builder::new_current_thread().enable_all().build();
-    runtime.map_err(|error| error.to_string())?.block_on(work)
 }
 
 /// Makes the durable subscription; takes all messages from it, where wanted.

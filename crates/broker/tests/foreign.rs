@@ -56,9 +56,11 @@ struct Listening {
 
 impl Listening {
     async fn start(world: &World) -> Self {
-        let broker = Broker::open(Settings::default(), world).await.unwrap();
-        let listener = world.net.listen("127.0.0.1:0").await.unwrap();
-        let address = listener.local_address().unwrap();
+        let broker = Broker::open(Settings::default(), world)
+            .await
+            .expect("it opens");
+        let listener = world.net.listen("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_address().expect("it listens");
         let stop = CancellationToken::new();
         let mut running = JoinSet::new();
         running.spawn(broker.run(listener, stop.clone()));
@@ -72,7 +74,7 @@ impl Listening {
     async fn stop(mut self) {
         self.stop.cancel();
         let ended = soon("stop", self.running.join_next()).await;
-        ended.unwrap().unwrap().unwrap();
+        ended.expect("it ran").expect("no panic").expect("no error");
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    io::{BufRead, BufReader, Read},
+    io::{BufRead, BufReader, Read, Write},
     path::Path,
     process::{Child, Command, Stdio},
     sync::{Arc, Mutex},
@@ -47,7 +47,8 @@ fn be_the_broker() {
         let broker = Broker::open(settings, &world).await.unwrap();
         let listener = world.net.listen("127.0.0.1:0").await.unwrap();
         let address = listener.local_address().unwrap();
-        println!("\n{LISTENS}{address}");
+        let line = format!("\n{LISTENS}{address}\n");
+        std::io::stdout().write_all(line.as_bytes()).unwrap();
         broker
             .run(listener, CancellationToken::new())
             .await
