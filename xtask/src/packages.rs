@@ -36,6 +36,26 @@ const NEEDED: &[Package] = &[
         why: "lints for hooks and scripts",
     },
     Package {
+        name: "reprepro",
+        program: "reprepro",
+        why: "a real apt repository, and its hooks",
+    },
+    Package {
+        name: "gnupg",
+        program: "gpg",
+        why: "the key that the apt repository is signed with",
+    },
+    Package {
+        name: "systemd",
+        program: "systemd-socket-activate",
+        why: "starts the root part of stomp-repo for a connection, as on a server",
+    },
+    Package {
+        name: "subversion",
+        program: "svnadmin",
+        why: "real Subversion repositories, and their hook",
+    },
+    Package {
         name: "openssl",
         program: "openssl",
         why: "the certificates of the brokers and their clients",
