@@ -67,7 +67,7 @@ impl Incoming {
             if let Some(item) = self.codec.decode(&mut self.buffer)? {
                 return Ok(Some(item));
             }
-            if self.buffer.is_empty() && self.buffer.capacity() > self.room {
+            if self.buffer.is_empty() && self.buffer.capacity() > 4 * self.room {
                 self.buffer = BytesMut::new();
             }
             self.buffer.reserve(self.room);

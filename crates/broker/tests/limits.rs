@@ -6,7 +6,7 @@ use broker::{Limits, Settings};
 use stomp::SendError;
 use tokio::io::AsyncReadExt;
 
-use crate::support::{House, message, next, soon, text, texts};
+use crate::support::{House, Raw, message, next, soon, text, texts};
 
 #[tokio::test(start_paused = true)]
 async fn a_durable_backlog_over_its_limit_loses_its_oldest() {
@@ -211,4 +211,70 @@ async fn too_many_subscriptions_are_refused() {
         .await;
     }
     assert!(raw.error().await.contains("more than 1 durable"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_durable_backlog_is_bounded_in_bytes_too() {
+    let limits = Limits {
+        backlog_bytes: 2500,
+        ..Limits::default()
+    };
+    let house = House::limited(limits).await;
+    let agent = house.guest("agent").await;
+    drop(agent.durable("t", "agent", 1).await);
+    for n in 0..5 {
+        agent.publish("t", &n.to_string().repeat(1000)).await;
+    }
+    let mut deliveries = agent.durable("t", "agent", 10).await;
+    let left = texts(&mut deliveries, 2).await;
+    let left: Vec<_> = left.iter().map(|text| &text[..1]).collect();
+    assert_eq!(left, ["3", "4"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_has_not_logged_in_takes_only_so_many_places() {
+    let limits = Limits {
+        strangers: 2,
+        ..Limits::default()
+    };
+    let house = House::limited(limits).await;
+    let mut guests = Vec::new();
+    for client_id in ["a", "b", "c"] {
+        guests.push(house.guest(client_id).await);
+    }
+    let _silent = [house.pipe().await, house.pipe().await];
+    let mut third = Raw::new(house.pipe().await);
+    assert_eq!(third.item().await, None);
+    guests[0].publish("t", "who is in stays in").await;
+    // Their time for CONNECT is over.
+    tokio::time::sleep(Duration::from_secs(11)).await;
+    house.guest("d").await.publish("t", "room again").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_has_too_much_outstanding_is_cut_and_keeps_its_backlog() {
+    let folder = tempfile::tempdir().unwrap();
+    let limits = Limits {
+        outgoing_frames: 4,
+        ..Limits::default()
+    };
+    let house = House::with(Settings {
+        data: Some(folder.path().into()),
+        limits,
+        ..Settings::default()
+    })
+    .await;
+    let mut raw = house.raw("agent").await;
+    raw.say("SUBSCRIBE\nid:agent\ndestination:/topic/t\nack:client-individual\ndurable:true\nreceipt:r\n\n\0").await;
+    raw.receipt("r").await;
+    let writer = house.guest("w").await;
+    let body = "x".repeat(20_000);
+    for _ in 0..20 {
+        writer.publish("t", &body).await;
+    }
+    let mut rest = Vec::new();
+    soon("cut", raw.pipe.read_to_end(&mut rest)).await.unwrap();
+    assert!(rest.len() < 20 * body.len());
+    let (_agent, mut deliveries) = house.take_over("agent", "t", 1).await;
+    assert_eq!(text(&next(&mut deliveries).await), body);
 }

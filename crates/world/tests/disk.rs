@@ -273,3 +273,23 @@ async fn work_on_the_disk_gives_back_what_it_made_or_why_not() {
         );
     }
 }
+
+#[test]
+fn a_log_grows_at_its_end_and_is_read_anywhere() {
+    let folder = folder();
+    let path = folder.path().join("1.log");
+    let log = RealDisk.open_log(&path).expect("made");
+    assert_eq!(
+        mode(&path) & 0o137,
+        0,
+        "nobody else may write, others not even read"
+    );
+    log.append(b"one").expect("added");
+    log.sync().expect("flushed");
+    drop(log);
+    let log = RealDisk.open_log(&path).expect("opened");
+    log.append(b"two").expect("added");
+    assert_eq!(log.read_at(2, 3).expect("read"), b"etw");
+    let beyond = log.read_at(4, 3).expect_err("it ends before");
+    assert_eq!(beyond.kind(), io::ErrorKind::UnexpectedEof);
+}
