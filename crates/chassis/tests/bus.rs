@@ -96,6 +96,66 @@ async fn a_refusal_is_told_at_once_and_not_tried_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn publishes_are_on_their_way_together_and_each_is_told_its_own_outcome() {
+    let peer = Peer::new();
+    let tester = Tester::new(&peer);
+    peer.on_send(OnSend::Later);
+    let publishing: Vec<_> = (0..100)
+        .map(|_| {
+            let bus = tester.bus.clone();
+            tokio::spawn(async move { bus.publish(&beat()).await })
+        })
+        .collect();
+    until("all are on their way", || peer.sent().len() == 100).await;
+    assert!(publishing.iter().all(|one| !one.is_finished()));
+    peer.confirm_now();
+    // The last one is refused, which ends the connection and no other publish.
+    peer.on_send(OnSend::Refuse);
+    let refused = within(tester.bus.publish(&beat())).await.unwrap_err();
+    assert!(matches!(refused, PublishError::Refused(_)), "{refused}");
+    for one in publishing {
+        within(one).await.unwrap().unwrap();
+    }
+    tester.disconnect().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_an_error_it_connects_and_subscribes_anew_and_loses_nothing() {
+    let peer = Peer::new();
+    let tester = Tester::new(&peer);
+    let mut inbox = tester.bus.listen(Listen::hints([Topic::Keepalive])).await;
+    peer.complain();
+    until("it is subscribed again", || peer.subscribes().len() == 2).await;
+    assert_eq!(peer.connects().len(), 2);
+    peer.bring("/topic/deploykit.keepalive", "one");
+    within(inbox.next()).await.unwrap().ack().await;
+    within(tester.bus.publish(&beat())).await.unwrap();
+    tester.disconnect().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_kind_of_broker_may_be_set() {
+    let durable = || Listen::durable(Topic::DeployReports, "deploykit.tester.hub1".to_owned());
+    let queue_of = async |dialect: Option<&str>| {
+        let peer = Peer::new();
+        let settings = BusSettings {
+            dialect: dialect.map(|word| word.parse().unwrap()),
+            ..BusSettings::default()
+        };
+        let tester = Tester::with(&peer, settings);
+        let _inbox = tester.bus.listen(durable()).await;
+        tester.connected().await;
+        let queue = peer.subscribes()[0].get("x-queue-name").cloned();
+        tester.disconnect().await;
+        queue
+    };
+    let name = Some("deploykit.tester.hub1".to_owned());
+    assert_eq!(queue_of(Some("rabbitmq")).await, name);
+    assert_eq!(queue_of(Some("activemq")).await, None);
+    assert_eq!(queue_of(None).await, None, "the peer calls itself peer/1");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_body_over_the_limit_is_not_sent() {
     let peer = Peer::new();
     let tester = Tester::new(&peer);

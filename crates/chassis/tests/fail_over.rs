@@ -14,7 +14,7 @@ const SECOND: &str = "second:2";
 fn beat() -> Beat {
     Beat {
         from: "hub1".to_owned(),
-        number: 1,
+        number: 77,
         last_round_trip_ms: None,
     }
 }
@@ -258,5 +258,48 @@ async fn a_connection_that_is_lost_is_followed_by_the_next_broker_and_its_news_c
     peer.bring("/topic/deploykit.deploy.reports", envelope);
     within(inbox.next()).await.unwrap().ack().await;
     until("it is acknowledged", || peer.acknowledged() == [true]).await;
+    tester.disconnect().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_goes_out_in_order_stays_in_order_on_the_way_back() {
+    let peer = Peer::new();
+    peer.refuse(FIRST);
+    let tester = Tester::with(&peer, two());
+    tester.connected().await;
+    peer.on_send(OnSend::Later);
+    let mut batch = tester.bus.in_order::<u64>(64);
+    let push = |batch: &mut chassis::bus::InOrder<u64>, numbers: std::ops::Range<u64>| {
+        for number in numbers {
+            let envelope = tester.bus.seal(&Beat { number, ..beat() }).unwrap();
+            batch.push(number, &Topic::Keepalive, false, &envelope);
+        }
+    };
+    push(&mut batch, 0..5);
+    tokio::select! {
+        _ = batch.settled() => panic!("nothing is confirmed"),
+        () = until("five are on their way", || peer.sent().len() == 5) => {}
+    }
+    peer.on_send(OnSend::Confirm);
+    peer.accept(FIRST);
+    let connected = format!("{FIRST} CONNECT");
+    until("the first is there", || peer.heard().contains(&connected)).await;
+    publish_until_at(&tester, &peer, FIRST).await;
+    push(&mut batch, 5..10);
+    let early = tokio::time::timeout(Duration::from_secs(1), batch.settled()).await;
+    assert!(early.is_err(), "the other connection owes receipts");
+    peer.confirm_now();
+    for number in 0..10 {
+        let (whose, settled) = within(batch.settled()).await;
+        settled.unwrap();
+        assert_eq!(whose, number);
+    }
+    let numbers: Vec<u64> = peer
+        .sent()
+        .iter()
+        .map(|sent| sent.envelope().open::<Beat>().unwrap().number)
+        .filter(|number| *number != 77)
+        .collect();
+    assert_eq!(numbers, Vec::from_iter(0..10));
     tester.disconnect().await;
 }

@@ -14,6 +14,7 @@ mod counted;
 mod fail_over;
 mod faulty;
 mod http;
+mod limits;
 mod log;
 mod metrics;
 mod outbox;

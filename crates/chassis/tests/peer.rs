@@ -48,6 +48,14 @@ pub(crate) enum OnConnect {
     HangUp,
     /// Lets the client in, and hangs up when it subscribes.
     HangUpLater,
+    /// There is not even TCP.
+    Hang,
+    /// There is TCP, and nobody reads or says a word.
+    Deaf,
+    /// Lets the client in with heart-beats, and never says a word again.
+    Mute,
+    /// Lets the client in, and reads nothing after.
+    Stall,
 }
 
 /// What a client sent, and a message that waits for clients.
@@ -83,6 +91,7 @@ struct State {
     reached: Vec<String>,
     /// `address COMMAND`, in the order they came.
     heard: Vec<String>,
+    subscribes: Vec<BTreeMap<String, String>>,
     /// Receipts that wait to be sent.
     later: Vec<(mpsc::UnboundedSender<Option<Frame>>, Frame)>,
     connects: Vec<BTreeMap<String, String>>,
@@ -115,6 +124,7 @@ impl Peer {
             refused_addresses: Vec::new(),
             reached: Vec::new(),
             heard: Vec::new(),
+            subscribes: Vec::new(),
             later: Vec::new(),
             connects: Vec::new(),
             commands: Vec::new(),
@@ -225,6 +235,19 @@ impl Peer {
         self.state().commands.clone()
     }
 
+    /// The headers of each SUBSCRIBE.
+    pub(crate) fn subscribes(&self) -> Vec<BTreeMap<String, String>> {
+        self.state().subscribes.clone()
+    }
+
+    /// Sends ERROR to whoever is subscribed.
+    pub(crate) fn complain(&self) {
+        let error = Frame::new(Command::Error).with("message", "queue is gone");
+        for subscription in &self.state().subscriptions {
+            let _ = subscription.connection.send(Some(error.clone()));
+        }
+    }
+
     /// The headers of each CONNECT.
     pub(crate) fn connects(&self) -> Vec<BTreeMap<String, String>> {
         self.state().connects.clone()
@@ -232,6 +255,19 @@ impl Peer {
 }
 
 impl State {
+    fn on_connect(&self, address: &str) -> OnConnect {
+        let set = self.on_connect.get(address).copied();
+        set.unwrap_or(OnConnect::Answer)
+    }
+
+    fn reach(&mut self, address: &str) -> io::Result<OnConnect> {
+        if !self.up || self.refused_addresses.iter().any(|a| a == address) {
+            return Err(io::ErrorKind::ConnectionRefused.into());
+        }
+        self.reached.push(address.to_owned());
+        Ok(self.on_connect(address))
+    }
+
     fn subscribe(&mut self, subscription: Subscribed, receipt: Option<Frame>) {
         if let Some(receipt) = receipt {
             let _ = subscription.connection.send(Some(receipt));
@@ -269,20 +305,22 @@ impl State {
 
 impl Net for Peer {
     fn connect<'a>(&'a self, address: &'a str) -> Boxed<'a, io::Result<Box<dyn Stream>>> {
+        let reached = self.state().reach(address);
         Box::pin(async move {
-            let mut state = self.state();
-            if !state.up
-                || state
-                    .refused_addresses
-                    .iter()
-                    .any(|refused| refused == address)
-            {
-                return Err(io::ErrorKind::ConnectionRefused.into());
-            }
-            state.reached.push(address.to_owned());
-            drop(state);
+            let on_connect = reached?;
             let (client, server) = tokio::io::duplex(256 * 1024);
-            tokio::spawn(serve(self.clone(), address.to_owned(), server));
+            match on_connect {
+                OnConnect::Hang => return std::future::pending().await,
+                OnConnect::Deaf => {
+                    tokio::spawn(async move {
+                        std::future::pending::<()>().await;
+                        drop(server)
+                    });
+                }
+                _ => {
+                    tokio::spawn(serve(self.clone(), address.to_owned(), server));
+                }
+            }
             Ok(Box::new(client) as Box<dyn Stream>)
         })
     }
@@ -316,6 +354,12 @@ pub(crate) async fn serve(
             Some(Ok(Item::Frame(frame))) => answer(&peer, &address, &frame, &outgoing),
             Some(Err(_)) | None => return,
         }
+        if peer.state().on_connect(&address) == OnConnect::Stall {
+            while let Ok(Some(frame)) = queue.try_recv() {
+                framed.send(frame).await.unwrap();
+            }
+            std::future::pending().await
+        }
     }
 }
 
@@ -335,8 +379,12 @@ fn answer(
     let name = frame.command.name();
     state.commands.push(name.to_owned());
     state.heard.push(format!("{address} {name}"));
-    let on_connect = state.on_connect.get(address).copied();
-    let on_connect = on_connect.unwrap_or(OnConnect::Answer);
+    assert_ne!(
+        frame.command,
+        Command::Nack,
+        "brokers do three different things with it"
+    );
+    let on_connect = state.on_connect(address);
     let mut answer = frame
         .header("receipt")
         .map(|id| Frame::new(Command::Receipt).with("receipt-id", id));
@@ -346,13 +394,8 @@ fn answer(
             match on_connect {
                 OnConnect::Silence => return,
                 OnConnect::HangUp => return hang_up(outgoing),
-                OnConnect::Answer | OnConnect::HangUpLater => {}
+                _ => answer = Some(greeting(on_connect)),
             }
-            answer = Some(
-                Frame::new(Command::Connected)
-                    .with("version", "1.2")
-                    .with("server", "peer/1"),
-            );
         }
         Command::Send => {
             state.sent.push(Sent {
@@ -385,6 +428,7 @@ fn answer(
             if on_connect == OnConnect::HangUpLater {
                 return hang_up(outgoing);
             }
+            state.subscribes.push(headers);
             let receipt = answer.take();
             let subscription = Subscribed {
                 address: address.to_owned(),
@@ -402,6 +446,16 @@ fn answer(
     }
     if let Some(answer) = answer {
         let _ = outgoing.send(Some(answer));
+    }
+}
+
+fn greeting(on_connect: OnConnect) -> Frame {
+    let connected = Frame::new(Command::Connected)
+        .with("version", "1.2")
+        .with("server", "peer/1");
+    match on_connect {
+        OnConnect::Mute => connected.with("heart-beat", "1000,1000"),
+        _ => connected,
     }
 }
 
