@@ -118,8 +118,13 @@ Examples:
   deploykit demo                 stays up afterwards, with a web page; Ctrl-C ends it
   deploykit demo --exit          ends after the story; exit code 0 only if every step was verified
   deploykit demo --repo ~/src/x  the story on a copy of your own repository
+  deploykit demo --broker mq.example.org:61613 --login ann --passcode-file ~/mq-passcode
+                                 over your RabbitMQ or ActiveMQ
+  deploykit demo --bus-settings bus.toml
+                                 the same with TLS and all else that a [bus] section can say
 
-Needs git only. Everything happens in a new temporary folder, which is removed at the end.")]
+Needs git only. Everything happens in a new temporary folder, which is removed at the end. On a broker of yours, its
+topics and subscriptions begin with deploykit-demo- and a random word, and the subscriptions are removed at the end.")]
 pub struct Demo {
     /// Use a copy of this repository (yours is only read)
     #[arg(long, value_name = "PATH_OR_URL")]
@@ -130,6 +135,18 @@ pub struct Demo {
     /// Where the web page listens; port 0 takes a free one
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
     pub listen: String,
+    /// A broker in place of the embedded one: RabbitMQ or ActiveMQ, its port for STOMP
+    #[arg(long, value_name = "HOST:PORT")]
+    pub broker: Option<String>,
+    /// The login at that broker
+    #[arg(long, value_name = "NAME", requires_all = ["broker", "passcode_file"])]
+    pub login: Option<String>,
+    /// A file with the passcode of that login
+    #[arg(long, value_name = "FILE", requires = "login")]
+    pub passcode_file: Option<PathBuf>,
+    /// In place of the three above: a settings file whose [bus] section says how to reach the broker
+    #[arg(long, value_name = "FILE", conflicts_with = "broker")]
+    pub bus_settings: Option<PathBuf>,
 }
 
 /// `deploykit up`

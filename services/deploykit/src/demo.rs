@@ -1,26 +1,31 @@
 //! `deploykit demo`: the whole pipeline at work on this machine, told and verified.
 //!
 //! Read: [`source`] (the repository it deploys from), [`story`] (what is done and what must then be true),
-//! [`checker`] (looking at the disk, not at what anybody says), [`claims`] (the rest).
+//! [`checker`] (looking at the disk, not at what anybody says), [`claims`] (the rest), `elsewhere` (a broker of yours).
 
 pub mod checker;
 pub mod claims;
+mod elsewhere;
 pub mod source;
 pub mod story;
 mod webhook;
 
 use std::path::{Path, PathBuf};
 
+use chassis::BusSettings;
 use tokio::signal::unix::{SignalKind, signal};
 use world::World;
 
 use crate::{
     cli,
     failure::Failure,
-    layout::{Layout, web_hosts},
+    layout::{Broker, Layout, durable, web_hosts},
     pipeline::{Pipeline, check_git},
     screen::{BAD, BOLD, DIM, GOOD, paint, say},
 };
+
+/// The servers that are played.
+const HOSTS: u16 = 3;
 
 /// Runs the demo.
 ///
@@ -29,8 +34,20 @@ use crate::{
 pub async fn run(args: &cli::Demo, world: &World) -> Result<(), Failure> {
     check_git(world).await?;
     let began = world.clock.now();
-    let folder = temporary_folder(world)?;
-    let ended = told(args, &folder, began, world).await;
+    let id = world.new_id().simple().to_string();
+    let id = &id[id.len() - 8..];
+    let bus = elsewhere::settings(args, id, world)?;
+    let server = match &bus {
+        Some(bus) => Some(elsewhere::look(bus, world).await?),
+        None => None,
+    };
+    let folder = temporary_folder(id, world)?;
+    let place = Place {
+        folder: &folder,
+        bus: bus.as_ref(),
+        server: server.as_deref(),
+    };
+    let ended = told(args, &place, began, world).await;
     if matches!(ended, Ok(Told::Untrue(_))) {
         let shown = folder.display();
         say(paint(
@@ -40,10 +57,11 @@ pub async fn run(args: &cli::Demo, world: &World) -> Result<(), Failure> {
     } else {
         world.disk.remove_tree(&folder)?;
     }
+    let left = place.leave(world).await;
     match ended? {
-        Told::Verified => Ok(()),
-        Told::Interrupted if args.exit => Err(Failure::Told),
-        Told::Interrupted => Ok(()),
+        Told::Verified => left,
+        Told::Interrupted if args.exit => left.and(Err(Failure::Told)),
+        Told::Interrupted => left,
         Told::Untrue(failure) => Err(failure),
     }
 }
@@ -70,8 +88,27 @@ pub async fn interrupted() {
     tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
 }
 
-fn temporary_folder(world: &World) -> Result<PathBuf, Failure> {
-    let id = world.new_id().simple().to_string();
+/// Where it happens.
+#[derive(Debug)]
+struct Place<'a> {
+    folder: &'a Path,
+    /// Another broker than the embedded one,
+    bus: Option<&'a BusSettings>,
+    /// as it calls itself.
+    server: Option<&'a str>,
+}
+
+impl Place<'_> {
+    /// Leaves another broker as it was found.
+    async fn leave(&self, world: &World) -> Result<(), Failure> {
+        match self.bus {
+            Some(bus) => elsewhere::leave(bus, &durable(&web_hosts(HOSTS), bus), world).await,
+            None => Ok(()),
+        }
+    }
+}
+
+fn temporary_folder(id: &str, world: &World) -> Result<PathBuf, Failure> {
     let parent = std::env::temp_dir();
     if !parent.is_dir() {
         return Err(Failure::Settings(format!(
@@ -79,33 +116,31 @@ fn temporary_folder(world: &World) -> Result<PathBuf, Failure> {
             parent.display()
         )));
     }
-    let folder = parent.join(format!("deploykit-demo-{}", &id[id.len() - 8..]));
+    let folder = parent.join(format!("deploykit-demo-{id}"));
     world.disk.create_folders(&folder, 0o700)?;
     Ok(folder)
 }
 
 async fn told(
     args: &cli::Demo,
-    folder: &Path,
+    place: &Place<'_>,
     began: jiff::Timestamp,
     world: &World,
 ) -> Result<Told, Failure> {
+    let folder = place.folder;
     say(format!(
         "{} three servers on this machine, in {}",
         paint(BOLD, "deploykit demo:"),
         folder.display()
     ));
-    let started = async {
-        let source = source::Source::make(folder, args.repo.as_deref(), world).await?;
-        let layout = layout(folder, &source, args);
-        let pipeline = Pipeline::start(layout, "you", world).await?;
-        Ok::<_, Failure>((source, pipeline))
-    };
-    let (source, mut pipeline) = tokio::select! {
-        started = started => started?,
+    let source = tokio::select! {
+        source = source::Source::make(folder, args.repo.as_deref(), world) => source?,
         () = interrupted() => return Ok(Told::Interrupted),
     };
-    introduce(&pipeline);
+    let Some(mut pipeline) = started(layout(place, &source, args), world).await? else {
+        return Ok(Told::Interrupted);
+    };
+    introduce(&pipeline, place.server);
     let told = tokio::select! {
         told = story::tell(&pipeline, &source, world) => told.map(Some),
         () = interrupted() => Ok(None),
@@ -128,6 +163,19 @@ async fn told(
     }
 }
 
+/// Starts everything; `None` after an interruption, which lets the start end first, so that all of it is stopped in order.
+async fn started(layout: Layout, world: &World) -> Result<Option<Pipeline>, Failure> {
+    let starting = Pipeline::start(layout, "you", world);
+    tokio::pin!(starting);
+    tokio::select! {
+        started = &mut starting => started.map(Some),
+        () = interrupted() => {
+            starting.await?.stop().await?;
+            Ok(None)
+        }
+    }
+}
+
 /// How the story went: `None` is one that was interrupted.
 fn say_result(result: &Result<Option<usize>, Failure>, seconds: f64) {
     let line = match result {
@@ -141,23 +189,25 @@ fn say_result(result: &Result<Option<usize>, Failure>, seconds: f64) {
     say(format!("\n{line}"));
 }
 
-fn layout(folder: &Path, source: &source::Source, args: &cli::Demo) -> Layout {
+fn layout(place: &Place<'_>, source: &source::Source, args: &cli::Demo) -> Layout {
+    let elsewhere = |bus: &BusSettings| Broker::Elsewhere(Box::new(bus.clone()));
+    let embedded = || Broker::Embedded("127.0.0.1:0".to_owned());
     Layout {
-        data: folder.to_owned(),
+        data: place.folder.to_owned(),
         project: source.project.clone(),
         environment: "demo".parse().expect("it is one word"),
         repository: source.repository.clone(),
         aliases: vec![webhook::full_name(&source.repository)],
         origin: source.origin.display().to_string(),
-        hosts: web_hosts(3),
+        hosts: web_hosts(HOSTS),
         page: args.listen.clone(),
         webhooks: "127.0.0.1:0".to_owned(),
-        broker: "127.0.0.1:0".to_owned(),
+        broker: place.bus.map_or_else(embedded, elsewhere),
         shared: source.shared.clone(),
     }
 }
 
-fn introduce(pipeline: &Pipeline) {
+fn introduce(pipeline: &Pipeline, server: Option<&str>) {
     let agents: Vec<String> = pipeline
         .agents
         .pids()
@@ -168,7 +218,10 @@ fn introduce(pipeline: &Pipeline) {
     let rows = [
         (
             "broker",
-            format!("{} (embedded; STOMP over TCP)", pipeline.broker),
+            match server {
+                Some(server) => format!("{server}; topics {}.*", pipeline.bus.topics.prefix),
+                None => format!("{} (embedded; STOMP over TCP)", pipeline.bus.brokers[0]),
+            },
         ),
         (
             "github-stomp",

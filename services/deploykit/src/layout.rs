@@ -2,17 +2,15 @@
 //!
 //! The files are the same that the services have in `/etc/deploykit` of a real installation, and are read by the same code.
 
-use std::{
-    net::SocketAddr,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
-use events::{EnvironmentName, HostName, ProjectName, RepoName};
+use chassis::BusSettings;
+use events::{EnvironmentName, HostName, ProjectName, RepoName, Topic};
 
 use crate::trust::Trust;
 
 /// What a pipeline on one machine is made of.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Layout {
     /// Everything is below this folder.
     pub data: PathBuf,
@@ -32,11 +30,23 @@ pub struct Layout {
     pub page: String,
     /// Where webhooks are received.
     pub webhooks: String,
-    /// Where the broker listens.
-    pub broker: String,
+    /// The broker.
+    pub broker: Broker,
     /// Paths of the project that outlive releases.
     pub shared: Vec<String>,
 }
+
+/// The broker of a pipeline.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Broker {
+    /// The embedded one, which listens here.
+    Embedded(String),
+    /// One that is there already.
+    Elsewhere(Box<BusSettings>),
+}
+
+/// The host on which everything is played of which there is one.
+const HUB: &str = "hub";
 
 impl Layout {
     /// Keys, signers, policy.
@@ -111,23 +121,35 @@ impl Layout {
         folders
     }
 
-    /// `host` and `[bus]`, as each file begins.
-    fn common(&self, host: &str, broker: SocketAddr) -> String {
-        format!(
-            "host = {}\n\n[bus]\nbrokers = [{}]\nlogin = \"deploykit\"\npasscode_file = {}\n",
-            quote(host),
-            quote(&broker.to_string()),
-            quote_path(&self.trust().broker_passcode()),
-        )
+    /// How the services reach the embedded broker, which listens there.
+    #[must_use]
+    pub fn embedded(&self, address: String) -> BusSettings {
+        BusSettings {
+            brokers: vec![address],
+            login: Some("deploykit".to_owned()),
+            passcode_file: Some(self.trust().broker_passcode()),
+            ..BusSettings::default()
+        }
+    }
+
+    /// `host` and what in `[bus]` is not as it is by default, as each file begins.
+    fn common(&self, host: &str, bus: &BusSettings) -> String {
+        let table =
+            |bus: &BusSettings| toml::Table::try_from(bus).expect("the settings of a bus are TOML");
+        let defaults = table(&BusSettings::default());
+        let mut bus = table(bus);
+        bus.retain(|key, value| defaults.get(key) != Some(value));
+        let common = toml::Table::from_iter([("bus".to_owned(), toml::Value::Table(bus))]);
+        format!("host = {}\n\n{common}", quote(host))
     }
 
     /// `github-stomp.toml`
     #[must_use]
-    pub fn github_stomp(&self, broker: SocketAddr) -> String {
+    pub fn github_stomp(&self, bus: &BusSettings) -> String {
         format!(
             "listen = {}\n{}\n[outbox]\nfolder = {}\n\n[sources.github]\nkind = \"github\"\nsecret_file = {}\n\n[repositories.{}]\naliases = [{}]\n",
             quote(&self.webhooks),
-            self.common("hub", broker),
+            self.common(HUB, bus),
             quote_path(&self.outbox()),
             quote_path(&self.trust().webhook_secret()),
             quote(self.repository.as_str()),
@@ -137,23 +159,23 @@ impl Layout {
 
     /// `stomp-keepalive.toml`
     #[must_use]
-    pub fn stomp_keepalive(&self, broker: SocketAddr) -> String {
-        format!("every_s = 5\n{}", self.common("hub", broker))
+    pub fn stomp_keepalive(&self, bus: &BusSettings) -> String {
+        format!("every_s = 5\n{}", self.common(HUB, bus))
     }
 
     /// `announce.toml`: what delivers the spool of the hooks.
     #[must_use]
-    pub fn announce(&self, broker: SocketAddr) -> String {
+    pub fn announce(&self, bus: &BusSettings) -> String {
         format!(
             "{}[outbox]\nfolder = {}\n",
-            self.common("hub", broker),
+            self.common(HUB, bus),
             quote_path(&self.spool())
         )
     }
 
     /// `deploy-orchestrator.toml`
     #[must_use]
-    pub fn deploy_orchestrator(&self, broker: SocketAddr) -> String {
+    pub fn deploy_orchestrator(&self, bus: &BusSettings) -> String {
         let trust = self.trust();
         let hosts: Vec<String> = self.hosts.iter().map(HostName::to_string).collect();
         format!(
@@ -166,7 +188,7 @@ impl Layout {
             quote_path(&trust.web_key()),
             quote_path(&trust.allowed_signers()),
             quote_path(&trust.policy()),
-            self.common("hub", broker),
+            self.common(HUB, bus),
             self.project,
             quote(self.repository.as_str()),
             quote(self.environment.as_str()),
@@ -176,11 +198,11 @@ impl Layout {
 
     /// A host's `stomp-git.toml`
     #[must_use]
-    pub fn stomp_git(&self, host: &HostName, broker: SocketAddr) -> String {
+    pub fn stomp_git(&self, host: &HostName, bus: &BusSettings) -> String {
         format!(
             "base = {}\nsweep_s = 30\n{}\n[repositories.{}]\norigin = {}\naliases = [{}]\n",
             quote_path(&self.base(host)),
-            self.common(host.as_str(), broker),
+            self.common(host.as_str(), bus),
             quote(self.repository.as_str()),
             quote(&self.origin),
             quote_all(&self.aliases),
@@ -189,14 +211,14 @@ impl Layout {
 
     /// A host's `deploy-agent.toml`
     #[must_use]
-    pub fn deploy_agent(&self, host: &HostName, broker: SocketAddr) -> String {
+    pub fn deploy_agent(&self, host: &HostName, bus: &BusSettings) -> String {
         let trust = self.trust();
         format!(
-            "base = {}\nallowed_signers = {}\npolicy = {}\n{}\n[projects.{}]\nrepository = {}\nenvironment = {}\norigin = {}\nshared = [{}]\n",
+            "base = {}\npresence_s = 2\nallowed_signers = {}\npolicy = {}\n{}\n[projects.{}]\nrepository = {}\nenvironment = {}\norigin = {}\nshared = [{}]\n",
             quote_path(&self.base(host)),
             quote_path(&trust.allowed_signers()),
             quote_path(&trust.policy()),
-            self.common(host.as_str(), broker),
+            self.common(host.as_str(), bus),
             self.project,
             quote(self.repository.as_str()),
             quote(self.environment.as_str()),
@@ -204,6 +226,22 @@ impl Layout {
             quote_all(&self.shared),
         )
     }
+}
+
+/// The durable subscriptions that the services of a pipeline with these hosts make: topic and name.
+///
+/// # Panics
+/// Never: the host that everything is played on has a good name.
+#[must_use]
+pub fn durable(hosts: &[HostName], bus: &BusSettings) -> Vec<(Topic, String)> {
+    let hub = HUB.parse().expect("letters make a host name");
+    let reports = bus.topics.subscription("deploy-orchestrator", &hub);
+    let orders = hosts.iter().map(|host| {
+        let name = bus.topics.subscription("deploy-agent", host);
+        (Topic::DeployOrders(host.clone()), name)
+    });
+    let reports = (Topic::DeployReports, reports);
+    [reports].into_iter().chain(orders).collect()
 }
 
 /// The hosts `web1` to `webN`.

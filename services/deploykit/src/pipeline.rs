@@ -1,21 +1,27 @@
-//! The whole pipeline on one machine: the embedded broker and every service, wired over TCP as they are in production.
+//! The whole pipeline on one machine: every service, and the embedded broker unless another one is named, wired over TCP as
+//! in production.
 //!
 //! `demo` and `up` both start this. The agents are processes of their own (see [`crate::agents`]); the rest shares this one.
 
 use std::{future::Future, net::SocketAddr, path::Path, time::Duration};
 
 use broker::Broker;
-use chassis::{Settings, Start};
+use chassis::{BusSettings, Settings, Start};
 use stomp::Secret;
 use tokio::{
     sync::watch,
     task::{JoinError, JoinSet},
 };
 use tokio_util::sync::CancellationToken;
-use world::{Lock, World};
+use world::{Listener, Lock, World};
 
 use crate::{
-    agents::Agents, announce, failure::Failure, home::Home, layout::Layout, listening::noting,
+    agents::Agents,
+    announce,
+    failure::Failure,
+    home::Home,
+    layout::{Broker as Place, Layout},
+    listening::noting,
 };
 
 /// A service must listen within this time.
@@ -28,8 +34,8 @@ const STOP_LIMIT: Duration = Duration::from_secs(20);
 pub struct Pipeline {
     /// What it is made of.
     pub layout: Layout,
-    /// Where the broker listens.
-    pub broker: SocketAddr,
+    /// How the services reach the broker.
+    pub bus: BusSettings,
     /// Where the web page listens.
     pub page: SocketAddr,
     /// Where webhooks are received.
@@ -62,16 +68,27 @@ impl Pipeline {
         let home = Home {
             socket: layout.socket(),
             key_file: trust.operator_key.clone(),
-            broker: Some(layout.broker.clone()),
+            broker: match &layout.broker {
+                Place::Embedded(listen) => Some(listen.clone()),
+                Place::Elsewhere(bus) => bus.brokers.first().cloned(),
+            },
         };
         home.write(&layout.data, &*world.disk)?;
 
         let broker_stop = CancellationToken::new();
-        let (broker, broker_task) = start_broker(&layout, world, &broker_stop).await?;
+        let mut broker_task = JoinSet::new();
+        let bus = match &layout.broker {
+            Place::Elsewhere(bus) => (**bus).clone(),
+            Place::Embedded(listen) => {
+                let (address, listener, broker) = open_broker(&layout, listen, world).await?;
+                broker_task.spawn(broker.run(listener, broker_stop.clone()));
+                layout.embedded(address)
+            }
+        };
         let stop = CancellationToken::new();
         let mut start = Starter {
             layout: &layout,
-            broker,
+            bus: &bus,
             world,
             stop: &stop,
             services: JoinSet::new(),
@@ -80,10 +97,10 @@ impl Pipeline {
         let webhooks = start.receivers().await?;
         start.hosts()?;
         let services = start.services;
-        let agents = start_agents(&layout, broker, world, &stop).await?;
+        let agents = start_agents(&layout, &bus, world, &stop).await?;
         Ok(Self {
             layout,
-            broker,
+            bus,
             page,
             webhooks,
             agents,
@@ -184,18 +201,15 @@ pub(crate) fn in_use(error: &std::io::Error) -> String {
     }
 }
 
-async fn start_broker(
+/// The embedded broker with its listener, and where that is.
+async fn open_broker(
     layout: &Layout,
+    listen: &str,
     world: &World,
-    stop: &CancellationToken,
-) -> Result<(SocketAddr, JoinSet<Result<(), broker::RunError>>), Failure> {
-    let listener = world.net.listen(&layout.broker).await;
-    let listener = listener.map_err(|error| {
-        Failure::Failed(format!(
-            "the broker cannot listen on {}: {}",
-            layout.broker,
-            in_use(&error)
-        ))
+) -> Result<(String, Box<dyn Listener>, Broker), Failure> {
+    let listener = world.net.listen(listen).await.map_err(|error| {
+        let why = in_use(&error);
+        Failure::Failed(format!("the broker cannot listen on {listen}: {why}"))
     })?;
     let address = listener.local_address()?;
     if !address.ip().is_loopback() {
@@ -218,15 +232,13 @@ async fn start_broker(
     let broker = Broker::open(settings, world)
         .await
         .map_err(|error| Failure::Failed(chassis::causes(&error)))?;
-    let mut task = JoinSet::new();
-    task.spawn(broker.run(listener, stop.clone()));
-    Ok((address, task))
+    Ok((address.to_string(), listener, broker))
 }
 
 /// Starts services one after the other.
 struct Starter<'a> {
     layout: &'a Layout,
-    broker: SocketAddr,
+    bus: &'a BusSettings,
     world: &'a World,
     stop: &'a CancellationToken,
     services: Services,
@@ -234,7 +246,7 @@ struct Starter<'a> {
 
 impl Starter<'_> {
     async fn orchestrator(&mut self) -> Result<SocketAddr, Failure> {
-        let text = self.layout.deploy_orchestrator(self.broker);
+        let text = self.layout.deploy_orchestrator(self.bus);
         let path = self.layout.settings("deploy-orchestrator");
         let address = self.service(
             "deploy-orchestrator",
@@ -246,21 +258,21 @@ impl Starter<'_> {
     }
 
     async fn receivers(&mut self) -> Result<SocketAddr, Failure> {
-        let keepalive = self.layout.stomp_keepalive(self.broker);
+        let keepalive = self.layout.stomp_keepalive(self.bus);
         self.service(
             "stomp-keepalive",
             &self.layout.settings("stomp-keepalive"),
             &keepalive,
             stomp_keepalive::serve,
         )?;
-        let spool = self.layout.announce(self.broker);
+        let spool = self.layout.announce(self.bus);
         self.service(
             "announce",
             &self.layout.settings("announce"),
             &spool,
             announce::serve,
         )?;
-        let text = self.layout.github_stomp(self.broker);
+        let text = self.layout.github_stomp(self.bus);
         let address = self.service(
             "github-stomp",
             &self.layout.settings("github-stomp"),
@@ -272,7 +284,7 @@ impl Starter<'_> {
 
     fn hosts(&mut self) -> Result<(), Failure> {
         for host in &self.layout.hosts {
-            let text = self.layout.stomp_git(host, self.broker);
+            let text = self.layout.stomp_git(host, self.bus);
             self.service(
                 "stomp-git",
                 &self.layout.host_settings("stomp-git", host),
@@ -331,7 +343,7 @@ impl Starter<'_> {
 /// Starts the agents, and waits until each is a process.
 async fn start_agents(
     layout: &Layout,
-    broker: SocketAddr,
+    bus: &BusSettings,
     world: &World,
     stop: &CancellationToken,
 ) -> Result<Agents, Failure> {
@@ -339,7 +351,7 @@ async fn start_agents(
     let agents = Agents::new(world.processes.clone(), stop.clone());
     for host in &layout.hosts {
         let config = layout.host_settings("deploy-agent", host);
-        let text = layout.deploy_agent(host, broker);
+        let text = layout.deploy_agent(host, bus);
         world.disk.replace(&config, text.as_bytes(), 0o644)?;
         agents.keep(host.clone(), &executable, &config, layout.agent_log(host));
     }

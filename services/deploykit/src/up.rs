@@ -9,7 +9,7 @@ use crate::{
     demo::{interrupted, source::project_of},
     failure::Failure,
     home::Folders,
-    layout::{Layout, web_hosts},
+    layout::{Broker, Layout, web_hosts},
     own_name, person,
     pipeline::Pipeline,
     screen::{BOLD, DIM, paint, say},
@@ -55,7 +55,7 @@ fn layout(args: &cli::Up, folders: &Folders) -> Result<Layout, Failure> {
         hosts: web_hosts(args.hosts),
         page: args.listen.clone(),
         webhooks: args.webhooks.clone(),
-        broker: args.broker.clone(),
+        broker: Broker::Embedded(args.broker.clone()),
         shared: Vec::new(),
         project,
         repository,
@@ -119,7 +119,7 @@ fn introduce(pipeline: &Pipeline, args: &cli::Up, folders: &Folders) {
     ));
     say(format!(
         "  broker    {}  (login deploykit, passcode: {})",
-        pipeline.broker,
+        pipeline.bus.brokers[0],
         layout.trust().broker_passcode().display()
     ));
     say(format!("  data      {}", layout.data.display()));

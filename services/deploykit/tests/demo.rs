@@ -5,7 +5,7 @@ use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Output};
 use crate::machine::{processes_with, program, says, signal, until};
 
 /// Runs the demo with a folder of its own for temporary files; says what it left there.
-fn demo(prefix: &[&str], home: &Path, args: &[&str]) -> (Output, Vec<String>) {
+pub(crate) fn demo(prefix: &[&str], home: &Path, args: &[&str]) -> (Output, Vec<String>) {
     let executable = home.join("deploykit");
     fs::copy(env!("CARGO_BIN_EXE_deploykit"), &executable).unwrap();
     let temporary = home.join("tmp");
@@ -31,7 +31,7 @@ fn demo(prefix: &[&str], home: &Path, args: &[&str]) -> (Output, Vec<String>) {
     (output, left.collect())
 }
 
-fn verified(output: &Output, left: &[String], home: &Path) {
+pub(crate) fn verified(output: &Output, left: &[String], home: &Path) {
     assert_eq!(output.status.code(), Some(0), "{}", says(output));
     let said = says(output);
     assert!(said.contains("steps were verified"), "{said}");

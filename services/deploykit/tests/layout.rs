@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use chassis::settings::parse;
-use deploykit::layout::{Layout, web_hosts};
+use deploykit::layout::{Broker, Layout, web_hosts};
 
 fn layout() -> Layout {
     Layout {
@@ -16,7 +16,7 @@ fn layout() -> Layout {
         hosts: web_hosts(3),
         page: "127.0.0.1:7700".to_owned(),
         webhooks: "127.0.0.1:7701".to_owned(),
-        broker: "127.0.0.1:61613".to_owned(),
+        broker: Broker::Embedded("127.0.0.1:61613".to_owned()),
         shared: vec!["data".to_owned()],
     }
 }
@@ -24,7 +24,7 @@ fn layout() -> Layout {
 #[test]
 fn every_settings_file_is_good() {
     let layout = layout();
-    let broker = "127.0.0.1:61613".parse().unwrap();
+    let broker = &layout.embedded("127.0.0.1:61613".to_owned());
     let host = &layout.hosts[0];
     parse::<deploy_orchestrator::Settings>(&layout.deploy_orchestrator(broker), "o").unwrap();
     parse::<github_stomp::Settings>(&layout.github_stomp(broker), "g").unwrap();

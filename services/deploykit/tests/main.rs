@@ -10,6 +10,7 @@ mod checker;
 mod command_line;
 mod consent;
 mod demo;
+mod elsewhere;
 mod layout;
 mod machine;
 mod metrics;

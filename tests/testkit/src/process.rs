@@ -26,7 +26,7 @@ const LAST_LINES: usize = 30;
 pub struct BrokerProcess {
     // The process ends before its folder goes.
     running: Option<Box<dyn Running>>,
-    setup: Setup,
+    pub(crate) setup: Setup,
 }
 
 /// What a broker is started with.

@@ -2,16 +2,21 @@
 
 use std::sync::Arc;
 
-use command::Program;
+use command::{Limits, Program};
+use world::World;
 
 use crate::{
-    BrokerProcess, Certificates, Folder,
+    BrokerProcess, Certificates, Folder, LONG,
     documented::documented,
     process::{Setup, Tls, free_port, start, until_listening},
+    until,
 };
 
 /// Of the package `rabbitmq-server`. `/usr/sbin/rabbitmq-server` would change to the package's user and folders.
 const SERVER: &str = "/usr/lib/rabbitmq/bin/rabbitmq-server";
+
+/// Its name among Erlang's nodes.
+const NODE: &str = "test@localhost";
 
 /// Debian's RabbitMQ with the files of `docs/brokers/rabbitmq`, and a port mapper (epmd) of its own.
 #[derive(Debug)]
@@ -41,6 +46,7 @@ impl RabbitMq {
         let mapper = start(&mapper, folder.join("epmd.log"));
         until_listening("epmd listens", mapper_port).await;
         configure(&folder, port, tls_port, &certificates);
+        folder.write("ctl", &ctl(&folder, mapper_port));
         BrokerProcess::set_up(Setup {
             name: "RabbitMQ",
             port,
@@ -54,6 +60,40 @@ impl RabbitMq {
         })
         .await
     }
+
+    /// The names of all queues of one that [`RabbitMq::start`] started, sorted, by its own `rabbitmqctl`.
+    ///
+    /// # Panics
+    /// It does not answer.
+    pub async fn queues(broker: &BrokerProcess) -> Vec<String> {
+        let ctl = Program::new(broker.setup.folder.join("ctl")).args([
+            "--quiet",
+            "list_queues",
+            "--no-table-headers",
+            "name",
+        ]);
+        // It lets clients in shortly before it answers this.
+        let run = || async {
+            let run = World::real().processes.run(&ctl, Limits::of(LONG)).await;
+            let run = run.unwrap_or_else(|error| panic!("{error}"));
+            run.success().then_some(run.stdout)
+        };
+        let listed = until("RabbitMQ lists its queues", LONG, run).await;
+        let listed = String::from_utf8_lossy(&listed).into_owned();
+        let mut queues: Vec<String> = listed.lines().map(str::to_owned).collect();
+        queues.sort();
+        queues
+    }
+}
+
+/// `rabbitmqctl` for this one.
+fn ctl(folder: &Folder, mapper_port: u16) -> String {
+    let home = folder.join("home").display().to_string();
+    format!(
+        "#!/bin/sh\nexport HOME={home} RABBITMQ_NODENAME={NODE} RABBITMQ_CONF_ENV_FILE=/dev/null\n\
+         export ERL_EPMD_ADDRESS=127.0.0.1 ERL_EPMD_PORT={mapper_port}\n\
+         exec /usr/lib/rabbitmq/bin/rabbitmqctl \"$@\"\n"
+    )
 }
 
 /// The documented files; `etc` stands for /etc/rabbitmq.
@@ -96,7 +136,7 @@ fn program(folder: &Folder, mapper_port: u16, node_port: u16) -> Program {
         .env("HOME", at("home"))
         // The script then becomes the server, where otherwise it would start it and stand in between.
         .env("RUNNING_UNDER_SYSTEMD", "true")
-        .env("RABBITMQ_NODENAME", "test@localhost")
+        .env("RABBITMQ_NODENAME", NODE)
         .env("RABBITMQ_CONFIG_FILE", at("etc/rabbitmq.conf"))
         .env("RABBITMQ_CONF_ENV_FILE", "/dev/null")
         .env("RABBITMQ_ENABLED_PLUGINS_FILE", at("etc/enabled_plugins"))

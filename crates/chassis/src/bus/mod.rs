@@ -9,6 +9,7 @@ mod counts;
 mod dead_letter;
 mod delivery;
 mod expiry;
+mod forget;
 mod in_hand;
 mod inbox;
 mod ledger;
@@ -33,6 +34,7 @@ pub use attempt::reach;
 pub use batch::InOrder;
 pub use connection::Connection;
 pub use delivery::Delivery;
+pub use forget::forget;
 pub use in_hand::DELIVERY_LIMIT;
 pub use inbox::{Inbox, Listen};
 

@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use deploy_orchestrator::api::{Action, DeployState, DeployView, PlanRequest, TagView};
+use deploy_orchestrator::api::{Action, DeployState, DeployView, HostView, PlanRequest, TagView};
 use events::HostName;
 use world::World;
 
@@ -17,12 +17,18 @@ use crate::{
     cli::Ask,
     failure::Failure,
     home::Home,
+    layout::Broker,
     pipeline::Pipeline,
     screen::{BAD, BOLD, GOOD, Progress, paint, say},
 };
 
 /// A push must be in all mirrors within this time.
 const FETCH_LIMIT: Duration = Duration::from_secs(15);
+/// And within this time over another broker, on which not everybody may have been subscribed when the push was announced:
+/// the slow timer of 30 s finds it.
+const FETCH_LIMIT_ELSEWHERE: Duration = Duration::from_secs(45);
+/// All agents must be heard within this time.
+const PRESENCE_LIMIT: Duration = Duration::from_secs(30);
 /// How often the orchestrator is asked whether it is so.
 const ASK_AGAIN: Duration = Duration::from_millis(50);
 
@@ -45,6 +51,7 @@ pub async fn tell(pipeline: &Pipeline, source: &Source, world: &World) -> Result
         verified: 0,
         chapter: 0,
     };
+    story.all_present().await?;
     story.pushes().await?;
     story.webhook().await?;
     let (first, second) = (&source.first, &source.second);
@@ -91,6 +98,28 @@ impl Story<'_> {
                 Err(Failure::Failed(format!("not so: {text}: {why}")))
             }
         }
+    }
+
+    /// Everybody is on the bus: who is not yet would not hear the first push, and find it only by its slow timer.
+    async fn all_present(&self) -> Result<(), Failure> {
+        let all = async {
+            loop {
+                let hosts: Vec<HostView> = self.session.get("/api/v1/hosts").await?;
+                let there =
+                    |host: &HostName| hosts.iter().any(|view| view.host == *host && view.present);
+                if self.pipeline.layout.hosts.iter().all(there) {
+                    return Ok(());
+                }
+                tokio::time::sleep(ASK_AGAIN).await;
+            }
+        };
+        let limit = PRESENCE_LIMIT.as_secs();
+        let all = tokio::time::timeout(PRESENCE_LIMIT, all).await;
+        all.unwrap_or_else(|_| {
+            Err(Failure::Failed(format!(
+                "not all hosts were on the bus after {limit} s"
+            )))
+        })
     }
 
     async fn pushes(&mut self) -> Result<(), Failure> {
@@ -163,12 +192,16 @@ impl Story<'_> {
 
     /// The orchestrator has heard that all hosts have it, and their mirrors really do.
     async fn mirrored(&mut self, release: &Release) -> Result<(), Failure> {
-        let heard = tokio::time::timeout(FETCH_LIMIT, self.on_all_hosts(release)).await;
+        let limit = match self.pipeline.layout.broker {
+            Broker::Embedded(_) => FETCH_LIMIT,
+            Broker::Elsewhere(_) => FETCH_LIMIT_ELSEWHERE,
+        };
+        let heard = tokio::time::timeout(limit, self.on_all_hosts(release)).await;
         heard.map_err(|_| {
             Failure::Failed(format!(
                 "{} was not on all hosts after {} s",
                 release.tag,
-                FETCH_LIMIT.as_secs()
+                limit.as_secs()
             ))
         })??;
         let mut truth = Ok(());
