@@ -3,6 +3,7 @@
 pub mod envelope;
 pub mod message;
 pub mod name;
+pub mod pattern;
 pub mod topic;
 
 pub use envelope::{Envelope, MAX_FRAME_BYTES, OpenError, ParseError, Payload, SealError};
@@ -11,4 +12,5 @@ pub use name::{
     JobName, NameError, PackageName, PackageVersion, PageUrl, ProjectName, RefKind, RefName,
     RepoName, SuiteName, SvnPath, TagName,
 };
+pub use pattern::Pattern;
 pub use topic::{Names, Topic};

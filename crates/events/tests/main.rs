@@ -10,5 +10,6 @@ mod envelope;
 mod fetched;
 mod golden;
 mod names;
+mod pattern;
 mod pushed;
 mod topics;

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use events::pattern::matches;
+
 /// A list such as `ann@example.org,*@ops.example.org,!eve@ops.example.org`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PatternList(String);
@@ -27,9 +29,9 @@ impl PatternList {
         let mut found = false;
         for part in self.0.split(',') {
             match part.strip_prefix('!') {
-                Some(excluded) if matches(excluded.as_bytes(), text.as_bytes()) => return false,
+                Some(excluded) if matches(excluded, text) => return false,
                 Some(_) => {}
-                None => found |= matches(part.as_bytes(), text.as_bytes()),
+                None => found |= matches(part, text),
             }
         }
         found
@@ -40,32 +42,4 @@ impl fmt::Display for PatternList {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
-}
-
-/// `*` stands for any text, `?` for any byte. Takes time in proportion to both lengths multiplied, never more.
-fn matches(pattern: &[u8], text: &[u8]) -> bool {
-    let (mut p, mut t) = (0, 0);
-    let mut star: Option<(usize, usize)> = None;
-    while t < text.len() {
-        match pattern.get(p) {
-            Some(b'*') => {
-                star = Some((p, t));
-                p += 1;
-            }
-            Some(&c) if c == b'?' || c == text[t] => {
-                p += 1;
-                t += 1;
-            }
-            _ => {
-                // Go back to the last star and let it stand for one byte more.
-                let Some((star_at, from)) = star else {
-                    return false;
-                };
-                star = Some((star_at, from + 1));
-                p = star_at + 1;
-                t = from + 1;
-            }
-        }
-    }
-    pattern[p..].iter().all(|&c| c == b'*')
 }

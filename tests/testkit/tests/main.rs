@@ -9,6 +9,7 @@ mod brokers;
 mod bus;
 mod disk;
 mod documented;
+mod jenkins;
 mod origins;
 mod proxy;
 mod trusting;

@@ -1,0 +1,324 @@
+//! A build from the wish to its end: what to ask Jenkins next, and what its answer means. No I/O: a fold over answers, with
+//! the time as an argument. What is written to disk is [`Followed`], after each change and before the next request.
+
+mod words;
+
+use std::time::Duration;
+
+use events::message::{BuildResult, Built, CiFailed, CiStarted, CiSucceeded};
+use jenkins::{Build, Found, Item, Kind, Outcome, Trouble};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+pub use words::{Ask, End, Next, Said, Stage, Step, Tell};
+
+use crate::{plan::Wanted, settings::Limits};
+
+/// A build and where it stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Followed {
+    /// What is built.
+    pub wanted: Wanted,
+    /// Where it stands.
+    pub stage: Stage,
+    /// Since when.
+    pub since: Timestamp,
+    /// How often it vanished and was triggered again.
+    #[serde(default)]
+    pub again: u32,
+    /// The bus knows that it began.
+    #[serde(default)]
+    pub told_start: bool,
+    /// A person was told that something has to be mended.
+    #[serde(default)]
+    pub alarmed: bool,
+}
+
+impl Followed {
+    /// A new one.
+    #[must_use]
+    pub fn new(wanted: Wanted, now: Timestamp) -> Self {
+        Self {
+            wanted,
+            stage: Stage::Wanted,
+            since: now,
+            again: 0,
+            told_start: false,
+            alarmed: false,
+        }
+    }
+
+    /// What to ask next; none at its end.
+    #[must_use]
+    pub fn ask(&self) -> Option<Ask> {
+        match self.stage {
+            Stage::Wanted => Some(Ask::Trigger),
+            Stage::Triggered => Some(Ask::Find(None)),
+            Stage::Queued { item } => Some(Ask::Item(item)),
+            Stage::Lost { item } => Some(Ask::Find(item)),
+            Stage::Building { number } => Some(Ask::Build(number)),
+            Stage::Ended { .. } => None,
+        }
+    }
+
+    /// To be written before a trigger leaves: whatever happens then, it is looked for first.
+    #[must_use]
+    pub fn triggering(&self) -> Self {
+        Self {
+            stage: Stage::Triggered,
+            ..self.clone()
+        }
+    }
+
+    /// Takes in an answer to what [`Followed::ask`] asked.
+    pub fn hear(&mut self, said: Said, now: Timestamp, limits: &Limits) -> Step {
+        let step = match said {
+            Said::NotTriggered(trouble) => {
+                if !trouble.may_have_arrived() {
+                    self.stage = Stage::Wanted;
+                }
+                return self.trouble(&trouble, now, limits);
+            }
+            Said::Trouble(trouble) => return self.trouble(&trouble, now, limits),
+            Said::Item(item) | Said::Found(Some(Found::Item(item))) => self.queued(item, now),
+            Said::Found(Some(Found::Build(number))) => self.building(number, now),
+            Said::Found(None) => self.not_found(now, limits),
+            Said::Queue(Item::Started(number)) => self.building(number, now),
+            Said::Queue(Item::Cancelled) => self.end(
+                End::Cancelled,
+                "was taken out of Jenkins' queue".to_owned(),
+                true,
+                now,
+            ),
+            Said::Queue(Item::Waiting { why, stuck }) => self.waiting(&why, stuck, now, limits),
+            Said::Build(build) => return self.built(&build, now, limits),
+        };
+        if !matches!(step.line, Some((_, true))) {
+            self.alarmed = false;
+        }
+        step
+    }
+
+    fn queued(&mut self, item: u64, now: Timestamp) -> Step {
+        self.go(Stage::Queued { item }, now);
+        let text = format!("is in Jenkins' queue as item {item}");
+        Step {
+            line: Some((text, false)),
+            ..Step::quiet(Next::Soon)
+        }
+    }
+
+    fn building(&mut self, number: u64, now: Timestamp) -> Step {
+        self.go(Stage::Building { number }, now);
+        Step::quiet(Next::Now)
+    }
+
+    fn waiting(&mut self, why: &str, stuck: bool, now: Timestamp, limits: &Limits) -> Step {
+        if self.over(limits.queue, now) {
+            let text = format!("waited too long in Jenkins' queue (queue_limit_s): {why}");
+            return self.give_up(text, now);
+        }
+        if stuck && !self.alarmed {
+            self.alarmed = true;
+            return Step {
+                line: Some((format!("is stuck in Jenkins' queue: {why}"), true)),
+                ..Step::quiet(Next::Soon)
+            };
+        }
+        Step::quiet(Next::Soon)
+    }
+
+    /// Neither in the queue nor among the newest builds.
+    fn not_found(&mut self, now: Timestamp, limits: &Limits) -> Step {
+        if self.stage == Stage::Triggered {
+            // The trigger did not arrive; its limit goes on.
+            self.stage = Stage::Wanted;
+            return Step::quiet(Next::Now);
+        }
+        if self.again >= limits.again {
+            let text = format!("vanished from Jenkins {} times (again)", self.again + 1);
+            return self.give_up(text, now);
+        }
+        self.again += 1;
+        self.told_start = false;
+        self.go(Stage::Wanted, now);
+        Step {
+            line: Some((
+                "vanished from Jenkins and is triggered again".to_owned(),
+                false,
+            )),
+            ..Step::quiet(Next::Now)
+        }
+    }
+
+    fn trouble(&mut self, trouble: &Trouble, now: Timestamp, limits: &Limits) -> Step {
+        let (limit, key) = match self.stage {
+            Stage::Wanted | Stage::Triggered => (limits.trigger, "trigger_limit_s"),
+            Stage::Queued { .. } | Stage::Lost { .. } => (limits.queue, "queue_limit_s"),
+            Stage::Building { .. } | Stage::Ended { .. } => (limits.build, "build_limit_s"),
+        };
+        match (&self.stage, trouble) {
+            // What is gone is looked for; a job that is gone shows in that.
+            (Stage::Queued { item }, Trouble::Missing) => {
+                let item = Some(*item);
+                self.stage = Stage::Lost { item };
+                return Step::quiet(Next::Now);
+            }
+            (Stage::Building { .. }, Trouble::Missing) => {
+                self.stage = Stage::Lost { item: None };
+                return Step::quiet(Next::Now);
+            }
+            _ => {}
+        }
+        if trouble.kind() == Kind::Final {
+            return self.give_up(format!("was given up: Jenkins {trouble}"), now);
+        }
+        if self.over(limit, now) {
+            return self.give_up(format!("was given up ({key}): Jenkins {trouble}"), now);
+        }
+        let mut step = Step::quiet(Next::Later(trouble.wait().unwrap_or_default()));
+        if trouble.kind() == Kind::Person && !self.alarmed {
+            self.alarmed = true;
+            step.line = Some((format!("waits for a person: Jenkins {trouble}"), true));
+        }
+        step
+    }
+
+    fn built(&mut self, build: &Build, now: Timestamp, limits: &Limits) -> Step {
+        self.alarmed = false;
+        let wanted = &self.wanted;
+        let took = build.parameters.get("DEPLOYKIT_COMMIT").map(String::as_str);
+        let ours = build.commits.contains(&wanted.commit)
+            || (build.commits.is_empty() && took == Some(wanted.commit.as_str()));
+        let mut step = Step::quiet(Next::Soon);
+        if ours && !self.told_start {
+            let build = self.named(build);
+            step.tell.push(Tell::Started(CiStarted { build }));
+            self.told_start = true;
+        }
+        let Some(outcome) = build.outcome else {
+            if self.over(limits.build, now) {
+                let text = format!(
+                    "runs too long in Jenkins, as {} (build_limit_s)",
+                    build.number
+                );
+                return self.give_up(text, now);
+            }
+            return step;
+        };
+        if !ours {
+            return self.other(build, now);
+        }
+        let named = self.named(build);
+        let number = build.number;
+        let (how, text) = match result(outcome, wanted_unstable(&self.wanted)) {
+            None => {
+                step.tell
+                    .push(Tell::Succeeded(CiSucceeded { build: named }));
+                (End::Good, format!("succeeded as {number}"))
+            }
+            Some(result) => {
+                step.tell.push(Tell::Failed(CiFailed {
+                    build: named,
+                    result,
+                }));
+                (
+                    End::Bad(result),
+                    format!("failed as {number}: {}", word(result)),
+                )
+            }
+        };
+        let end = self.end(how, text, false, now);
+        Step {
+            tell: step.tell,
+            ..end
+        }
+    }
+
+    /// A verdict is only about what Jenkins says it built.
+    fn other(&mut self, build: &Build, now: Timestamp) -> Step {
+        let number = build.number;
+        match build.commits.first() {
+            Some(commit) => {
+                let text = format!(
+                    "was not built: build {number} checked out {}",
+                    commit.short()
+                );
+                self.end(End::Other(commit.clone()), text, true, now)
+            }
+            None => {
+                let text = format!(
+                    "has no verdict: build {number} neither checked out a commit nor took DEPLOYKIT_COMMIT"
+                );
+                self.give_up(text, now)
+            }
+        }
+    }
+
+    fn named(&self, build: &Build) -> Built {
+        let Wanted {
+            repository,
+            name,
+            commit,
+            project,
+            job,
+            ..
+        } = self.wanted.clone();
+        Built {
+            repository,
+            name: Some(name),
+            commit,
+            project,
+            job,
+            number: build.number,
+            url: build.url.clone(),
+        }
+    }
+
+    fn give_up(&mut self, text: String, now: Timestamp) -> Step {
+        self.end(End::GivenUp(text.clone()), text, true, now)
+    }
+
+    fn end(&mut self, how: End, text: String, alarm: bool, now: Timestamp) -> Step {
+        self.go(Stage::Ended { how }, now);
+        Step {
+            line: Some((text, alarm)),
+            ..Step::quiet(Next::Never)
+        }
+    }
+
+    fn go(&mut self, stage: Stage, now: Timestamp) {
+        self.stage = stage;
+        self.since = now;
+    }
+
+    fn over(&self, limit: Duration, now: Timestamp) -> bool {
+        // A clock that was set back makes no time pass.
+        let passed = now.duration_since(self.since).unsigned_abs();
+        now > self.since && passed > limit
+    }
+}
+
+fn wanted_unstable(wanted: &Wanted) -> bool {
+    wanted.unstable_is_good
+}
+
+fn result(outcome: Outcome, unstable_is_good: bool) -> Option<BuildResult> {
+    match outcome {
+        Outcome::Success => None,
+        Outcome::Unstable if unstable_is_good => None,
+        Outcome::Unstable => Some(BuildResult::Unstable),
+        Outcome::Failure => Some(BuildResult::Failure),
+        Outcome::NotBuilt => Some(BuildResult::NotBuilt),
+        Outcome::Aborted => Some(BuildResult::Aborted),
+    }
+}
+
+fn word(result: BuildResult) -> &'static str {
+    match result {
+        BuildResult::Unstable => "unstable",
+        BuildResult::Failure => "failure",
+        BuildResult::NotBuilt => "not built",
+        BuildResult::Aborted => "aborted",
+    }
+}
