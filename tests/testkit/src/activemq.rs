@@ -83,27 +83,8 @@ fn configure(folder: &Folder, port: u16, tls_port: u16, certificates: &Certifica
     documented!("activemq/certificates.properties")
         .with_lines_of_the_other_host()
         .write(folder, "conf/certificates.properties");
-    let (git, agent) = (
-        "stomp-git.web1_example_org",
-        "deploy-agent.web1_example_org",
-    );
-    let (git2, agent2) = (
-        "stomp-git.web2_example_org",
-        "deploy-agent.web2_example_org",
-    );
     documented!("activemq/groups.properties")
-        .with(
-            &format!("\nstomp-git={git}\n"),
-            &format!("\nstomp-git={git},{git2}\n"),
-        )
-        .with(
-            &format!("\ndeploy-agent={agent}\n"),
-            &format!("\ndeploy-agent={agent},{agent2}\n"),
-        )
-        .with(
-            &format!("\n{agent}={agent}\n"),
-            &format!("\n{agent}={agent}\n{agent2}={agent2}\n"),
-        )
+        .with_members_of_the_other_host()
         .write(folder, "conf/groups.properties");
     documented!("activemq/login.config").write(folder, "conf/login.config");
     documented!("activemq/options").write(folder, "conf/options");

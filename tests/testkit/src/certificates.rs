@@ -5,22 +5,26 @@ use std::path::{Path, PathBuf};
 use command::{Limits, Program};
 use world::World;
 
-use crate::{Folder, SOON};
+use crate::{
+    Folder, SOON,
+    documented::{HOST, OTHER_HOST},
+};
 
 /// `docs/brokers/certificates.sh`.
 const SCRIPT: &str = include_str!("../../../docs/brokers/certificates.sh");
 
-/// The users of `docs/brokers` who have a certificate; those of servers for `web1.example.org` and `web2.example.org`.
-const USERS: [&str; 8] = [
-    "github-stomp",
-    "announce",
-    "deploy-orchestrator",
-    "stomp-keepalive",
-    "stomp-git.web1_example_org",
-    "stomp-git.web2_example_org",
-    "deploy-agent.web1_example_org",
-    "deploy-agent.web2_example_org",
-];
+/// Who has a certificate.
+const USERS: &str = include_str!("../../../docs/brokers/activemq/certificates.properties");
+
+/// The users of `docs/brokers`; those of servers for `web1.example.org` and `web2.example.org`.
+fn users() -> Vec<String> {
+    let lines = USERS.lines().filter(|line| !line.starts_with('#'));
+    let names = lines.filter_map(|line| line.split_once('=').map(|(name, _)| name));
+    let both = names.flat_map(|name| [name.to_owned(), name.replace(HOST, OTHER_HOST)]);
+    let mut users: Vec<String> = both.collect();
+    users.dedup();
+    users
+}
 
 /// A CA, a broker's certificate, and one for each user of `docs/brokers`, by `docs/brokers/certificates.sh`.
 #[derive(Debug)]
@@ -39,7 +43,10 @@ impl Certificates {
         made.0.write("certificates.sh", SCRIPT);
         made.script(&["ca"]).await;
         made.script(&["server", Self::SERVER, "127.0.0.1"]).await;
-        made.script(&[&["client"], &USERS[..]].concat()).await;
+        let users = users();
+        let users = users.iter().map(String::as_str);
+        let args: Vec<&str> = ["client"].into_iter().chain(users).collect();
+        made.script(&args).await;
         made
     }
 

@@ -3,10 +3,10 @@
 use crate::Folder;
 
 /// The host that the files are written for; the file or the lines of another one are made from its.
-const HOST: &str = "web1_example_org";
+pub(crate) const HOST: &str = "web1_example_org";
 
 /// The second server of the tests: `web2.example.org`.
-const OTHER_HOST: &str = "web2_example_org";
+pub(crate) const OTHER_HOST: &str = "web2_example_org";
 
 /// What a test must not keep: the addresses, folders and passwords of a real installation.
 const TO_REPLACE: [&str; 5] = [
@@ -59,12 +59,16 @@ impl Documented {
     }
 
     /// The lines of another server after those of the first.
-    pub(crate) fn with_lines_of_the_other_host(mut self) -> Self {
+    pub(crate) fn with_lines_of_the_other_host(self) -> Self {
+        self.with_lines_of(|line| line.contains(HOST))
+    }
+
+    fn with_lines_of(mut self, the_first: impl Fn(&str) -> bool) -> Self {
         let mut text = String::new();
         let mut added = 0;
         for line in self.text.lines() {
             text.push_str(&format!("{line}\n"));
-            if line.contains(HOST) {
+            if the_first(line) {
                 added += 1;
                 text.push_str(&format!("{}\n", line.replace(HOST, OTHER_HOST)));
             }
@@ -72,6 +76,31 @@ impl Documented {
         assert!(added > 0, "docs/brokers/{} names no server", self.path);
         self.text = text;
         self
+    }
+
+    /// The same for groups: a group that names the first server once more, and the other members behind the first ones.
+    pub(crate) fn with_members_of_the_other_host(mut self) -> Self {
+        let mut text = String::new();
+        for line in self.text.lines() {
+            match line.split_once('=') {
+                Some((group, members)) if members.contains(HOST) && !group.contains(HOST) => {
+                    let others = members.replace(HOST, OTHER_HOST);
+                    text.push_str(&format!("{group}={members},{others}\n"));
+                }
+                _ => text.push_str(&format!("{line}\n")),
+            }
+        }
+        assert!(
+            text.len() > self.text.len(),
+            "docs/brokers/{} has no members",
+            self.path
+        );
+        self.text = text;
+        self.with_lines_of(|line| {
+            line.split('=')
+                .next()
+                .is_some_and(|group| group.contains(HOST))
+        })
     }
 
     /// Writes it where the broker reads it.
