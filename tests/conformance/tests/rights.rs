@@ -247,9 +247,11 @@ pub(crate) async fn an_agent_hears_its_own_orders_only(site: &mut Site) {
     let web1 = User::of("deploy-agent");
     let other: HostName = WEB2.parse().expect("a host name");
     let of_the_other = Topic::DeployOrders(other.clone());
+    // The second one in its own queue, so that nothing but the right to the topic is in the way.
+    let own_queue = Names::default().subscription("deploy-agent", &web1.host);
     let asked = [
         Listen::hints([of_the_other.clone()]),
-        Listen::durable(of_the_other, "conf-agent-1".to_owned()),
+        Listen::durable(of_the_other, own_queue),
     ];
     let refused = asked.into_iter().enumerate().map(async |(n, listen)| {
         let why = refusal(site, &web1, &format!("conf-agent-{n}"), listen).await;
