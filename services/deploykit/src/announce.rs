@@ -1,5 +1,10 @@
 //! `deploykit announce`: what hooks call, and what delivers their spool.
 
+pub mod build;
+pub mod hooks;
+pub mod packages;
+pub mod svn;
+
 use std::path::Path;
 
 use chassis::{
@@ -7,7 +12,7 @@ use chassis::{
     outbox::{Limits, Outbox, OutboxSettings, Waiting, drop_off},
 };
 use events::{
-    CommitId, Envelope, HostName, NameError, Payload, RefName, RepoName, message::Pushed,
+    CommitId, Envelope, HostName, NameError, Payload, RefName, RepoName, SealError, message::Pushed,
 };
 use serde::Deserialize;
 use world::World;
@@ -95,6 +100,35 @@ fn commit(text: &str) -> Result<Option<CommitId>, NameError> {
     text.parse().map(Some)
 }
 
+/// Puts messages of this host into envelopes.
+#[derive(Debug)]
+pub struct Sealer<'a> {
+    source: String,
+    world: &'a World,
+}
+
+impl<'a> Sealer<'a> {
+    /// For this host.
+    #[must_use]
+    pub fn new(host: &HostName, world: &'a World) -> Self {
+        let source = format!("/deploykit/announce/{host}");
+        Self { source, world }
+    }
+
+    /// A message as it waits in the spool.
+    ///
+    /// # Errors
+    /// When it does not fit a frame.
+    pub fn seal<P: Payload>(&self, payload: &P) -> Result<Waiting, SealError> {
+        let Self { source, world } = self;
+        Ok(Waiting {
+            topic: payload.topic(),
+            persistent: P::PERSISTENT,
+            envelope: Envelope::seal(world.new_id(), source, world.clock.now(), payload)?,
+        })
+    }
+}
+
 /// Puts pushes into the spool; they last from then on.
 ///
 /// # Errors
@@ -105,25 +139,44 @@ pub fn spool(
     host: &HostName,
     world: &World,
 ) -> anyhow::Result<()> {
-    let source = format!("/deploykit/announce/{host}");
-    let mut messages = Vec::with_capacity(pushes.len());
-    for push in pushes {
-        messages.push(Waiting {
-            topic: push.topic(),
-            persistent: Pushed::PERSISTENT,
-            envelope: Envelope::seal(world.new_id(), &source, world.clock.now(), push)?,
-        });
-    }
-    drop_off(world, folder, Limits::default(), &messages)?;
+    let sealer = Sealer::new(host, world);
+    let messages: Result<Vec<Waiting>, _> = pushes.iter().map(|push| sealer.seal(push)).collect();
+    drop_in(world, folder, &messages?)
+}
+
+/// Puts messages into the spool; they last from then on.
+///
+/// # Errors
+/// The spool's.
+pub fn drop_in(world: &World, folder: &Path, messages: &[Waiting]) -> anyhow::Result<()> {
+    drop_off(world, folder, Limits::default(), messages)?;
     Ok(())
 }
 
-/// The scripts for a repository's hooks/ folder, as in hooks/ of the source.
+/// The scripts of hooks/ in the source, by name.
+const HOOKS: [(&str, &str); 6] = [
+    ("post-receive", include_str!("../../../hooks/post-receive")),
+    ("post-commit", include_str!("../../../hooks/post-commit")),
+    (
+        "svn-post-commit",
+        include_str!("../../../hooks/svn-post-commit"),
+    ),
+    ("reprepro-log", include_str!("../../../hooks/reprepro-log")),
+    ("reprepro-end", include_str!("../../../hooks/reprepro-end")),
+    ("apt.conf", include_str!("../../../hooks/apt.conf")),
+];
+
+/// The names of the hooks.
+#[must_use]
+pub fn hook_names() -> [&'static str; 6] {
+    HOOKS.map(|(name, _)| name)
+}
+
+/// A hook's text.
 #[must_use]
 pub fn hook(name: &str) -> Option<&'static str> {
-    match name {
-        "post-receive" => Some(include_str!("../../../hooks/post-receive")),
-        "post-commit" => Some(include_str!("../../../hooks/post-commit")),
-        _ => None,
-    }
+    HOOKS
+        .iter()
+        .find(|(known, _)| *known == name)
+        .map(|(_, text)| *text)
 }

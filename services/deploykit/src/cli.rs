@@ -1,5 +1,6 @@
 //! What can be typed.
 
+mod announcing;
 mod asking;
 
 use std::path::PathBuf;
@@ -8,6 +9,7 @@ use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 use events::ProjectName;
 
+pub use announcing::{BuildArgs, BuildSays, Ended};
 pub use asking::{
     Ask, Control, Deploy, History, HostAction, Hosts, Logs, Rollback, Show, Status, Tags,
 };
@@ -253,7 +255,7 @@ pub enum Announce {
     /// Print a hook, to be put into a repository's hooks/ folder
     Hook {
         /// Which one
-        #[arg(value_parser = ["post-receive", "post-commit"])]
+        #[arg(value_parser = crate::announce::hook_names())]
         hook: String,
     },
     /// Deliver what hooks left in the spool, for ever: the service beside them
@@ -281,6 +283,51 @@ pub enum Announce {
         /// The spool folder
         #[arg(long, value_name = "DIR", default_value = crate::announce::SPOOL)]
         spool: PathBuf,
+    },
+    /// Packages that came into an apt repository: on standard input a line for each, as reprepro gives it to its log scripts
+    ///
+    /// `add SUITE deb COMPONENT ARCHITECTURE NAME VERSION [-- FILES]`, or `replace` with the old version after the new one.
+    /// Writes to the spool and exits 0, as `announce git` does.
+    Package {
+        /// The apt repository's name on the bus
+        #[arg(long)]
+        repository: String,
+        /// The spool folder
+        #[arg(long, value_name = "DIR", default_value = crate::announce::SPOOL)]
+        spool: PathBuf,
+    },
+    /// A commit to Subversion: on standard input what `svnlook info` and then `svnlook changed` print of it
+    ///
+    /// Writes to the spool and exits 0, as `announce git` does.
+    Svn {
+        /// The repository's name on the bus
+        #[arg(long)]
+        repository: String,
+        /// The revision
+        #[arg(long)]
+        revision: u64,
+        /// The spool folder
+        #[arg(long, value_name = "DIR", default_value = crate::announce::SPOOL)]
+        spool: PathBuf,
+    },
+    /// A build of CI that began or ended, for a CI that none of our services knows
+    ///
+    /// Writes to the spool and exits 0, as `announce git` does.
+    #[command(subcommand)]
+    Build(BuildSays),
+    /// What apt of this machine would install now of these packages, for apt's own hook
+    ///
+    /// Writes to the spool and exits 0, as `announce git` does.
+    Refreshed {
+        /// The packages
+        #[arg(required = true, value_name = "PACKAGE")]
+        packages: Vec<String>,
+        /// The spool folder
+        #[arg(long, value_name = "DIR", default_value = crate::announce::SPOOL)]
+        spool: PathBuf,
+        /// What `APT_CONFIG` names for apt, where its root is not this system's
+        #[arg(long, value_name = "FILE")]
+        apt_config: Option<PathBuf>,
     },
 }
 

@@ -79,6 +79,30 @@ pub async fn run() -> ExitCode {
             announce_git(repository, pusher.clone(), spool);
             ExitCode::SUCCESS
         }
+        Command::Announce(Announce::Package { repository, spool }) => {
+            announce::hooks::package(repository, spool);
+            ExitCode::SUCCESS
+        }
+        Command::Announce(Announce::Svn {
+            repository,
+            revision,
+            spool,
+        }) => {
+            announce::hooks::subversion(repository, *revision, spool);
+            ExitCode::SUCCESS
+        }
+        Command::Announce(Announce::Build(says)) => {
+            announce::hooks::a_build(says);
+            ExitCode::SUCCESS
+        }
+        Command::Announce(Announce::Refreshed {
+            packages,
+            spool,
+            apt_config,
+        }) => {
+            announce::hooks::refreshed(packages, spool, apt_config.clone()).await;
+            ExitCode::SUCCESS
+        }
         _ => match carry_out(&cli).await {
             Ok(()) => ExitCode::SUCCESS,
             Err(failure) => {

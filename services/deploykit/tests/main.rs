@@ -6,11 +6,13 @@
 )]
 
 mod announce;
+mod announced;
 mod checker;
 mod command_line;
 mod consent;
 mod demo;
 mod elsewhere;
+mod hooks;
 mod layout;
 mod machine;
 mod metrics;

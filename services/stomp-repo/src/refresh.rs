@@ -56,31 +56,32 @@ pub enum Answer {
     },
 }
 
+/// The root part, by its arguments.
 #[derive(Debug, Parser)]
 #[command(
     name = "stomp-repo refresh",
     about = "The root part of stomp-repo: refreshes one source of apt. Started by stomp-repo-refresh.socket"
 )]
-struct Args {
+pub struct Part {
     /// The sources that may be asked for: absolute paths, one a line; only root may be able to change it
     #[arg(
         long,
         value_name = "FILE",
         default_value = "/etc/deploykit/stomp-repo.sources"
     )]
-    list: PathBuf,
+    pub list: PathBuf,
     /// What `APT_CONFIG` names for apt, where its root is not this system's
     #[arg(long, value_name = "FILE")]
-    apt_config: Option<PathBuf>,
+    pub apt_config: Option<PathBuf>,
     /// apt is ended after this (seconds)
     #[arg(long, value_name = "SECONDS", default_value_t = 180, value_parser = clap::value_parser!(u64).range(1..=3600))]
-    limit_s: u64,
+    pub limit_s: u64,
 }
 
 /// Serves the one connection that is its standard input.
 pub async fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let args = match Args::try_parse_from(args) {
-        Ok(args) => args,
+    let part = match Part::try_parse_from(args) {
+        Ok(part) => part,
         Err(error) => {
             let _ = error.print();
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
@@ -94,23 +95,54 @@ pub async fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let asked_by = stream.peer_cred().map(|peer| peer.uid()).ok();
-    let answer = match name(&mut stream).await {
-        Ok(name) => {
-            let answer = refresh(&name, &args, &World::real()).await;
-            tracing::info!(source = %name, asked_by, ?answer, "asked");
-            answer
-        }
-        Err(why) => {
-            tracing::warn!(asked_by, why, "refused");
-            Answer::Refused { why }
-        }
-    };
-    let line = serde_json::to_string(&answer).expect("an answer is plain JSON") + "\n";
-    if let Err(error) = stream.write_all(line.as_bytes()).await {
-        tracing::info!(%error, "who asked is gone");
-    }
+    part.serve(&mut stream, &World::real()).await;
     ExitCode::SUCCESS
+}
+
+impl Part {
+    /// Answers the one request of a connection.
+    ///
+    /// # Panics
+    /// Never: an answer is plain JSON.
+    pub async fn serve(&self, stream: &mut UnixStream, world: &World) {
+        let asked_by = stream.peer_cred().map(|peer| peer.uid()).ok();
+        let answer = match name(stream).await {
+            Ok(name) => {
+                let answer = self.refresh(&name, world).await;
+                tracing::info!(source = %name, asked_by, ?answer, "asked");
+                answer
+            }
+            Err(why) => {
+                tracing::warn!(asked_by, why, "refused");
+                Answer::Refused { why }
+            }
+        };
+        let line = serde_json::to_string(&answer).expect("an answer is plain JSON") + "\n";
+        if let Err(error) = stream.write_all(line.as_bytes()).await {
+            tracing::info!(%error, "who asked is gone");
+        }
+    }
+
+    async fn refresh(&self, name: &AptSource, world: &World) -> Answer {
+        let path = match allowed(&self.list, name) {
+            Ok(path) => path,
+            Err(refusal) => {
+                let why = causes(&refusal);
+                return Answer::Refused { why };
+            }
+        };
+        let program = with_config(update(&path), self.apt_config.as_ref());
+        let limits = Limits {
+            output_bytes: OUTPUT_BYTES,
+            ..Limits::of(Duration::from_secs(self.limit_s))
+        };
+        match world.processes.run(&program, limits).await {
+            Ok(output) => answer(&output),
+            Err(error) => Answer::Failed {
+                why: causes(&error),
+            },
+        }
+    }
 }
 
 fn connection() -> std::io::Result<UnixStream> {
@@ -138,27 +170,6 @@ async fn name(stream: &mut UnixStream) -> Result<AptSource, String> {
     let text = String::from_utf8_lossy(&line);
     let text = text.strip_suffix('\n').unwrap_or(&text);
     text.parse::<AptSource>().map_err(|error| error.to_string())
-}
-
-async fn refresh(name: &AptSource, args: &Args, world: &World) -> Answer {
-    let path = match allowed(&args.list, name) {
-        Ok(path) => path,
-        Err(refusal) => {
-            let why = causes(&refusal);
-            return Answer::Refused { why };
-        }
-    };
-    let program = with_config(update(&path), args.apt_config.as_ref());
-    let limits = Limits {
-        output_bytes: OUTPUT_BYTES,
-        ..Limits::of(Duration::from_secs(args.limit_s))
-    };
-    match world.processes.run(&program, limits).await {
-        Ok(output) => answer(&output),
-        Err(error) => Answer::Failed {
-            why: causes(&error),
-        },
-    }
 }
 
 /// `apt-get update` of one source: without the third setting it would delete the lists of all others, without the fourth

@@ -1,0 +1,81 @@
+//! What `deploykit announce` does when a hook calls it: it never fails, and says in one line what is not announced.
+
+use std::{
+    io::{BufReader, Read, stdin},
+    path::{Path, PathBuf},
+};
+
+use anyhow::Context;
+use events::{PackageName, RepoName};
+use world::World;
+
+use super::{Sealer, build, drop_in, packages, svn};
+use crate::{cli::BuildSays, host_name, screen::complain};
+
+/// What reprepro tells at once is read up to this: some 100,000 packages.
+const PACKAGES_BYTES: u64 = 16 << 20;
+
+/// `deploykit announce package`
+pub fn package(repository: &str, spool: &Path) {
+    tell(&format!("packages of {repository:?}"), || {
+        let world = World::real();
+        let name: RepoName = repository.parse()?;
+        let mut input = Vec::new();
+        stdin().take(PACKAGES_BYTES).read_to_end(&mut input)?;
+        let (messages, errors) = packages::updated(&name, &String::from_utf8_lossy(&input));
+        for error in errors {
+            complain(format!("a package of {name} is not announced: {error}"));
+        }
+        let host = host_name();
+        let sealer = Sealer::new(&host, &world);
+        let sealed: Result<Vec<_>, _> = messages
+            .iter()
+            .map(|message| sealer.seal(message))
+            .collect();
+        drop_in(&world, spool, &sealed?)
+    });
+}
+
+/// `deploykit announce svn`
+pub fn subversion(repository: &str, revision: u64, spool: &Path) {
+    tell(&format!("r{revision} of {repository:?}"), || {
+        let world = World::real();
+        let commit = svn::committed(&repository.parse()?, revision, &mut BufReader::new(stdin()))?;
+        let host = host_name();
+        drop_in(&world, spool, &[Sealer::new(&host, &world).seal(&commit)?])
+    });
+}
+
+/// `deploykit announce build`
+pub fn a_build(says: &BuildSays) {
+    let of = says.build();
+    tell(&format!("build {} of {:?}", of.number, of.job), || {
+        let world = World::real();
+        let host = host_name();
+        let message = build::built(says, &Sealer::new(&host, &world))?;
+        drop_in(&world, &of.spool, &[message])
+    });
+}
+
+/// `deploykit announce refreshed`
+pub async fn refreshed(names: &[String], spool: &Path, apt_config: Option<PathBuf>) {
+    let work = async {
+        let world = World::real();
+        let names: Result<Vec<PackageName>, _> = names.iter().map(|name| name.parse()).collect();
+        let host = host_name();
+        let message = packages::refreshed(&names?, host.clone(), &world, apt_config).await;
+        let message = message.context("apt cannot be asked")?;
+        if message.packages.is_empty() {
+            return Ok(());
+        }
+        drop_in(&world, spool, &[Sealer::new(&host, &world).seal(&message)?])
+    };
+    let done = work.await;
+    tell("what apt would install", || done);
+}
+
+fn tell(what: &str, work: impl FnOnce() -> anyhow::Result<()>) {
+    if let Err(error) = work() {
+        complain(format!("not announced: {what}: {error:#}"));
+    }
+}

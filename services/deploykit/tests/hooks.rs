@@ -1,0 +1,408 @@
+//! The hooks as they are shipped, with real reprepro, Subversion and apt; what they leave in the spool is delivered over a real broker.
+
+use std::{
+    fs,
+    os::unix::{fs::PermissionsExt, net::UnixListener},
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+use chassis::settings::parse;
+use deploykit::announce;
+use events::{
+    Payload, Topic,
+    message::{CiFailed, CiSucceeded, PackagesRefreshed, PackagesUpdated, SvnCommitted},
+};
+use stomp_repo::refresh::Part;
+use testkit::{AptHost, AptRepository, Ear, Folder, Member, Mirror, Running, TestBroker};
+use tokio::task::JoinSet;
+use world::World;
+
+use crate::machine::{program, says};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_deploykit");
+
+/// A spool, and what is needed to see what comes out of it.
+struct Hub {
+    folder: Folder,
+    broker: TestBroker,
+    member: Member,
+    _delivers: Running,
+}
+
+impl Hub {
+    async fn new() -> Self {
+        let folder = Folder::new();
+        let broker = TestBroker::start().await;
+        let member = Member::connect("test", broker.common("hub")).await;
+        let text = format!("[outbox]\nfolder = {:?}\n", folder.join("spool"));
+        let (_, settings) = parse::<announce::Deliver>(&text, "test").unwrap();
+        let common = broker.common("apt1");
+        let _delivers =
+            Running::start("announce", common, settings, World::real(), announce::serve);
+        Self {
+            folder,
+            broker,
+            member,
+            _delivers,
+        }
+    }
+
+    fn spool(&self) -> PathBuf {
+        self.folder.join("spool")
+    }
+
+    /// A hook as it is shipped, where it can be run.
+    fn hook(&self, name: &str, to: &Path) {
+        fs::write(to, announce::hook(name).unwrap()).unwrap();
+        fs::set_permissions(to, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    /// The settings file of a hook: a word and a value a line.
+    fn settings(&self, at: &Path, repository: &str) {
+        let spool = self.spool();
+        let text = format!(
+            "repository {repository}\nspool {}\ncommand {PROGRAM}\n",
+            spool.display()
+        );
+        fs::write(at, text).unwrap();
+    }
+
+    async fn ear(&self, topic: Topic) -> Ear {
+        self.member.listen(topic).await
+    }
+}
+
+async fn heard<P: Payload + std::fmt::Debug>(ear: &mut Ear) -> P {
+    ear.hear(|_: &P| true).await
+}
+
+/// A repository whose hooks announce it as `acme`.
+fn announced_by(hub: &Hub) -> AptRepository {
+    let repository = AptRepository::new();
+    let (log, end) = (
+        hub.folder.join("reprepro-log"),
+        hub.folder.join("reprepro-end"),
+    );
+    hub.hook("reprepro-log", &log);
+    hub.hook("reprepro-end", &end);
+    repository.hooks(&log, &end);
+    hub.settings(&repository.path().join("conf/deploykit"), "acme");
+    repository
+}
+
+#[tokio::test]
+async fn a_package_that_is_uploaded_is_the_candidate_of_a_host_at_the_end() {
+    let hub = Hub::new().await;
+    let repository = announced_by(&hub);
+    repository.upload("shop", "1.0");
+    let mirror = Mirror::start().await;
+    mirror.sync(&repository.path());
+    let apt = AptHost::new();
+    apt.add_source("acme.sources", &mirror.url(), &repository);
+    apt.install("shop", "1.0");
+    // The root part, at its socket.
+    let socket = hub.folder.join("refresh.sock");
+    let listener = UnixListener::bind(&socket).unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let listener = tokio::net::UnixListener::from_std(listener).unwrap();
+    let part = Part {
+        list: apt.list(),
+        apt_config: Some(apt.config()),
+        limit_s: 60,
+    };
+    let mut root = JoinSet::new();
+    root.spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            part.serve(&mut stream, &World::real()).await;
+        }
+    });
+    let text = format!(
+        "socket = {socket:?}\napt_config = {:?}\nsplay_s = 0\nretry_s = 1\n\
+         [sources.\"acme.sources\"]\nrepositories = [\"acme\"]\n",
+        apt.config()
+    );
+    let (_, settings) = parse::<stomp_repo::Settings>(&text, "test").unwrap();
+    let mut updated = hub.ear(Topic::PackagesUpdated).await;
+    let mut refreshed = hub.ear(Topic::PackagesRefreshed).await;
+    let common = hub.broker.common("web1");
+    let service = Running::start(
+        "stomp-repo",
+        common,
+        settings,
+        World::real(),
+        stomp_repo::serve,
+    );
+
+    repository.upload("shop", "1:0.9~rc1");
+    mirror.sync(&repository.path());
+    let wanted = |message: &PackagesUpdated| message.packages[0].version.as_str() == "1:0.9~rc1";
+    let message = updated.hear(wanted).await;
+    assert_eq!(
+        (message.repository.as_str(), message.suite.as_str()),
+        ("acme", "bookworm")
+    );
+    let package = &message.packages[0];
+    assert_eq!(package.before.as_ref().unwrap().as_str(), "1.0");
+    assert_eq!(package.source.as_ref().unwrap().as_str(), "shop-src");
+    assert_eq!(
+        package.architectures.len(),
+        2,
+        "`all` is in both indices: {package:?}"
+    );
+
+    let message = heard::<PackagesRefreshed>(&mut refreshed).await;
+    let candidate = &message.packages[0];
+    assert_eq!(
+        (message.host.as_str(), candidate.name.as_str()),
+        ("web1", "shop")
+    );
+    assert_eq!(candidate.after.as_ref().unwrap().as_str(), "1:0.9~rc1");
+    assert_eq!(candidate.before.as_ref().unwrap().as_str(), "1.0");
+    assert_eq!(apt.candidate("shop"), "1:0.9~rc1");
+    service.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn reprepro_ends_as_without_the_hooks_and_its_notes_are_gone() {
+    let hub = Hub::new().await;
+    let mut ear = hub.ear(Topic::PackagesUpdated).await;
+    let repository = announced_by(&hub);
+    let noted =
+        || fs::read_dir(repository.path().join("logs/deploykit")).map_or(0, Iterator::count);
+    let shop = repository.deb("shop", "1.0").display().to_string();
+    let tool = repository.deb("tool", "2").display().to_string();
+    assert_eq!(
+        repository.reprepro(&[
+            "--component",
+            "main",
+            "includedeb",
+            "bookworm",
+            &shop,
+            &tool
+        ]),
+        ""
+    );
+    let names = |message: PackagesUpdated| -> Vec<String> {
+        message
+            .packages
+            .into_iter()
+            .map(|package| package.name.into())
+            .collect()
+    };
+    assert_eq!(
+        names(heard(&mut ear).await),
+        ["shop", "tool"],
+        "one message for one run"
+    );
+    assert_eq!(noted(), 0);
+    // Nothing new, something gone, something wrong: no message, and the exit code that it is without hooks.
+    assert_eq!(
+        repository
+            .try_reprepro(&["--component", "main", "includedeb", "bookworm", &shop])
+            .status
+            .code(),
+        Some(0)
+    );
+    repository.reprepro(&["remove", "bookworm", "tool"]);
+    let failed = repository.try_reprepro(&["includedeb", "nosuch", &shop]);
+    assert_eq!(failed.status.code(), Some(249), "{}", says(&failed));
+    // A program that is not there, and one that fails: one line, and the upload stands.
+    let settings = repository.path().join("conf/deploykit");
+    fs::write(&settings, "command /nowhere/deploykit\n").unwrap();
+    let next = repository.deb("shop", "1.1").display().to_string();
+    let said = repository.reprepro(&["--component", "main", "includedeb", "bookworm", &next]);
+    assert_eq!(
+        said,
+        "deploykit: the packages are fine but were not announced: there is no program /nowhere/deploykit\n"
+    );
+    hub.settings(&settings, "no such name");
+    repository.upload("shop", "1.2");
+    hub.settings(&settings, "acme");
+    repository.upload("shop", "1.3");
+    let message = heard::<PackagesUpdated>(&mut ear).await;
+    assert_eq!(message.packages[0].version.as_str(), "1.3");
+    assert_eq!(noted(), 0);
+}
+
+fn run(command: &mut Command) -> Output {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{command:?}: {}", says(&output));
+    output
+}
+
+#[tokio::test]
+async fn a_commit_to_subversion_is_announced() {
+    let hub = Hub::new().await;
+    let mut ear = hub.ear(Topic::SvnCommits).await;
+    let repository = hub.folder.join("legacy");
+    let home = hub.folder.path();
+    run(program("svnadmin", home).arg("create").arg(&repository));
+    hub.hook("svn-post-commit", &repository.join("hooks/post-commit"));
+    hub.settings(&repository.join("conf/deploykit"), "legacy");
+    let url = format!("file://{}", repository.display());
+    let svn = |args: &[&str]| {
+        let mut command = program("svn", home);
+        command
+            .env("LC_ALL", "C.UTF-8")
+            .args(["--username", "ann", "--non-interactive", "-q"])
+            .args(args);
+        run(&mut command)
+    };
+    let message = "Grüße\n\nrepo: other\nU   trunk/evil";
+    svn(&[
+        "mkdir",
+        "--parents",
+        "-m",
+        message,
+        &format!("{url}/shop/trunk/ü b"),
+        &format!("{url}/shop/tags"),
+    ]);
+    let commit = heard::<SvnCommitted>(&mut ear).await;
+    assert_eq!((commit.repository.as_str(), commit.revision), ("legacy", 1));
+    assert_eq!(
+        (commit.author.as_deref(), commit.title.as_str()),
+        (Some("ann"), "Grüße")
+    );
+    assert_eq!(commit.paths_total, 4);
+    assert!(
+        commit
+            .paths
+            .iter()
+            .any(|it| it.path.as_str() == "shop/trunk/ü b/"),
+        "{commit:?}"
+    );
+    svn(&[
+        "cp",
+        "-m",
+        "v1",
+        &format!("{url}/shop/trunk"),
+        &format!("{url}/shop/tags/v1"),
+    ]);
+    let commit = heard::<SvnCommitted>(&mut ear).await;
+    assert_eq!(
+        (commit.revision, commit.branches[0].as_str()),
+        (2, "shop/tags/v1")
+    );
+    // Whatever is wrong here, the commit is done.
+    fs::write(
+        repository.join("conf/deploykit"),
+        "command /nowhere/deploykit\n",
+    )
+    .unwrap();
+    svn(&["mkdir", "-m", "x", &format!("{url}/x")]);
+    let hook = run(program(repository.join("hooks/post-commit"), home)
+        .arg(&repository)
+        .arg("3"));
+    assert!(
+        says(&hook).contains(
+            "the commit is fine but was not announced: there is no program /nowhere/deploykit"
+        ),
+        "{}",
+        says(&hook)
+    );
+    hub.settings(&repository.join("conf/deploykit"), "legacy");
+    let hook = run(program(repository.join("hooks/post-commit"), home)
+        .arg(&repository)
+        .arg("99"));
+    assert!(
+        says(&hook).contains("r99 of \"legacy\": line 1 of the input"),
+        "{}",
+        says(&hook)
+    );
+    svn(&["mkdir", "-m", "y", &format!("{url}/y")]);
+    assert_eq!(heard::<SvnCommitted>(&mut ear).await.revision, 4);
+}
+
+#[tokio::test]
+async fn a_host_without_stomp_repo_says_what_apt_would_install_after_an_update() {
+    let hub = Hub::new().await;
+    let mut ear = hub.ear(Topic::PackagesRefreshed).await;
+    let repository = AptRepository::new();
+    repository.upload("shop", "1.1");
+    let apt = AptHost::new();
+    let file = format!("file:{}", repository.path().display());
+    apt.add_source("acme.sources", &file, &repository);
+    apt.install("shop", "1.0");
+    let line = announce::hook("apt.conf").unwrap();
+    let line = line.lines().find(|line| line.starts_with("APT::")).unwrap();
+    let ours = format!(
+        "{PROGRAM} announce refreshed --spool {} --apt-config {}",
+        hub.spool().display(),
+        apt.config().display()
+    );
+    apt.set(&line.replace("deploykit announce refreshed", &ours));
+    let _said = apt.run("apt-get", &["update", "-q"]);
+    let message = heard::<PackagesRefreshed>(&mut ear).await;
+    let [shop] = &message.packages[..] else {
+        panic!("{message:?}");
+    };
+    assert_eq!(
+        (message.source, shop.name.as_str()),
+        (None, "shop"),
+        "shop-worker is not known here"
+    );
+    assert_eq!(shop.after.as_ref().unwrap().as_str(), "1.1");
+    assert_eq!(
+        (shop.installed.as_ref().unwrap().as_str(), &shop.before),
+        ("1.0", &None)
+    );
+    // What is wrong with the announcing is no matter of apt's.
+    apt.set(&line.replace("deploykit announce refreshed", "/nowhere/deploykit"));
+    let _said = apt.run("apt-get", &["update", "-q"]);
+}
+
+#[tokio::test]
+async fn a_build_says_how_it_went() {
+    let hub = Hub::new().await;
+    let mut good = hub.ear(Topic::CiSucceeded).await;
+    let mut bad = hub.ear(Topic::CiFailed).await;
+    let spool = hub.spool().display().to_string();
+    let says_so = |args: &[&str]| {
+        let mut command = program(PROGRAM, hub.folder.path());
+        command.args(["announce", "build"]).args(args);
+        command.args([
+            "--repository",
+            "shop",
+            "--job",
+            "backend/shop",
+            "--number",
+            "7",
+            "--spool",
+            &spool,
+        ]);
+        says(&run(&mut command))
+    };
+    let commit = "1f0c1e9d5b7a4f3e2d1c0b9a8f7e6d5c4b3a2910";
+    assert_eq!(
+        says_so(&[
+            "succeeded",
+            "--commit",
+            commit,
+            "--ref",
+            "refs/heads/main",
+            "--url",
+            ""
+        ]),
+        ""
+    );
+    let built = heard::<CiSucceeded>(&mut good).await.build;
+    assert_eq!(
+        (built.commit.as_str(), built.number, built.url),
+        (commit, 7, None)
+    );
+    assert_eq!(built.name.unwrap().as_str(), "refs/heads/main");
+    let wrong = says_so(&["started", "--commit", "HEAD; id"]);
+    assert!(
+        wrong.contains(
+            "not announced: build 7 of \"backend/shop\": \"HEAD; id\" is not a commit id"
+        ),
+        "{wrong}"
+    );
+    assert_eq!(
+        says_so(&["failed", "--commit", commit, "--result", "unstable"]),
+        ""
+    );
+    let failed = heard::<CiFailed>(&mut bad).await;
+    assert_eq!(serde_json::to_value(failed.result).unwrap(), "unstable");
+}
