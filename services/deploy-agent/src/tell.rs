@@ -23,7 +23,13 @@ use crate::project::Mail;
 /// How long to wait after a report that no broker took.
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// Reports on their way: the newest of each order, in the order in which they came.
+/// Orders whose reports may wait at once, far more than are remembered. What is over is left out: an order that was
+/// accepted has its report in the journal, and any other is sent again by whoever wants its answer.
+const WAITING: usize = 1024;
+
+/// Reports on their way: the newest of each order, in the order in which they came. Each holds the whole state of its
+/// order, so that a newer one replaces an older one that no broker has taken. Nobody waits for a broker here; what must
+/// outlive the agent is in the journal.
 #[derive(Debug, Default)]
 pub struct Reports {
     waiting: Mutex<Vec<(Reported, mpsc::Sender<Mail>)>>,
@@ -39,12 +45,16 @@ impl Reports {
     /// Puts a report on its way, in place of an older one of the same order. `project` hears when a final one is confirmed.
     pub fn tell(&self, report: Reported, project: &mpsc::Sender<Mail>) {
         let mut waiting = held(&self.waiting);
+        let full = waiting.len() >= WAITING;
         match waiting
             .iter_mut()
             .find(|(old, _)| old.order == report.order)
         {
             Some((old, _)) if old.number > report.number => {}
             Some((old, _)) => *old = report,
+            None if full => {
+                tracing::error!(order = %report.order, "left out: too many reports wait for the broker");
+            }
             None => waiting.push((report, project.clone())),
         }
         drop(waiting);
@@ -53,6 +63,7 @@ impl Reports {
 
     /// Sends reports until the stop, each until the broker has it.
     pub async fn deliver(&self, bus: &Bus, stop: &CancellationToken) {
+        let mut late = false;
         loop {
             let next = held(&self.waiting).first().cloned();
             let Some((report, project)) = next else {
@@ -68,12 +79,19 @@ impl Reports {
             if let Err(error @ PublishError::Unsendable(_)) = &sent {
                 tracing::error!(order = %report.order, error = chassis::causes(error), "a report cannot be sent");
             } else if let Err(error) = sent {
-                tracing::warn!(order = %report.order, error = chassis::causes(&error), "a report waits for the broker");
+                let (order, error) = (report.order, chassis::causes(&error));
+                // Once for each time that the broker is away, not at each try.
+                if std::mem::replace(&mut late, true) {
+                    tracing::debug!(%order, error, "a report waits on for the broker");
+                } else {
+                    tracing::warn!(%order, error, "a report waits for the broker");
+                }
                 tokio::select! {
                     () = sleep(AGAIN) => continue,
                     () = stop.cancelled() => return,
                 }
             }
+            late = false;
             // A newer one that came meanwhile stays.
             held(&self.waiting)
                 .retain(|(left, _)| left.order != report.order || left.number > report.number);

@@ -35,6 +35,8 @@ pub(crate) struct Rig {
     address: String,
     bus: Bus,
     inbox: Inbox,
+    /// Durable, as the orchestrator has it.
+    reports: Inbox,
     orchestrator: Key,
     alice: Key,
     sequence: u64,
@@ -43,6 +45,8 @@ pub(crate) struct Rig {
     pub(crate) output: Vec<ScriptOutput>,
     pub(crate) present: Option<Present>,
     stop: CancellationToken,
+    broker_stop: CancellationToken,
+    broker: JoinSet<()>,
     _tasks: JoinSet<()>,
 }
 
@@ -58,8 +62,29 @@ fn bus_settings(address: &str, passcode: &Path) -> BusSettings {
         brokers: vec![address.to_owned()],
         login: Some("guest".to_owned()),
         passcode_file: Some(passcode.to_owned()),
+        backoff_limit_s: 1,
         ..BusSettings::default()
     }
+}
+
+/// Starts a broker and says where it listens.
+async fn start_broker(
+    world: &World,
+    data: PathBuf,
+    at: &str,
+    stop: &CancellationToken,
+    tasks: &mut JoinSet<()>,
+) -> String {
+    let settings = broker::Settings {
+        data: Some(data),
+        ..broker::Settings::default()
+    };
+    let broker = Broker::open(settings, world).await.expect("a broker");
+    let listener = world.net.listen(at).await.expect("a free port");
+    let address = listener.local_address().expect("it has one").to_string();
+    let stop = stop.clone();
+    tasks.spawn(async move { broker.run(listener, stop).await.expect("it runs") });
+    address
 }
 
 impl Rig {
@@ -69,30 +94,27 @@ impl Rig {
         let world = World::real();
         let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();
-        let listener = world.net.listen("127.0.0.1:0").await.expect("a free port");
-        let address = listener.local_address().expect("it has one").to_string();
-        let broker = Broker::open(broker::Settings::default(), &world)
-            .await
-            .expect("a broker");
-        let stopped = stop.clone();
-        tasks.spawn(async move { broker.run(listener, stopped).await.expect("it runs") });
+        let (broker_stop, mut broker) = (CancellationToken::new(), JoinSet::new());
+        let data = folder.path().join("broker");
+        let at = "127.0.0.1:0";
+        let address = start_broker(&world, data, at, &broker_stop, &mut broker).await;
         let passcode = folder.path().join("passcode");
         fs::write(&passcode, "guest").expect("written");
         let hub: HostName = "hub1".parse().expect("a host");
         let settings = bus_settings(&address, &passcode);
         let (bus, connection) = Bus::new("test", &hub, settings, world.clone()).expect("a bus");
         tasks.spawn(connection.run(stop.clone()));
-        let topics = [
-            Topic::DeployReports,
-            Topic::DeployOutput,
-            Topic::AgentsPresence,
-        ];
+        let topics = [Topic::DeployOutput, Topic::AgentsPresence];
         let inbox = bus.listen(Listen::hints(topics)).await;
+        let subscription = bus.names().subscription("test", &hub);
+        let reports = Listen::durable(Topic::DeployReports, subscription);
+        let reports = bus.listen(reports).await;
         let rig = Self {
             world,
             address,
             bus,
             inbox,
+            reports,
             orchestrator: Key::generate(&[1; 32], "orchestrator"),
             alice: Key::generate(&[2; 32], "alice"),
             sequence: 0,
@@ -101,12 +123,35 @@ impl Rig {
             output: Vec::new(),
             present: None,
             stop,
+            broker_stop,
+            broker,
             _tasks: tasks,
             folder,
         };
         rig.write_trust();
         rig.git(&["init", "--quiet", "--initial-branch=main"]);
         rig
+    }
+
+    /// Ends the broker; what is durable stays on its disk.
+    pub(crate) async fn stop_broker(&mut self) {
+        self.broker_stop.cancel();
+        while let Some(ended) = self.broker.join_next().await {
+            ended.expect("it does not panic");
+        }
+        let mut connected = self.bus.connected();
+        let gone = timeout(LIMIT, connected.wait_for(|connected| !*connected)).await;
+        gone.expect("within the limit").expect("it is kept");
+    }
+
+    /// Starts it again where it was, and hears again when this returns.
+    pub(crate) async fn start_broker(&mut self) {
+        self.broker_stop = CancellationToken::new();
+        let (data, stop) = (self.path("broker"), &self.broker_stop);
+        start_broker(&self.world, data, &self.address, stop, &mut self.broker).await;
+        let mut connected = self.bus.connected();
+        let again = timeout(LIMIT, connected.wait_for(|connected| *connected)).await;
+        again.expect("within the limit").expect("it is kept");
     }
 
     fn write_trust(&self) {
@@ -197,7 +242,7 @@ impl Rig {
         let settings = format!(
             "host = 'web1'\nlog = 'info'\nbase = '{}'\nallowed_signers = '{}'\npolicy = '{}'\n\
              retry_s = 1\noutput_kb = 64\nsecret_files = ['{}']\n\
-             [bus]\nbrokers = ['{}']\nlogin = 'guest'\npasscode_file = '{}'\n\
+             [bus]\nbackoff_limit_s = 1\nbrokers = ['{}']\nlogin = 'guest'\npasscode_file = '{}'\n\
              [projects.shop]\nrepository = 'shop'\nenvironment = 'prod'\norigin = '{}'\n\
              shared = ['log']\ncheck_pause_s = 0\nscript_limit_s = 20\nscript_grace_s = 2\n",
             path("base"),
@@ -275,7 +320,13 @@ impl Rig {
                 if let Some(found) = wanted(self) {
                     return found;
                 }
-                let heard = timeout(Duration::from_millis(20), self.inbox.next()).await;
+                let heard = timeout(Duration::from_millis(20), async {
+                    tokio::select! {
+                        report = self.reports.next() => report,
+                        other = self.inbox.next() => other,
+                    }
+                });
+                let heard = heard.await;
                 let Ok(Some(delivery)) = heard else { continue };
                 let envelope = delivery.envelope().expect("an envelope");
                 if let Ok(report) = envelope.open::<Reported>() {

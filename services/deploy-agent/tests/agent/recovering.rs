@@ -204,3 +204,67 @@ async fn a_deploy_comes_to_its_end_wherever_its_agent_is_killed() {
         );
     }
 }
+
+#[tokio::test]
+async fn a_broker_that_is_away_holds_up_no_deploy_and_no_report_is_lost() {
+    without_a_broker(false).await;
+}
+
+#[tokio::test]
+async fn an_agent_killed_while_the_broker_is_away_still_reports() {
+    without_a_broker(true).await;
+}
+
+/// The broker goes while a deploy runs its start script, and comes back after its end.
+async fn without_a_broker(killed: bool) {
+    let mut rig = Rig::start().await;
+    let v1 = rig.version("v1", &[SLOW]);
+    rig.run_agent().await;
+    let grant = rig.grant(Some(("v1", &v1)));
+    rig.carry_out(&grant, Phase::Prepare).await;
+    let ordered = rig.order(&grant, Phase::Activate);
+    rig.send(&ordered).await;
+    let ran = rig.shop("shared/ran");
+    let started = |_: &Rig| {
+        fs::read_to_string(&ran)
+            .is_ok_and(|text| text.contains("start v1"))
+            .then_some(())
+    };
+    rig.wait("the start script", started).await;
+    let order = id_of(&ordered);
+    rig.stop_broker().await;
+    fs::write(rig.shop("shared/go"), "").expect("written");
+    let journal = rig.shop("journal/journal.jsonl");
+    let holds = |what: &str| {
+        let text = fs::read_to_string(&journal).unwrap_or_default();
+        let of_it = |line: &str| line.contains(what) && line.contains(&order.to_string());
+        text.lines().any(of_it)
+    };
+    // The deploy comes to its end without the broker.
+    rig.wait("the end of the deploy", |_: &Rig| {
+        holds("finished").then_some(())
+    })
+    .await;
+    assert_eq!(rig.live().as_deref(), Some("v1"));
+    assert_eq!(rig.ran(), "build v1, start v1, check v1");
+    assert!(!holds("\"told\""), "nobody can have confirmed it");
+    if killed {
+        rig.kill();
+    }
+    rig.start_broker().await;
+    if killed {
+        rig.run_agent().await;
+    }
+    let report = rig.answer(order).await;
+    assert_eq!(
+        (&report.state, label(&report)),
+        (&State::Live, Some("v1")),
+        "{report:#?}"
+    );
+    let numbers: Vec<u64> = rig.reports(order).iter().map(|it| it.number).collect();
+    assert!(numbers.is_sorted(), "{numbers:?}");
+    rig.wait("the confirmation", |_: &Rig| {
+        holds("\"told\"").then_some(())
+    })
+    .await;
+}
