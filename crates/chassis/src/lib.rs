@@ -22,5 +22,5 @@ pub use logs::start_logs;
 pub use metrics::{Metrics, MetricsSettings};
 pub use run::{Service, Start, compose, run, run_with_args};
 pub use settings::{BusSettings, Common, Settings};
-pub use status::Status;
+pub use status::{Said, Status};
 pub use stomp::Secret;

@@ -304,3 +304,21 @@ async fn the_passcode_goes_to_the_broker_and_into_no_log_and_no_debug_text() {
     assert!(log.contains("connected to the bus"), "{log}");
     assert!(!log.contains("sesame") && !debug.contains("sesame"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_lone_line_end_expires() {
+    let peer = Peer::new();
+    let tester = Tester::new(&peer);
+    tester.connected().await;
+    let life = Duration::from_secs(20);
+    let sent = tester.bus.publish_line_end("/queue/old.clients", life);
+    within(sent).await.unwrap();
+    let sent = peer.sent().remove(0);
+    assert_eq!(
+        (sent.destination.as_str(), sent.body.as_slice()),
+        ("/queue/old.clients", &b"\n"[..])
+    );
+    assert_eq!(sent.headers["expiration"], "20000");
+    assert!(!sent.headers.contains_key("persistent"));
+    tester.disconnect().await;
+}

@@ -73,6 +73,7 @@ async fn the_page_names_what_is_exposed_and_nothing_else() {
     let _outbox = Outbox::open(&bus, &world, &settings, folder.path())
         .await
         .unwrap();
+    let _keepalive = stomp_keepalive::measured::Measured::new(bus.metrics());
     let (exposed, documented) = (exposed(&bus.metrics().text()), documented());
     assert!(exposed.len() > 10);
     let missing: Vec<_> = exposed.difference(&documented).collect();

@@ -1,9 +1,11 @@
 #![doc = include_str!("../README.md")]
 
+pub mod measured;
 pub mod rounds;
 pub mod settings;
 
 use std::{
+    collections::BTreeMap,
     pin::Pin,
     sync::{Mutex, PoisonError},
 };
@@ -13,6 +15,7 @@ use events::{Envelope, Topic, message::Beat};
 use serde_json::json;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
+use measured::Measured;
 use rounds::{Pace, Rounds};
 pub use settings::Settings;
 
@@ -25,57 +28,84 @@ pub async fn serve(start: Start<Settings>) -> Result<(), Failure> {
     // A restarted instance must not take its predecessor's beats for its own.
     let from = format!("{} {}", start.host, start.world.new_id());
     let rounds = Mutex::new(Rounds::new(from, start.settings.slow()));
+    let measured = Measured::new(start.bus.metrics());
     let mut hearing = Hearing {
         start: &start,
         rounds: &rounds,
+        measured: &measured,
     };
     start.status.ready();
     let hear = consume(&mut hearing, inbox, &start.bus, &start.stop);
-    let (heard, ()) = tokio::join!(hear, beat(&start, &rounds));
+    let (heard, ()) = tokio::join!(hear, beat(&start, &rounds, &measured));
     heard
 }
 
+/// What went wrong with a destination, and `None` where nothing did.
+type Outcomes = Vec<(String, Option<String>)>;
+
 /// Sends a beat each interval, and looks whether the ones before are back, also while one still waits for a broker.
-async fn beat(start: &Start<Settings>, rounds: &Mutex<Rounds>) {
+async fn beat(start: &Start<Settings>, rounds: &Mutex<Rounds>, measured: &Measured) {
     let mut ticks = interval(start.settings.every());
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut sending: Option<Pin<Box<dyn Future<Output = ()> + Send>>> = None;
+    let mut sending: Option<Pin<Box<dyn Future<Output = Outcomes> + Send>>> = None;
+    let mut failing = BTreeMap::new();
     loop {
         tokio::select! {
             biased;
             () = start.stop.cancelled() => return,
-            () = async { sending.as_mut().expect("asked only if there is one").await }, if sending.is_some() => {
+            outcomes = async { sending.as_mut().expect("asked only if there is one").await }, if sending.is_some() => {
                 sending = None;
+                note(&mut failing, outcomes);
             }
             _ = ticks.tick() => {
-                let change = with(rounds, |rounds| rounds.look(Instant::now()));
+                let change = with(rounds, |rounds| {
+                    let change = rounds.look(Instant::now());
+                    measured.looked(rounds);
+                    change
+                });
                 tell(start, rounds, change).await;
                 if sending.is_none() {
                     let beat = with(rounds, |rounds| rounds.next(Instant::now()));
-                    let eol = start.settings.eol.clone();
-                    sending = Some(Box::pin(publish(start.bus.clone(), beat, eol)));
+                    let (bus, settings) = (start.bus.clone(), start.settings.clone());
+                    sending = Some(Box::pin(publish(bus, beat, settings, measured.clone())));
                 }
             }
         }
     }
 }
 
-async fn publish(bus: Bus, beat: Beat, eol: Vec<String>) {
+/// Sends a beat, and a line end to each destination.
+async fn publish(bus: Bus, beat: Beat, settings: Settings, measured: Measured) -> Outcomes {
     if let Err(error) = bus.publish(&beat).await {
-        tracing::warn!(
-            beat = beat.number,
-            error = causes(&error),
-            "a beat was not sent"
-        );
-        return;
+        return vec![("the beats".to_owned(), Some(causes(&error)))];
     }
-    for destination in eol {
-        if let Err(error) = bus.publish_raw(&destination, false, "\n".into()).await {
-            tracing::warn!(
-                destination,
-                error = causes(&error),
-                "a line end was not sent"
-            );
+    let mut outcomes = vec![("the beats".to_owned(), None)];
+    // The next one is there by then.
+    let life = settings.every() * 2;
+    for destination in settings.eol {
+        let sent = bus.publish_line_end(&destination, life).await;
+        if sent.is_ok() {
+            measured.line_end();
+        }
+        outcomes.push((destination, sent.err().map(|error| causes(&error))));
+    }
+    outcomes
+}
+
+/// Says once what begins to fail, and once that it is over.
+fn note(failing: &mut BTreeMap<String, String>, outcomes: Outcomes) {
+    for (destination, outcome) in outcomes {
+        match outcome {
+            Some(error) if failing.get(&destination) != Some(&error) => {
+                tracing::warn!(destination, error, "not sent");
+                failing.insert(destination, error);
+            }
+            Some(_) => {}
+            None => {
+                if failing.remove(&destination).is_some() {
+                    tracing::info!(destination, "sent again");
+                }
+            }
         }
     }
 }
@@ -84,6 +114,7 @@ async fn publish(bus: Bus, beat: Beat, eol: Vec<String>) {
 struct Hearing<'a> {
     start: &'a Start<Settings>,
     rounds: &'a Mutex<Rounds>,
+    measured: &'a Measured,
 }
 
 impl Handler for Hearing<'_> {
@@ -92,7 +123,14 @@ impl Handler for Hearing<'_> {
             Ok(beat) => beat,
             Err(error) => return error.into(),
         };
-        let change = with(self.rounds, |rounds| rounds.hear(&beat, Instant::now()));
+        let change = with(self.rounds, |rounds| {
+            let before = rounds.outstanding();
+            let change = rounds.hear(&beat, Instant::now());
+            if rounds.outstanding() < before {
+                self.measured.heard(rounds);
+            }
+            change
+        });
         tell(self.start, self.rounds, change).await;
         Verdict::Done
     }

@@ -5,6 +5,9 @@ use std::{collections::BTreeMap, fmt, time::Duration};
 use events::message::Beat;
 use tokio::time::Instant;
 
+/// A beat that is out for longer is lost: it is not waited for any more.
+pub const LOST_AFTER: Duration = Duration::from_secs(60);
+
 /// How the bus does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pace {
@@ -14,15 +17,25 @@ pub enum Pace {
     Well(Duration),
     /// The last beat took longer than the limit.
     Slow(Duration),
-    /// A beat did not come back within the limit; so long it has been out.
+    /// A beat did not come back within the limit; so long none has been back that was sent.
     Missing(Duration),
+    /// The same, and one of them is lost.
+    Lost(Duration),
 }
 
 impl Pace {
-    /// True for `Slow` and `Missing`.
+    /// True for `Slow`, `Missing` and `Lost`.
     #[must_use]
     pub fn is_bad(self) -> bool {
-        matches!(self, Self::Slow(_) | Self::Missing(_))
+        self.rank() > 0
+    }
+
+    fn rank(self) -> u8 {
+        match self {
+            Self::Unknown | Self::Well(_) => 0,
+            Self::Slow(_) | Self::Missing(_) => 1,
+            Self::Lost(_) => 2,
+        }
     }
 }
 
@@ -33,6 +46,7 @@ impl fmt::Display for Pace {
             Self::Well(took) => write!(f, "round trip {} ms", took.as_millis()),
             Self::Slow(took) => write!(f, "slow: round trip {} ms", took.as_millis()),
             Self::Missing(out) => write!(f, "slow: no beat is back for {} ms", out.as_millis()),
+            Self::Lost(out) => write!(f, "lost: no beat is back for {} s", out.as_secs()),
         }
     }
 }
@@ -44,7 +58,10 @@ pub struct Rounds {
     limit: Duration,
     number: u64,
     out: BTreeMap<u64, Instant>,
+    /// When the first beat was sent that is not back, since the last one that is.
+    silent_since: Option<Instant>,
     last: Option<Duration>,
+    lost: u64,
     pace: Pace,
 }
 
@@ -57,7 +74,9 @@ impl Rounds {
             limit,
             number: 0,
             out: BTreeMap::new(),
+            silent_since: None,
             last: None,
+            lost: 0,
             pace: Pace::Unknown,
         }
     }
@@ -66,6 +85,7 @@ impl Rounds {
     pub fn next(&mut self, now: Instant) -> Beat {
         self.number += 1;
         self.out.insert(self.number, now);
+        self.silent_since.get_or_insert(now);
         let millis = |took: Duration| u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         Beat {
             from: self.from.clone(),
@@ -74,13 +94,16 @@ impl Rounds {
         }
     }
 
-    /// A beat was heard. Those sent before it are not waited for any more. Says what has changed for better or worse.
+    /// A beat was heard. Those sent before it are lost. Says what has changed for better or worse.
     pub fn hear(&mut self, beat: &Beat, now: Instant) -> Option<Pace> {
         if beat.from != self.from {
             return None;
         }
         let took = now - self.out.remove(&beat.number)?;
-        self.out = self.out.split_off(&beat.number);
+        let later = self.out.split_off(&beat.number);
+        self.lost += self.out.len() as u64;
+        self.out = later;
+        self.silent_since = self.out.values().next().copied();
         self.last = Some(took);
         self.change(if took > self.limit {
             Pace::Slow(took)
@@ -91,12 +114,20 @@ impl Rounds {
 
     /// Looks for beats that should be back. Says what has changed for better or worse.
     pub fn look(&mut self, now: Instant) -> Option<Pace> {
-        let (_, sent) = self.out.first_key_value()?;
-        let out = now - *sent;
+        let before = self.out.len();
+        self.out.retain(|_, sent| now - *sent <= LOST_AFTER);
+        let gone = before - self.out.len();
+        self.lost += gone as u64;
+        let out = now - self.silent_since?;
         if out <= self.limit {
             return None;
         }
-        self.change(Pace::Missing(out))
+        let lost = gone > 0 || matches!(self.pace, Pace::Lost(_));
+        self.change(if lost {
+            Pace::Lost(out)
+        } else {
+            Pace::Missing(out)
+        })
     }
 
     /// How the bus does.
@@ -105,8 +136,28 @@ impl Rounds {
         self.pace
     }
 
+    /// The round trip of the last beat that came back.
+    #[must_use]
+    pub fn last(&self) -> Option<Duration> {
+        self.last
+    }
+
+    /// How many beats are out.
+    #[must_use]
+    pub fn outstanding(&self) -> usize {
+        self.out.len()
+    }
+
+    /// How many beats never came back.
+    #[must_use]
+    pub fn lost(&self) -> u64 {
+        self.lost
+    }
+
     fn change(&mut self, pace: Pace) -> Option<Pace> {
         let was = std::mem::replace(&mut self.pace, pace);
-        (was.is_bad() != pace.is_bad()).then_some(pace)
+        let worse = was.rank() < pace.rank();
+        let well_again = was.is_bad() && !pace.is_bad();
+        (worse || well_again).then_some(pace)
     }
 }

@@ -5,6 +5,8 @@
 )]
 
 mod on_the_bus;
+mod paces;
 mod process;
 mod rounds;
 mod settings;
+mod wire;

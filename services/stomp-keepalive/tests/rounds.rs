@@ -49,10 +49,29 @@ fn a_beat_that_does_not_come_back_is_missed_once_it_is_over_the_limit() {
         rounds.pace().to_string(),
         "slow: no beat is back for 500 ms"
     );
-    // A later beat that comes back well ends it; the lost one is not waited for.
+    // A later beat that comes back well ends it; the one before it is lost, and not waited for.
     let beat = rounds.next(zero + ms(1000));
     assert_eq!(rounds.hear(&beat, zero + ms(1001)), Some(Pace::Well(ms(1))));
     assert_eq!(rounds.look(zero + ms(9000)), None);
+    assert_eq!(rounds.lost(), 1);
+}
+
+#[test]
+fn a_beat_is_lost_after_a_minute_which_is_told_once_more_and_nothing_piles_up() {
+    let (mut rounds, zero) = rounds();
+    let mut told = Vec::new();
+    for second in 0..100_000_u64 {
+        let now = zero + ms(1000 * second);
+        told.extend(rounds.look(now));
+        rounds.next(now);
+    }
+    assert_eq!(told, [Pace::Missing(ms(1000)), Pace::Lost(ms(61_000))]);
+    assert!(rounds.outstanding() <= 62, "{}", rounds.outstanding());
+    assert_eq!(rounds.lost() + rounds.outstanding() as u64, 100_000);
+    let now = zero + ms(100_000_000);
+    let beat = rounds.next(now);
+    assert_eq!(rounds.hear(&beat, now + ms(5)), Some(Pace::Well(ms(5))));
+    assert_eq!((rounds.outstanding(), rounds.lost()), (0, 100_000));
 }
 
 #[test]

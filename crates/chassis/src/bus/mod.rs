@@ -221,15 +221,23 @@ impl Bus {
         persistent: bool,
         body: Bytes,
     ) -> Result<(), PublishError> {
-        self.confirmed(Message {
-            destination: destination.to_owned(),
-            headers: vec![("content-type".to_owned(), "text/plain".to_owned())],
-            body,
-            persistent,
-            confirm: true,
-            expires: None,
-        })
-        .await
+        let message = raw(destination, persistent, body);
+        self.confirmed(message).await
+    }
+
+    /// Publishes a lone line end, for clients that are none of ours and must see something now and then. It expires after
+    /// so long, so that a queue nobody reads does not fill.
+    ///
+    /// # Errors
+    /// See [`PublishError`].
+    pub async fn publish_line_end(
+        &self,
+        destination: &str,
+        life: Duration,
+    ) -> Result<(), PublishError> {
+        let expires = expiry::after(self.shared.world.clock.now(), life);
+        let message = raw(destination, false, "\n".into());
+        self.confirmed(Message { expires, ..message }).await
     }
 
     async fn confirmed(&self, message: Message) -> Result<(), PublishError> {
@@ -336,6 +344,17 @@ impl Bus {
 
     pub(crate) fn service(&self) -> &str {
         &self.shared.service
+    }
+}
+
+fn raw(destination: &str, persistent: bool, body: Bytes) -> Message {
+    Message {
+        destination: destination.to_owned(),
+        headers: vec![("content-type".to_owned(), "text/plain".to_owned())],
+        body,
+        persistent,
+        confirm: true,
+        expires: None,
     }
 }
 
