@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use events::{CommitId, PageUrl};
+use events::{CommitId, PageUrl, message::BuildResult};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -44,6 +44,23 @@ pub enum Outcome {
     NotBuilt,
     /// `ABORTED`
     Aborted,
+}
+
+impl Outcome {
+    /// What it says of the commit.
+    ///
+    /// # Errors
+    /// That the commit is not good.
+    pub fn verdict(self, unstable_is_good: bool) -> Result<(), BuildResult> {
+        match self {
+            Self::Success => Ok(()),
+            Self::Unstable if unstable_is_good => Ok(()),
+            Self::Unstable => Err(BuildResult::Unstable),
+            Self::Failure => Err(BuildResult::Failure),
+            Self::NotBuilt => Err(BuildResult::NotBuilt),
+            Self::Aborted => Err(BuildResult::Aborted),
+        }
+    }
 }
 
 /// A build.

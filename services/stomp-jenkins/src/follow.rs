@@ -6,7 +6,7 @@ mod words;
 use std::time::Duration;
 
 use events::message::{BuildResult, Built, CiFailed, CiStarted, CiSucceeded};
-use jenkins::{Build, Found, Item, Kind, Outcome, Trouble};
+use jenkins::{Build, Found, Item, Kind, Trouble};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -211,13 +211,13 @@ impl Followed {
         }
         let named = self.named(build);
         let number = build.number;
-        let (how, text) = match result(outcome, wanted_unstable(&self.wanted)) {
-            None => {
+        let (how, text) = match outcome.verdict(self.wanted.unstable_is_good) {
+            Ok(()) => {
                 step.tell
                     .push(Tell::Succeeded(CiSucceeded { build: named }));
                 (End::Good, format!("succeeded as {number}"))
             }
-            Some(result) => {
+            Err(result) => {
                 step.tell.push(Tell::Failed(CiFailed {
                     build: named,
                     result,
@@ -296,21 +296,6 @@ impl Followed {
         // A clock that was set back makes no time pass.
         let passed = now.duration_since(self.since).unsigned_abs();
         now > self.since && passed > limit
-    }
-}
-
-fn wanted_unstable(wanted: &Wanted) -> bool {
-    wanted.unstable_is_good
-}
-
-fn result(outcome: Outcome, unstable_is_good: bool) -> Option<BuildResult> {
-    match outcome {
-        Outcome::Success => None,
-        Outcome::Unstable if unstable_is_good => None,
-        Outcome::Unstable => Some(BuildResult::Unstable),
-        Outcome::Failure => Some(BuildResult::Failure),
-        Outcome::NotBuilt => Some(BuildResult::NotBuilt),
-        Outcome::Aborted => Some(BuildResult::Aborted),
     }
 }
 
