@@ -231,6 +231,7 @@ fn settings(folder: &Path, world: &World) -> Vec<Finding> {
         one::<deploy_agent::Settings>("deploy-agent", folder, world),
         one::<github_stomp::Settings>("github-stomp", folder, world),
         one::<stomp_git::Settings>("stomp-git", folder, world),
+        one::<stomp_repo::Settings>("stomp-repo", folder, world),
         one::<stomp_keepalive::Settings>("stomp-keepalive", folder, world),
     ]
     .into_iter()

@@ -178,6 +178,7 @@ fn drop_ins(trust: &Trust, broker: &str) -> Vec<(&'static str, &'static str, Str
             format!("{bus}{source}"),
         ),
         ("stomp-git", stomp_git::Settings::SHIPPED, bus.clone()),
+        ("stomp-repo", stomp_repo::Settings::SHIPPED, bus.clone()),
         ("stomp-keepalive", stomp_keepalive::Settings::SHIPPED, bus),
     ]
 }
