@@ -114,7 +114,7 @@ async fn does_what_it_does(site: &Site, user: &User, rows: &[Row]) {
     for row in rows.iter().filter(|row| row.heard_by.contains(service)) {
         let topic = row.topic(host, service);
         let destination = Names::default().destination(&topic);
-        let listen = if row.durable {
+        let listen = if row.durably.contains(service) {
             Listen::durable(topic, Names::default().subscription(service, host))
         } else {
             Listen::hints([topic])

@@ -13,7 +13,8 @@ pub(crate) struct Row {
     pub(crate) topic: String,
     pub(crate) said_by: BTreeSet<String>,
     pub(crate) heard_by: BTreeSet<String>,
-    pub(crate) durable: bool,
+    /// Those of `heard_by` for whom the broker keeps it while they are away.
+    pub(crate) durably: BTreeSet<String>,
     pub(crate) persistent: bool,
 }
 
@@ -36,11 +37,17 @@ pub(crate) fn rows() -> Vec<Row> {
             } else {
                 services(cells[2])
             };
+            let durably = if cells[4].contains("durable") {
+                heard_by.clone()
+            } else {
+                let marked = cells[2].split(", ").filter(|it| it.ends_with(" (durably)"));
+                marked.flat_map(services).collect()
+            };
             Row {
                 topic: cells[0].trim_matches('`').to_owned(),
                 said_by,
                 heard_by,
-                durable: cells[4].contains("durable"),
+                durably,
                 persistent: cells[5] == "yes",
             }
         })
@@ -99,12 +106,13 @@ fn the_page_is_read_as_it_is_meant() {
         of(&["github-stomp", "announce"])
     );
     assert!(row("git.commits").heard_by.contains("stomp-git"));
+    assert_eq!(row("git.commits").durably, of(&["stomp-jenkins"]));
     let orders = row("deploy.orders.HOST");
     assert_eq!(orders.said_by, of(&["deploy-orchestrator"]));
     assert_eq!(orders.heard_by, of(&["deploy-agent"]));
-    assert!(orders.durable && orders.persistent);
+    assert!(orders.durably == orders.heard_by && orders.persistent);
     assert_eq!(row("keepalive").heard_by, of(&["stomp-keepalive"]));
-    assert!(!row("keepalive").persistent && !row("keepalive").durable);
+    assert!(!row("keepalive").persistent && row("keepalive").durably.is_empty());
     assert!(row("events.COMPONENT").said_by.contains("github-stomp"));
     assert!(row("events.COMPONENT").heard_by.is_empty());
     assert!(!row("dead.COMPONENT").said_by.contains("github-stomp"));
