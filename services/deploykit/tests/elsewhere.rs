@@ -8,7 +8,10 @@ use std::{
 
 use stomp::{Delivery, Message, Subscription};
 use testkit::{ActiveMq, BrokerProcess, Certificates, Folder, LONG, RabbitMq, SOON};
-use tokio::time::timeout;
+use tokio::{
+    sync::{Mutex, MutexGuard},
+    time::timeout,
+};
 use tokio_util::sync::CancellationToken;
 use world::World;
 
@@ -16,6 +19,13 @@ use crate::{
     demo::{demo, verified},
     machine::{program, says, signal, until},
 };
+
+/// Who has it runs a broker. One broker is load enough, and plain `cargo test` runs the tests of a binary side by side.
+static BROKER: Mutex<()> = Mutex::const_new(());
+
+async fn alone() -> MutexGuard<'static, ()> {
+    BROKER.lock().await
+}
 
 /// What `--broker` needs, in a folder that goes with it.
 fn passcode(home: &Path) -> String {
@@ -96,6 +106,7 @@ async fn nothing_is_left(broker: &BrokerProcess, prefix: &str) {
 
 #[tokio::test]
 async fn the_demo_runs_on_activemq_and_leaves_nothing_there() {
+    let _alone = alone().await;
     let broker = ActiveMq::start().await;
     let home = Folder::new();
     let passcode = passcode(home.path());
@@ -115,6 +126,7 @@ async fn the_demo_runs_on_activemq_and_leaves_nothing_there() {
 
 #[tokio::test]
 async fn the_demo_runs_on_rabbitmq_over_tls_and_leaves_nothing_there() {
+    let _alone = alone().await;
     let broker = RabbitMq::start().await;
     let before = RabbitMq::queues(&broker).await;
     let (home, certificates) = (Folder::new(), broker.certificates());
@@ -136,14 +148,24 @@ async fn the_demo_runs_on_rabbitmq_over_tls_and_leaves_nothing_there() {
     assert!(says(&output).contains("RabbitMQ/"), "{}", says(&output));
     assert_eq!(RabbitMq::queues(&broker).await, before);
     nothing_is_left(&broker, &prefix(&output)).await;
-    interrupted(&broker, home.path(), &file).await;
+    let address = broker.address();
+    let by_flags = [
+        "--broker",
+        &address,
+        "--login",
+        BrokerProcess::LOGIN,
+        "--passcode-file",
+        &passcode,
+    ];
+    interrupted(&broker, home.path(), &by_flags).await;
     assert_eq!(RabbitMq::queues(&broker).await, before);
 }
 
-/// A demo that is stopped in the middle, when its first subscription is there.
-async fn interrupted(broker: &BrokerProcess, home: &Path, bus: &str) {
+/// A demo that is stopped in the middle, when its first subscription is there: it ran as far as to have one.
+async fn interrupted(broker: &BrokerProcess, home: &Path, args: &[&str]) {
     let child = program(env!("CARGO_BIN_EXE_deploykit"), home)
-        .args(["demo", "--exit", "--bus-settings", bus])
+        .args(["demo", "--exit"])
+        .args(args)
         .env("TMPDIR", home)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -162,6 +184,7 @@ async fn interrupted(broker: &BrokerProcess, home: &Path, bus: &str) {
 
 #[tokio::test]
 async fn a_broker_that_says_no_or_is_not_there_is_told() {
+    let _alone = alone().await;
     let broker = testkit::TestBroker::start().await;
     let home = Folder::new();
     let (passcode, address) = (passcode(home.path()), broker.address());

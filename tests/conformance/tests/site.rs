@@ -6,8 +6,19 @@ use bytes::Bytes;
 use stomp::{
     Client, ConnectError, Deliveries, Delivery, Dialect, Ended, Message, SendError, Subscription,
 };
-use testkit::{ActiveMq, BrokerProcess, LONG, RabbitMq, SOON};
-use tokio::{task::JoinSet, time::timeout};
+use testkit::{ActiveMq, BrokerProcess, Certificates, LONG, RabbitMq, SOON};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    task::JoinSet,
+    time::timeout,
+};
+use tokio_rustls::{
+    TlsConnector,
+    rustls::{
+        ClientConfig, RootCertStore,
+        pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject},
+    },
+};
 use tokio_util::sync::CancellationToken;
 use world::World;
 
@@ -91,16 +102,51 @@ impl Site {
 
     pub(crate) async fn try_link(&self, connect: stomp::Connect) -> Result<Link, ConnectError> {
         let stream = World::real().net.connect(&self.broker.address()).await;
-        let (client, driver) = stomp::connect(stream.expect("the broker listens"), connect).await?;
-        let stop = CancellationToken::new();
-        let mut running = JoinSet::new();
-        running.spawn(driver.run(stop.clone()));
-        Ok(Link {
-            client,
-            stop,
-            running,
-        })
+        linked(stream.expect("the broker listens"), connect).await
     }
+
+    /// Connects with the certificate of this user alone.
+    pub(crate) async fn try_link_as(
+        &self,
+        user: &str,
+        client_id: &str,
+    ) -> Result<Link, ConnectError> {
+        let certificates = self.broker.certificates();
+        let mut roots = RootCertStore::empty();
+        let read = |file| CertificateDer::from_pem_file(file).expect("a certificate");
+        roots
+            .add(read(certificates.authority()))
+            .expect("an authority");
+        let key = PrivateKeyDer::from_pem_file(certificates.key(user)).expect("a key");
+        let config = ClientConfig::builder()
+            .with_root_certificates(roots)
+            .with_client_auth_cert(vec![read(certificates.certificate(user))], key);
+        let connector = TlsConnector::from(Arc::new(config.expect("they belong together")));
+        let name = ServerName::try_from(Certificates::SERVER).expect("a name");
+        let stream = World::real().net.connect(&self.broker.tls_address()).await;
+        let stream = connector.connect(name, stream.expect("the broker listens"));
+        let introduction = stomp::Connect {
+            login: None,
+            passcode: None,
+            ..self.broker.introduction(client_id)
+        };
+        linked(stream.await.map_err(ConnectError::Io)?, introduction).await
+    }
+}
+
+async fn linked(
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    connect: stomp::Connect,
+) -> Result<Link, ConnectError> {
+    let (client, driver) = stomp::connect(stream, connect).await?;
+    let stop = CancellationToken::new();
+    let mut running = JoinSet::new();
+    running.spawn(driver.run(stop.clone()));
+    Ok(Link {
+        client,
+        stop,
+        running,
+    })
 }
 
 fn patient(common: &mut chassis::Common) {

@@ -38,6 +38,12 @@ const WINDOW: usize = 64;
 /// The longest black hole. A client gives up after three heart-beats of 1 s, so it notices some of them and outlives others.
 const BLACK_HOLE: Duration = Duration::from_secs(5);
 
+/// The least number of strikes that is a storm; the schedule begins with one of each of [`MUST_STRIKE`].
+const STRIKES: usize = 5;
+
+/// What must have struck at least once.
+const MUST_STRIKE: [&str; 3] = ["drop", "cut", "black hole"];
+
 /// From the first publish to the last receipt, with three starts of the broker, on a machine that does much else.
 const STORM_LIMIT: Duration = Duration::from_secs(420);
 
@@ -238,6 +244,15 @@ impl Seen {
         assert_eq!(twice, 0, "given out more than once by the inbox");
         assert_eq!(self.heard.len(), messages, "heard but never confirmed");
         assert!(self.duplicates > 0, "nothing came twice: no storm at all");
+        let strikes: usize = self.faults.values().sum();
+        let struck = MUST_STRIKE
+            .iter()
+            .all(|kind| self.faults.contains_key(kind));
+        assert!(
+            strikes >= STRIKES && struck,
+            "no storm at all, only {:?}",
+            self.faults
+        );
     }
 }
 

@@ -1,13 +1,13 @@
 //! Debian's RabbitMQ with its STOMP plugin.
 
-use std::sync::Arc;
+use std::{net::IpAddr, path::Path, sync::Arc};
 
 use command::{Limits, Program};
 use world::World;
 
 use crate::{
     BrokerProcess, Certificates, Folder, LONG,
-    documented::documented,
+    documented::{HOST, documented},
     process::{Setup, Tls, free_port, start, until_listening},
     until,
 };
@@ -15,8 +15,8 @@ use crate::{
 /// Of the package `rabbitmq-server`. `/usr/sbin/rabbitmq-server` would change to the package's user and folders.
 const SERVER: &str = "/usr/lib/rabbitmq/bin/rabbitmq-server";
 
-/// Its name among Erlang's nodes.
-const NODE: &str = "test@localhost";
+/// Its environment, for a port mapper that is started before it.
+const MAPPER: &str = "set -a; . ./etc/rabbitmq-env.conf; exec epmd";
 
 /// Debian's RabbitMQ with the files of `docs/brokers/rabbitmq`, and a port mapper (epmd) of its own.
 #[derive(Debug)]
@@ -39,15 +39,16 @@ impl RabbitMq {
         let (port, tls_port) = (free_port().await, free_port().await);
         let (mapper_port, node_port) = (free_port().await, free_port().await);
         let folder = Folder::new();
-        // Started here, it is ended here: the one that RabbitMQ would start outlives it.
-        let mapper = BrokerProcess::program("epmd")
-            .args(["-address", "127.0.0.1", "-port"])
-            .arg(mapper_port.to_string());
-        let mapper = start(&mapper, folder.join("epmd.log"));
-        until_listening("epmd listens", mapper_port).await;
         configure(&folder, port, tls_port, &certificates);
         folder.write("ctl", &ctl(&folder, mapper_port));
-        BrokerProcess::set_up(Setup {
+        // Started here, it is ended here: the one that RabbitMQ would start outlives it.
+        let mapper = BrokerProcess::program("sh")
+            .args(["-c", MAPPER])
+            .folder(folder.path())
+            .env("ERL_EPMD_PORT", mapper_port.to_string());
+        let mapper = start(&mapper, folder.join("epmd.log"));
+        until_listening("epmd listens", mapper_port).await;
+        let broker = BrokerProcess::set_up(Setup {
             name: "RabbitMQ",
             port,
             tls: Some(Tls {
@@ -58,7 +59,62 @@ impl RabbitMq {
             folder,
             _beside: Some(mapper),
         })
-        .await
+        .await;
+        for port in [port, tls_port, mapper_port, node_port] {
+            let addresses = listening(port);
+            let outside = addresses.iter().find(|address| !address.is_loopback());
+            assert!(
+                outside.is_none() && !addresses.is_empty(),
+                "port {port} of the documented RabbitMQ is open on {addresses:?}"
+            );
+        }
+        broker
+    }
+
+    /// Runs its own `rabbitmqctl` and gives what it wrote.
+    ///
+    /// # Panics
+    /// It fails for [`LONG`].
+    pub async fn ctl(broker: &BrokerProcess, args: &[&str]) -> String {
+        let ctl = Program::new(broker.setup.folder.join("ctl"))
+            .arg("--quiet")
+            .args(args.iter().copied());
+        // It lets clients in shortly before it answers this.
+        let run = || async {
+            let run = World::real().processes.run(&ctl, Limits::of(LONG)).await;
+            let run = run.unwrap_or_else(|error| panic!("{error}"));
+            run.success().then_some(run.stdout)
+        };
+        let said = until(&format!("rabbitmqctl {args:?}"), LONG, run).await;
+        String::from_utf8_lossy(&said).into_owned()
+    }
+
+    /// Takes up one more server as documented, while the broker runs: `host` is its name with `_` for each dot.
+    ///
+    /// # Panics
+    /// The broker does not take it.
+    pub async fn import_host(broker: &BrokerProcess, host: &str) {
+        let file = format!("etc/definitions.d/host-{host}.json");
+        documented!("rabbitmq/definitions.d/host-web1_example_org.json")
+            .with(HOST, host)
+            .write(&broker.setup.folder, &file);
+        let file = broker.setup.folder.join(file).display().to_string();
+        Self::ctl(broker, &["import_definitions", &file]).await;
+    }
+
+    /// Removes a server as documented, while the broker runs.
+    ///
+    /// # Panics
+    /// It was not there.
+    pub async fn remove_host(broker: &BrokerProcess, host: &str) {
+        let file = format!("etc/definitions.d/host-{host}.json");
+        let removed = World::real()
+            .disk
+            .remove_file(&broker.setup.folder.join(file));
+        removed.unwrap_or_else(|error| panic!("{host}: {error}"));
+        for service in ["stomp-git", "deploy-agent", "stomp-repo"] {
+            Self::ctl(broker, &["delete_user", &format!("{service}.{host}")]).await;
+        }
     }
 
     /// The names of all queues of one that [`RabbitMq::start`] started, sorted, by its own `rabbitmqctl`.
@@ -66,20 +122,8 @@ impl RabbitMq {
     /// # Panics
     /// It does not answer.
     pub async fn queues(broker: &BrokerProcess) -> Vec<String> {
-        let ctl = Program::new(broker.setup.folder.join("ctl")).args([
-            "--quiet",
-            "list_queues",
-            "--no-table-headers",
-            "name",
-        ]);
-        // It lets clients in shortly before it answers this.
-        let run = || async {
-            let run = World::real().processes.run(&ctl, Limits::of(LONG)).await;
-            let run = run.unwrap_or_else(|error| panic!("{error}"));
-            run.success().then_some(run.stdout)
-        };
-        let listed = until("RabbitMQ lists its queues", LONG, run).await;
-        let listed = String::from_utf8_lossy(&listed).into_owned();
+        let args = ["list_queues", "--no-table-headers", "name"];
+        let listed = Self::ctl(broker, &args).await;
         let mut queues: Vec<String> = listed.lines().map(str::to_owned).collect();
         queues.sort();
         queues
@@ -89,9 +133,9 @@ impl RabbitMq {
 /// `rabbitmqctl` for this one.
 fn ctl(folder: &Folder, mapper_port: u16) -> String {
     let home = folder.join("home").display().to_string();
+    let environment = folder.join("etc/rabbitmq-env.conf").display().to_string();
     format!(
-        "#!/bin/sh\nexport HOME={home} RABBITMQ_NODENAME={NODE} RABBITMQ_CONF_ENV_FILE=/dev/null\n\
-         export ERL_EPMD_ADDRESS=127.0.0.1 ERL_EPMD_PORT={mapper_port}\n\
+        "#!/bin/sh\nexport HOME={home} RABBITMQ_CONF_ENV_FILE={environment} ERL_EPMD_PORT={mapper_port}\n\
          exec /usr/lib/rabbitmq/bin/rabbitmqctl \"$@\"\n"
     )
 }
@@ -117,6 +161,7 @@ fn configure(folder: &Folder, port: u16, tls_port: u16, certificates: &Certifica
             &format!("{etc}/definitions.d"),
         )
         .write(folder, "etc/rabbitmq.conf");
+    documented!("rabbitmq/rabbitmq-env.conf").write(folder, "etc/rabbitmq-env.conf");
     documented!("rabbitmq/enabled_plugins").write(folder, "etc/enabled_plugins");
     documented!("rabbitmq/definitions.d/00-site.json")
         .with("CHANGE-ME", BrokerProcess::PASSCODE)
@@ -136,19 +181,48 @@ fn program(folder: &Folder, mapper_port: u16, node_port: u16) -> Program {
         .env("HOME", at("home"))
         // The script then becomes the server, where otherwise it would start it and stand in between.
         .env("RUNNING_UNDER_SYSTEMD", "true")
-        .env("RABBITMQ_NODENAME", NODE)
         .env("RABBITMQ_CONFIG_FILE", at("etc/rabbitmq.conf"))
-        .env("RABBITMQ_CONF_ENV_FILE", "/dev/null")
+        .env("RABBITMQ_CONF_ENV_FILE", at("etc/rabbitmq-env.conf"))
         .env("RABBITMQ_ENABLED_PLUGINS_FILE", at("etc/enabled_plugins"))
         .env("RABBITMQ_MNESIA_BASE", at("mnesia"))
         .env("RABBITMQ_LOGS", "-")
         .env("RABBITMQ_PID_FILE", at("pid"))
         .env("RABBITMQ_DIST_PORT", node_port.to_string())
-        .env("ERL_EPMD_ADDRESS", "127.0.0.1")
         .env("ERL_EPMD_PORT", mapper_port.to_string())
         .env("ERL_CRASH_DUMP_BYTES", "0")
-        .env(
-            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS",
-            "-start_epmd false -kernel inet_dist_use_interface {127,0,0,1}",
-        )
+        // Beside what the documented file says: there is a port mapper.
+        .env("RABBITMQ_SERVER_START_ARGS", "-start_epmd false")
+}
+
+/// The addresses on which somebody listens on this port.
+fn listening(port: u16) -> Vec<IpAddr> {
+    let mut found = Vec::new();
+    for table in ["/proc/net/tcp", "/proc/net/tcp6"] {
+        let text = World::real().disk.read(Path::new(table));
+        let text = text.unwrap_or_else(|error| panic!("{table}: {error}"));
+        for line in String::from_utf8_lossy(&text).lines().skip(1) {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            // 0A: it listens.
+            let (local, state) = (words[1], words[3]);
+            let (address, its_port) = local.split_once(':').expect("address:port");
+            if state == "0A" && u16::from_str_radix(its_port, 16) == Ok(port) {
+                found.push(address_of(address));
+            }
+        }
+    }
+    found
+}
+
+/// An address as the kernel shows it: words of 32 bits, each in this machine's order of bytes.
+fn address_of(hex: &str) -> IpAddr {
+    let word = |at: usize| u32::from_str_radix(&hex[at..at + 8], 16).expect("eight digits");
+    let bytes = |at: usize| word(at).to_ne_bytes();
+    if hex.len() == 8 {
+        return IpAddr::from(bytes(0));
+    }
+    let mut all = [0; 16];
+    for (n, part) in all.chunks_mut(4).enumerate() {
+        part.copy_from_slice(&bytes(n * 8));
+    }
+    IpAddr::from(all)
 }

@@ -4,6 +4,11 @@ use std::time::Duration;
 
 use super::{Fault, Way};
 
+/// What the kinds of faults are to chance, of those that each schedule begins with.
+const DROP: u64 = 0;
+const CUT: u64 = 2;
+const BLACK_HOLE: u64 = 6;
+
 /// One fault of a schedule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Strike {
@@ -18,9 +23,11 @@ pub struct Strike {
     pub lasts: Duration,
 }
 
-/// An endless schedule of faults, the same for the same seed: a test that fails prints its seed.
+/// An endless schedule of faults, the same for the same seed: a test that fails prints its seed. It begins with a drop, a
+/// cut and a black hole, in an order by chance, on all connections, so that no schedule is without them.
 #[derive(Debug, Clone)]
 pub struct Faults {
+    first: Vec<u64>,
     chance: Chance,
     between_bytes: u64,
     black_hole: Duration,
@@ -30,8 +37,15 @@ impl Faults {
     /// Faults with `between_bytes` between two of them on average, whose black holes last up to `black_hole`.
     #[must_use]
     pub fn random(seed: u64, between_bytes: u64, black_hole: Duration) -> Self {
+        let mut chance = Chance::new(seed);
+        let mut first = vec![DROP, CUT, BLACK_HOLE];
+        for n in [0, 1] {
+            let other = n + usize::from(chance.below(2) == 0);
+            first.swap(n, other);
+        }
         Self {
-            chance: Chance::new(seed),
+            first,
+            chance,
             between_bytes,
             black_hole,
         }
@@ -53,15 +67,17 @@ impl Iterator for Faults {
         let ms = Duration::from_millis;
         // From half of the average to one and a half.
         let after_bytes = self.between_bytes / 2 + self.chance.below(self.between_bytes.max(1));
-        let (fault, lasts) = match self.chance.below(10) {
-            0 | 1 => (Some(Fault::Drop), ms(0)),
-            2..=4 => {
+        let first = self.first.pop();
+        let kind = first.unwrap_or_else(|| self.chance.below(10));
+        let (fault, lasts) = match kind {
+            DROP | 1 => (Some(Fault::Drop), ms(0)),
+            CUT | 3 | 4 => {
                 let (way, after_bytes) = (self.way(), self.chance.below(4096));
                 // Long enough for the bytes to come.
                 (Some(Fault::Cut { way, after_bytes }), ms(500))
             }
             5 => (Some(Fault::HalfClose(self.way())), ms(0)),
-            6 => {
+            BLACK_HOLE => {
                 let way = self.way();
                 let hole = [None, Some(way)][usize::from(self.chance.below(2) == 0)];
                 let lasts = self.chance.up_to(self.black_hole);
@@ -78,6 +94,7 @@ impl Iterator for Faults {
         };
         // All of them, as when a switch fails; or about half, as when one machine does, so that some get far ahead of others.
         let whom = match self.chance.below(2) {
+            _ if first.is_some() => u64::MAX,
             0 => u64::MAX,
             _ => self.chance.next(),
         };
