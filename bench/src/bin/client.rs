@@ -1,5 +1,5 @@
 //! What a message costs the client: published persistently and confirmed, delivered and acknowledged, over Debian's
-//! `RabbitMQ`, in processor time; beside it Debian's `python3-stomp`.
+//! `RabbitMQ`, in processor time; beside it Debian's `python3-stomp` and `ruby-stomp`.
 #![expect(
     clippy::disallowed_methods,
     clippy::print_stdout,
@@ -8,7 +8,7 @@
 )]
 
 use std::{
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, ErrorKind},
     path::Path,
     process::{Child, ChildStdout, Command, ExitCode, Stdio},
     time::Duration,
@@ -29,10 +29,30 @@ const WINDOW: u32 = 64;
 const PREFETCH: u32 = 200;
 
 const LIMIT: Duration = Duration::from_micros(25);
-/// What `foreign/client.py` says where there is no `python3-stomp`.
+/// What the scripts in `foreign/` say where their library is not there.
 const NOT_INSTALLED: &str = "not installed";
 /// A run takes some seconds.
 const RUN_LIMIT: Duration = Duration::from_secs(120);
+
+/// A client that we did not write.
+struct Foreigner {
+    package: &'static str,
+    interpreter: &'static str,
+    script: &'static str,
+}
+
+const FOREIGNERS: [Foreigner; 2] = [
+    Foreigner {
+        package: "python3-stomp",
+        interpreter: "/usr/bin/python3",
+        script: "client.py",
+    },
+    Foreigner {
+        package: "ruby-stomp",
+        interpreter: "/usr/bin/ruby",
+        script: "client.rb",
+    },
+];
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
@@ -51,21 +71,25 @@ async fn measure() -> Result<(), String> {
         "{MESSAGES} messages of {BODY_BYTES} bytes, a window of {WINDOW}, a prefetch of {PREFETCH}, RabbitMQ"
     );
     let broker = RabbitMq::start().await;
-    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
-    // By turns, so that both meet the same machine. The first round is for warming up.
+    let (mut ours, mut theirs) = (Vec::new(), FOREIGNERS.map(|_| Vec::new()));
+    // By turns, so that all meet the same machine. The first round is for warming up.
     for round in 0..=RUNS {
         let own = timeout(RUN_LIMIT, run(&broker)).await;
         let own =
             own.map_err(|_| format!("a run took longer than {} s", RUN_LIMIT.as_secs()))??;
-        let python = python(&broker)?;
         if round > 0 {
             ours.push(own);
-            theirs.extend(python);
+        }
+        for (foreigner, runs) in FOREIGNERS.iter().zip(&mut theirs) {
+            let used = foreigner.run(&broker)?;
+            if round > 0 {
+                runs.push(used);
+            }
         }
     }
     let own = told("stomp::Client", ours).ok_or("no run")?;
-    if told("python3-stomp", theirs).is_none() {
-        println!("python3-stomp is not installed: no comparison");
+    for (foreigner, runs) in FOREIGNERS.iter().zip(theirs) {
+        told(foreigner.package, runs).ok_or("no run")?;
     }
     within_limit(own)
 }
@@ -168,50 +192,66 @@ async fn consume(client: &Client, deliveries: &mut Deliveries) -> Result<(), Str
     Ok(())
 }
 
-/// The same by `python3-stomp`, one process to publish and one to consume; `None` where it is not installed.
-fn python(broker: &BrokerProcess) -> Result<Option<Duration>, String> {
-    let mut consumer = foreign(broker, "consume")?;
-    let said = line(&mut consumer)?;
-    if said == NOT_INSTALLED {
-        return Ok(None);
+impl Foreigner {
+    /// The same by this client, one process to publish and one to consume.
+    fn run(&self, broker: &BrokerProcess) -> Result<Duration, String> {
+        let mut consumer = self.start(broker, "consume")?;
+        let said = line(&mut consumer)?;
+        if said != "ready" {
+            return Err(self.unfit(&said));
+        }
+        let mut publisher = self.start(broker, "publish")?;
+        let mut used = Duration::ZERO;
+        for process in [&mut publisher, &mut consumer] {
+            let said = line(process)?;
+            let seconds: f64 = said.parse().map_err(|_| self.unfit(&said))?;
+            used += Duration::from_secs_f64(seconds);
+        }
+        for mut process in [publisher, consumer] {
+            process.0.wait().map_err(|error| error.to_string())?;
+        }
+        Ok(used)
     }
-    let mut publisher = foreign(broker, "publish")?;
-    let mut used = Duration::ZERO;
-    for process in [&mut publisher, &mut consumer] {
-        let said = line(process)?;
-        let seconds: f64 = said
-            .parse()
-            .map_err(|_| format!("client.py said {said:?}"))?;
-        used += Duration::from_secs_f64(seconds);
+
+    fn start(&self, broker: &BrokerProcess, role: &str) -> Result<Process, String> {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("foreign");
+        let mut child = Command::new(self.interpreter)
+            .arg(script.join(self.script))
+            .args([
+                role,
+                &broker.address(),
+                BrokerProcess::LOGIN,
+                BrokerProcess::PASSCODE,
+            ])
+            .args([MESSAGES, WINDOW, PREFETCH].map(|number| number.to_string()))
+            .arg(BODY_BYTES.to_string())
+            .stdout(Stdio::piped())
+            .spawn()
+            .map_err(|error| match error.kind() {
+                ErrorKind::NotFound => self.unfit(NOT_INSTALLED),
+                _ => format!("{}: {error}", self.interpreter),
+            })?;
+        let output = child.stdout.take().ok_or("its output is not there")?;
+        Ok((child, BufReader::new(output)))
     }
-    for mut process in [publisher, consumer] {
-        process.0.wait().map_err(|error| error.to_string())?;
+
+    /// Why there is no figure.
+    fn unfit(&self, said: &str) -> String {
+        let Self {
+            package, script, ..
+        } = self;
+        match said {
+            NOT_INSTALLED => format!(
+                "{package} is not there to compare with: apt-get install --no-install-recommends {package}"
+            ),
+            said => format!("{script} said {said:?}"),
+        }
     }
-    Ok(Some(used))
 }
 
-type Foreign = (Child, BufReader<ChildStdout>);
+type Process = (Child, BufReader<ChildStdout>);
 
-fn foreign(broker: &BrokerProcess, role: &str) -> Result<Foreign, String> {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("foreign/client.py");
-    let mut child = Command::new("/usr/bin/python3")
-        .arg(script)
-        .args([
-            role,
-            &broker.address(),
-            BrokerProcess::LOGIN,
-            BrokerProcess::PASSCODE,
-        ])
-        .args([MESSAGES, WINDOW, PREFETCH].map(|number| number.to_string()))
-        .arg(BODY_BYTES.to_string())
-        .stdout(Stdio::piped())
-        .spawn()
-        .map_err(|error| format!("/usr/bin/python3: {error}"))?;
-    let output = child.stdout.take().ok_or("its output is not there")?;
-    Ok((child, BufReader::new(output)))
-}
-
-fn line((_, output): &mut Foreign) -> Result<String, String> {
+fn line((_, output): &mut Process) -> Result<String, String> {
     let mut line = String::new();
     output
         .read_line(&mut line)
@@ -227,6 +267,14 @@ mod tests {
     fn the_limit_is_that_of_the_table() {
         assert!(within_limit(Duration::from_micros(25)).is_ok());
         assert!(within_limit(Duration::from_nanos(25_001)).is_err());
+    }
+
+    #[test]
+    fn a_missing_package_is_named() {
+        for foreigner in &FOREIGNERS {
+            let said = foreigner.unfit(NOT_INSTALLED);
+            assert!(said.ends_with(foreigner.package), "{said}");
+        }
     }
 
     #[test]

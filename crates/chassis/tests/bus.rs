@@ -275,6 +275,21 @@ async fn a_closed_bus_says_so() {
     assert!(within(inbox.next()).await.is_none());
 }
 
+#[test]
+fn a_passcode_is_its_file_without_line_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("passcode");
+    let read = |bytes: &[u8]| {
+        std::fs::write(&file, bytes).unwrap();
+        chassis::bus::passcode(&file, &*world::World::real().disk)
+    };
+    assert!(read(b" open sesame \r\n").unwrap().matches(" open sesame "));
+    let name = file.display();
+    for (bytes, why) in [(&b"\n"[..], "it is empty"), (b"\xff\xfe", "not UTF-8")] {
+        assert_eq!(read(bytes).unwrap_err(), format!("{name}: {why}"));
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_passcode_goes_to_the_broker_and_into_no_log_and_no_debug_text() {
     let log = Log::catch();

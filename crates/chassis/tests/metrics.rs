@@ -4,7 +4,7 @@ use std::{io, sync::Arc, time::Duration};
 
 use chassis::{
     BusSettings, Common, Failure, Listen, Metrics, MetricsSettings, Settings, Start, compose,
-    outbox::{Outbox, OutboxSettings},
+    outbox::{Outbox, OutboxSettings, Waiting, drop_off},
     settings::parse,
 };
 use events::{Envelope, Topic, message::Beat};
@@ -140,6 +140,8 @@ async fn an_outbox_tells_how_much_waits_for_how_long_and_warns_once() {
     assert!((3600.0..3700.0).contains(&age), "{age}");
     assert_eq!(value(metrics, "outbox_messages"), 1.0);
     assert_eq!(value(metrics, "outbox_bytes"), 8.0);
+    assert_eq!(value(metrics, "outbox_limit_messages"), 2.0);
+    assert_eq!(value(metrics, "outbox_limit_bytes"), 268_435_456.0);
     let stop = CancellationToken::new();
     let doing = async {
         until("it is put aside", || {
@@ -169,6 +171,56 @@ async fn an_outbox_tells_how_much_waits_for_how_long_and_warns_once() {
     assert_eq!(said("messages go out in time again"), 1, "{text}");
     assert_eq!(said("the outbox is full"), 1, "{text}");
     assert_eq!(said("the outbox takes messages again"), 1, "{text}");
+    tester.disconnect().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outbox_that_others_fill_says_so_once_until_there_is_room() {
+    let log = crate::log::Log::catch();
+    let folder = tempfile::tempdir().unwrap();
+    let peer = Peer::new();
+    peer.leave();
+    let world = peer.world();
+    let tester = Tester::new(&peer);
+    let settings = OutboxSettings {
+        messages: 2,
+        ..OutboxSettings::default()
+    };
+    let opened = Outbox::open(&tester.bus, &world, &settings, folder.path());
+    let (outbox, keeper) = opened.await.unwrap();
+    let hook = |number| {
+        let envelope = Envelope::seal(
+            Uuid::from_u128(number),
+            "/test",
+            Timestamp::UNIX_EPOCH,
+            &beat(1),
+        );
+        let waiting = Waiting {
+            topic: Topic::Keepalive,
+            persistent: true,
+            envelope: envelope.unwrap(),
+        };
+        drop_off(&world, folder.path(), settings.limits(), &[waiting])
+    };
+    let full = || log.text().matches("the outbox is full").count();
+    let stop = CancellationToken::new();
+    let doing = async {
+        hook(1).unwrap();
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        assert_eq!(full(), 0);
+        hook(2).unwrap();
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        assert_eq!(full(), 1, "{}", log.text());
+        peer.come_back();
+        until("it is empty", || outbox.holds() == (0, 0)).await;
+        until("it says so", || {
+            log.text().contains("the outbox takes messages again")
+        })
+        .await;
+        stop.cancel();
+    };
+    within(async { tokio::join!(keeper.run(&stop), doing) }).await;
+    assert_eq!(full(), 1, "{}", log.text());
     tester.disconnect().await;
 }
 

@@ -78,13 +78,15 @@ pub async fn serve(start: Start<Settings>) -> Result<(), Failure> {
     version.map_err(|error| Failure::Settings(chassis::causes(&error)))?;
     let presence = Presence::new(host.clone(), world.new_id(), settings.groups.clone());
     let (voice, said) = mpsc::channel(VOICE);
+    let reports = Arc::new(Reports::default());
+    reports.measure(bus.metrics());
     let shared = Shared {
         host: host.clone(),
         runner: runner(&settings)?,
         redactor: Arc::new(redactor(&world, &settings).await?),
         git,
         voice,
-        reports: Arc::new(Reports::default()),
+        reports,
         presence: Arc::new(presence),
         stop: stop.clone(),
     };

@@ -2,18 +2,22 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Mutex, MutexGuard, PoisonError},
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use chassis::{Bus, PublishError};
+use chassis::{
+    Bus, Metrics, PublishError,
+    metrics::{Collector, ConstGauge, Counter, DescriptorEncoder, EncodeMetric, Unit},
+};
 use events::{
     GroupName, HostName, ProjectName,
     message::{Present, ProjectState, Reported, ScriptOutput, State},
 };
 use tokio::{
     sync::{Notify, mpsc},
-    time::{MissedTickBehavior, interval, sleep},
+    time::{Instant, MissedTickBehavior, interval, sleep},
 };
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -32,8 +36,17 @@ const WAITING: usize = 1024;
 /// outlive the agent is in the journal.
 #[derive(Debug, Default)]
 pub struct Reports {
-    waiting: Mutex<Vec<(Reported, mpsc::Sender<Mail>)>>,
+    waiting: Mutex<Vec<Waits>>,
     more: Notify,
+    left_out: Counter,
+}
+
+#[derive(Debug, Clone)]
+struct Waits {
+    report: Reported,
+    project: mpsc::Sender<Mail>,
+    /// When the first report of this order came that no broker has taken.
+    since: Instant,
 }
 
 fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -42,20 +55,35 @@ fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Reports {
+    /// Shows how many reports wait, for how long, and how many were left out.
+    pub fn measure(self: &Arc<Self>, metrics: &Metrics) {
+        metrics.add(
+            "reports_left_out",
+            "Reports that were not kept because too many waited",
+            self.left_out.clone(),
+        );
+        metrics.add_collector(Levels(Arc::clone(self)));
+    }
+
     /// Puts a report on its way, in place of an older one of the same order. `project` hears when a final one is confirmed.
     pub fn tell(&self, report: Reported, project: &mpsc::Sender<Mail>) {
         let mut waiting = held(&self.waiting);
         let full = waiting.len() >= WAITING;
         match waiting
             .iter_mut()
-            .find(|(old, _)| old.order == report.order)
+            .find(|old| old.report.order == report.order)
         {
-            Some((old, _)) if old.number > report.number => {}
-            Some((old, _)) => *old = report,
+            Some(old) if old.report.number > report.number => {}
+            Some(old) => old.report = report,
             None if full => {
+                self.left_out.inc();
                 tracing::error!(order = %report.order, "left out: too many reports wait for the broker");
             }
-            None => waiting.push((report, project.clone())),
+            None => waiting.push(Waits {
+                report,
+                project: project.clone(),
+                since: Instant::now(),
+            }),
         }
         drop(waiting);
         self.more.notify_one();
@@ -66,7 +94,10 @@ impl Reports {
         let mut late = false;
         loop {
             let next = held(&self.waiting).first().cloned();
-            let Some((report, project)) = next else {
+            let Some(Waits {
+                report, project, ..
+            }) = next
+            else {
                 tokio::select! {
                     () = self.more.notified() => continue,
                     () = stop.cancelled() => return,
@@ -93,8 +124,9 @@ impl Reports {
             }
             late = false;
             // A newer one that came meanwhile stays.
-            held(&self.waiting)
-                .retain(|(left, _)| left.order != report.order || left.number > report.number);
+            held(&self.waiting).retain(|Waits { report: left, .. }| {
+                left.order != report.order || left.number > report.number
+            });
             if report.state.is_final() {
                 // A project that does not hear it sends the report again when it starts.
                 let _unheard = project.try_send(Mail::Told(report.order));
@@ -102,6 +134,40 @@ impl Reports {
                 bus.line(line, record).await;
             }
         }
+    }
+}
+
+/// What is worked out when somebody asks.
+#[derive(Debug)]
+struct Levels(Arc<Reports>);
+
+impl Collector for Levels {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let (waiting, oldest) = {
+            let waiting = held(&self.0.waiting);
+            let oldest = waiting.iter().map(|waits| waits.since.elapsed()).max();
+            (waiting.len(), oldest.unwrap_or_default())
+        };
+        let levels = [
+            (
+                "reports_waiting",
+                None,
+                waiting as f64,
+                "Orders whose report waits for the broker",
+            ),
+            (
+                "reports_oldest_age",
+                Some(Unit::Seconds),
+                oldest.as_secs_f64(),
+                "How long the oldest of them waits",
+            ),
+        ];
+        for (name, unit, value, help) in levels {
+            let gauge = ConstGauge::new(value);
+            let kind = gauge.metric_type();
+            gauge.encode(encoder.encode_descriptor(name, help, unit.as_ref(), kind)?)?;
+        }
+        Ok(())
     }
 }
 

@@ -15,3 +15,4 @@ mod redact;
 mod rig;
 mod runner;
 mod settings;
+mod telling;

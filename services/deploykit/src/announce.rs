@@ -3,19 +3,23 @@
 pub mod build;
 pub mod hooks;
 pub mod packages;
+mod spool;
 pub mod svn;
-
-use std::path::Path;
 
 use chassis::{
     Failure as ServiceFailure, Settings, Start,
-    outbox::{Limits, Outbox, OutboxSettings, Waiting, drop_off},
+    outbox::{Outbox, OutboxSettings, Waiting},
 };
 use events::{
     CommitId, Envelope, HostName, NameError, Payload, RefName, RepoName, SealError, message::Pushed,
 };
 use serde::Deserialize;
 use world::World;
+
+pub use spool::Spool;
+
+/// What delivers the spool, as a service.
+pub const NAME: &str = "announce";
 
 /// Where hooks leave their messages, unless told otherwise.
 pub const SPOOL: &str = "/var/spool/deploykit";
@@ -135,22 +139,13 @@ impl<'a> Sealer<'a> {
 /// The spool's.
 pub fn spool(
     pushes: &[Pushed],
-    folder: &Path,
+    spool: &Spool,
     host: &HostName,
     world: &World,
 ) -> anyhow::Result<()> {
     let sealer = Sealer::new(host, world);
     let messages: Result<Vec<Waiting>, _> = pushes.iter().map(|push| sealer.seal(push)).collect();
-    drop_in(world, folder, &messages?)
-}
-
-/// Puts messages into the spool; they last from then on.
-///
-/// # Errors
-/// The spool's.
-pub fn drop_in(world: &World, folder: &Path, messages: &[Waiting]) -> anyhow::Result<()> {
-    drop_off(world, folder, Limits::default(), messages)?;
-    Ok(())
+    spool.drop_in(world, &messages?)
 }
 
 /// The scripts of hooks/ in the source, by name.

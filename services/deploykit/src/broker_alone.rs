@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, path::Path};
 
 use broker::{Broker, User};
-use stomp::Secret;
+use chassis::bus::passcode;
 use tokio_util::sync::CancellationToken;
 use world::World;
 
@@ -95,22 +95,10 @@ fn users(args: &cli::Broker, world: &World) -> Result<Vec<User>, Failure> {
 }
 
 fn user(login: &str, path: &Path, world: &World) -> Result<User, Failure> {
-    let wrong = |why: String| {
-        Failure::Settings(format!(
-            "the passcode file {} cannot be used: {why}",
-            path.display()
-        ))
-    };
-    let bytes = world
-        .disk
-        .read(path)
-        .map_err(|error| wrong(error.to_string()))?;
-    let text = String::from_utf8_lossy(&bytes).trim().to_owned();
-    if text.is_empty() {
-        return Err(wrong("it is empty".to_owned()));
-    }
+    let passcode = passcode(path, &*world.disk)
+        .map_err(|why| Failure::Settings(format!("the passcode cannot be read: {why}")))?;
     Ok(User {
         login: login.to_owned(),
-        passcode: Secret::new(text),
+        passcode,
     })
 }

@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 use events::ProjectName;
 
-pub use announcing::{BuildArgs, BuildSays, Ended};
+pub use announcing::{BuildArgs, BuildSays, Ended, SpoolArgs};
 pub use asking::{
     Ask, Control, Deploy, History, HostAction, Hosts, Logs, Rollback, Show, Status, Tags,
 };
@@ -280,9 +280,9 @@ pub enum Announce {
         /// Who pushed, for people to read; default: who runs this
         #[arg(long, value_name = "NAME")]
         pusher: Option<String>,
-        /// The spool folder
-        #[arg(long, value_name = "DIR", default_value = crate::announce::SPOOL)]
-        spool: PathBuf,
+        /// Where they wait.
+        #[command(flatten)]
+        spool: SpoolArgs,
     },
     /// Packages that came into an apt repository: on standard input a line for each, as reprepro gives it to its log scripts
     ///
@@ -292,9 +292,9 @@ pub enum Announce {
         /// The apt repository's name on the bus
         #[arg(long)]
         repository: String,
-        /// The spool folder
-        #[arg(long, value_name = "DIR", default_value = crate::announce::SPOOL)]
-        spool: PathBuf,
+        /// Where they wait.
+        #[command(flatten)]
+        spool: SpoolArgs,
     },
     /// A commit to Subversion: on standard input what `svnlook info` and then `svnlook changed` print of it
     ///
@@ -306,9 +306,9 @@ pub enum Announce {
         /// The revision
         #[arg(long)]
         revision: u64,
-        /// The spool folder
-        #[arg(long, value_name = "DIR", default_value = crate::announce::SPOOL)]
-        spool: PathBuf,
+        /// Where they wait.
+        #[command(flatten)]
+        spool: SpoolArgs,
     },
     /// A build of CI that began or ended, for a CI that none of our services knows
     ///
@@ -322,9 +322,9 @@ pub enum Announce {
         /// The packages
         #[arg(required = true, value_name = "PACKAGE")]
         packages: Vec<String>,
-        /// The spool folder
-        #[arg(long, value_name = "DIR", default_value = crate::announce::SPOOL)]
-        spool: PathBuf,
+        /// Where they wait.
+        #[command(flatten)]
+        spool: SpoolArgs,
         /// What `APT_CONFIG` names for apt, where its root is not this system's
         #[arg(long, value_name = "FILE")]
         apt_config: Option<PathBuf>,

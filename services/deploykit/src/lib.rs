@@ -29,7 +29,7 @@ use world::World;
 
 use crate::{
     ask::Session,
-    cli::{Announce, Cli, Command},
+    cli::{Announce, Cli, Command, SpoolArgs},
     failure::Failure,
     home::{Folders, Home},
     screen::complain,
@@ -44,7 +44,7 @@ const AGENT: chassis::Service = chassis::Service {
 
 /// What delivers the spool of the hooks.
 const ANNOUNCE: chassis::Service = chassis::Service {
-    name: "announce",
+    name: announce::NAME,
     version: env!("CARGO_PKG_VERSION"),
     about: "Delivers what hooks left in the spool",
 };
@@ -173,7 +173,7 @@ async fn carry_out(cli: &Cli) -> Result<(), Failure> {
 }
 
 /// `deploykit announce git` never fails a push: it says what is not announced, and exits 0.
-fn announce_git(repository: &str, pusher: Option<String>, spool: &Path) {
+fn announce_git(repository: &str, pusher: Option<String>, spool: &SpoolArgs) {
     let world = World::real();
     let work = || -> anyhow::Result<()> {
         let name: RepoName = repository.parse()?;
@@ -189,7 +189,12 @@ fn announce_git(repository: &str, pusher: Option<String>, spool: &Path) {
         for error in bad {
             complain(format!("a ref of {name} is not announced: {error}"));
         }
-        announce::spool(&good, spool, &host_name(), &world)
+        announce::spool(
+            &good,
+            &announce::Spool::of(spool, &world),
+            &host_name(),
+            &world,
+        )
     };
     if let Err(error) = work() {
         complain(format!(

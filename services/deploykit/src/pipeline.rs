@@ -6,8 +6,7 @@
 use std::{future::Future, net::SocketAddr, path::Path, time::Duration};
 
 use broker::Broker;
-use chassis::{BusSettings, Settings, Start};
-use stomp::Secret;
+use chassis::{BusSettings, Settings, Start, bus::passcode};
 use tokio::{
     sync::watch,
     task::{JoinError, JoinSet},
@@ -218,11 +217,11 @@ async fn open_broker(
              use RabbitMQ or ActiveMQ"
         )));
     }
-    let passcode = world.disk.read(&layout.trust().broker_passcode())?;
-    let passcode = String::from_utf8_lossy(&passcode).trim().to_owned();
+    let passcode = passcode(&layout.trust().broker_passcode(), &*world.disk)
+        .map_err(|why| Failure::Failed(format!("the broker's passcode cannot be read: {why}")))?;
     let user = broker::User {
         login: "deploykit".to_owned(),
-        passcode: Secret::new(passcode),
+        passcode,
     };
     let settings = broker::Settings {
         data: Some(layout.broker_data()),

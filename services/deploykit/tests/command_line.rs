@@ -1,19 +1,32 @@
 //! The built program: help, exit codes, completions.
 
-use std::process::Output;
+use std::{
+    io::Write,
+    process::{Output, Stdio},
+};
 
 use clap::CommandFactory;
 use deploykit::cli::Cli;
 
 fn deploykit(args: &[&str]) -> Output {
+    given("", args)
+}
+
+fn given(input: &str, args: &[&str]) -> Output {
     let home = tempfile::tempdir().unwrap();
-    std::process::Command::new(env!("CARGO_BIN_EXE_deploykit"))
+    let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_deploykit"))
         .args(args)
         .env_clear()
         .env("HOME", home.path())
         .env("PATH", "/usr/local/bin:/usr/bin:/bin")
-        .output()
-        .unwrap()
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // What does not read its input closes it.
+    let _unread = child.stdin.take().unwrap().write_all(input.as_bytes());
+    child.wait_with_output().unwrap()
 }
 
 fn says(output: &Output) -> String {
@@ -86,6 +99,80 @@ fn a_push_is_never_failed_by_its_announcement() {
     let output = deploykit(&["announce", "git", "--repository", "../x"]);
     assert_eq!(output.status.code(), Some(0), "{}", says(&output));
     assert!(says(&output).contains("../x"), "{}", says(&output));
+}
+
+#[test]
+fn each_hook_obeys_the_limits_of_what_delivers_its_spool() {
+    const COMMIT: &str = "1f0c1e9d5b7a4f3e2d1c0b9a8f7e6d5c4b3a2910";
+    let none = "0".repeat(40);
+    let push = format!("{none} {COMMIT} refs/heads/main\n");
+    let svn = "ann\n2026-11-21 13:46:30 +0000\n1\nx\nA   trunk/x\n";
+    let package = "add bookworm deb main amd64 shop 1.0\n";
+    let build = ["--commit", COMMIT, "--job", "shop", "--number", "7"];
+    let commands: [(&[&str], &[&str], &str); 4] = [
+        (&["git"], &[], &push),
+        (&["svn"], &["--revision", "7"], svn),
+        (&["package"], &[], package),
+        (&["build", "started"], &build, ""),
+    ];
+    for (command, more, input) in commands {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, spool) = (
+            folder.path().join("announce.toml"),
+            folder.path().join("spool"),
+        );
+        let announce = || {
+            let mut args = vec!["announce"];
+            args.extend(command);
+            args.extend(["--repository", "shop", "--config", file.to_str().unwrap()]);
+            args.extend(more);
+            let output = given(input, &args);
+            assert_eq!(output.status.code(), Some(0), "{}", says(&output));
+            says(&output)
+        };
+        let waiting = || std::fs::read_dir(&spool).unwrap().count();
+        let settings = |limits: &str| {
+            let text = format!("[outbox]\nfolder = {spool:?}\n{limits}\n");
+            std::fs::write(&file, text).unwrap();
+        };
+        settings("messages = 2");
+        assert_eq!([announce(), announce()], ["", ""], "{command:?}");
+        let refused = announce();
+        let full = format!("the outbox {} is full: 2 messages", spool.display());
+        assert!(refused.contains(&full), "{refused}");
+        assert_eq!(waiting(), 2, "{command:?}");
+        settings("messages = 3");
+        assert_eq!((announce().as_str(), waiting()), ("", 3), "{command:?}");
+    }
+}
+
+#[test]
+fn a_hook_announces_within_the_default_limits_where_the_settings_are_wrong() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, spool) = (
+        folder.path().join("announce.toml"),
+        folder.path().join("spool"),
+    );
+    std::fs::write(&file, "[outbox]\nmessages = 0\n").unwrap();
+    let output = given(
+        "add bookworm deb main amd64 shop 1.0\n",
+        &[
+            "announce",
+            "package",
+            "--repository",
+            "acme",
+            "--spool",
+            spool.to_str().unwrap(),
+            "--config",
+            file.to_str().unwrap(),
+        ],
+    );
+    let said = says(&output);
+    assert!(
+        said.contains("outbox.messages must be 1 to 1000000") && said.lines().count() == 1,
+        "{said}"
+    );
+    assert_eq!(std::fs::read_dir(&spool).unwrap().count(), 1);
 }
 
 #[test]

@@ -74,6 +74,7 @@ async fn the_page_names_what_is_exposed_and_nothing_else() {
         .await
         .unwrap();
     let _keepalive = stomp_keepalive::measured::Measured::new(bus.metrics());
+    std::sync::Arc::new(deploy_agent::tell::Reports::default()).measure(bus.metrics());
     let (exposed, documented) = (exposed(&bus.metrics().text()), documented());
     assert!(exposed.len() > 10);
     let missing: Vec<_> = exposed.difference(&documented).collect();

@@ -6,7 +6,10 @@ use stomp::{Client, Connect, ConnectError, Driver, Ended, Limits, Secret};
 use tokio::time::{Instant, timeout_at};
 use world::{Disk, Stream, World};
 
-use super::tls::{Tls, told};
+use super::{
+    passcode::passcode,
+    tls::{Tls, told},
+};
 use crate::{BusSettings, causes, settings::host};
 
 /// What the files of the settings say, at the time they were read.
@@ -22,8 +25,14 @@ impl Files {
         disk: &dyn Disk,
         world: &World,
     ) -> Result<Self, String> {
+        let passcode = settings
+            .passcode_file
+            .as_deref()
+            .map(|file| passcode(file, disk))
+            .transpose()
+            .map_err(|why| format!("bus.passcode_file {why}"))?;
         Ok(Self {
-            passcode: passcode(settings, disk)?,
+            passcode,
             tls: Tls::read(settings, disk, &world.clock)?,
         })
     }
@@ -148,19 +157,4 @@ pub(super) fn ended(ended: &Ended, settings: &BusSettings) -> String {
         _ => "",
     };
     format!("{}{limit}", causes(ended))
-}
-
-/// The passcode, from its file. A line end after it is not part of it.
-fn passcode(settings: &BusSettings, disk: &dyn Disk) -> Result<Option<Secret>, String> {
-    let Some(file) = &settings.passcode_file else {
-        return Ok(None);
-    };
-    let wrong = |why: &str| format!("bus.passcode_file {}: {why}", file.display());
-    let bytes = disk.read(file).map_err(|error| wrong(&error.to_string()))?;
-    let text = String::from_utf8(bytes).map_err(|_| wrong("not UTF-8"))?;
-    let text = text.trim_end_matches(['\r', '\n']);
-    if text.is_empty() {
-        return Err(wrong("it is empty"));
-    }
-    Ok(Some(Secret::new(text)))
 }

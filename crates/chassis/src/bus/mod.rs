@@ -14,6 +14,7 @@ mod in_hand;
 mod inbox;
 mod ledger;
 mod live;
+mod passcode;
 mod recent;
 mod tls;
 
@@ -37,6 +38,7 @@ pub use delivery::Delivery;
 pub use forget::forget;
 pub use in_hand::DELIVERY_LIMIT;
 pub use inbox::{Inbox, Listen};
+pub use passcode::passcode;
 
 use crate::{BusSettings, Failure, Metrics, causes};
 use counts::Counts;

@@ -71,16 +71,32 @@ impl Collector for Levels {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let (messages, bytes) = self.stock.holds();
         let age = watch::age(&self.stock, self.clock.now()).as_secs_f64();
-        let held = ConstGauge::new(messages as f64);
-        let help = "Messages that wait for the broker";
-        held.encode(encoder.encode_descriptor(
-            "outbox_messages",
-            help,
-            None,
-            held.metric_type(),
-        )?)?;
+        let limits = self.stock.limits();
+        let counts = [
+            (
+                "outbox_messages",
+                messages,
+                "Messages that wait for the broker",
+            ),
+            (
+                "outbox_limit_messages",
+                limits.messages,
+                "Messages that may wait",
+            ),
+        ];
+        for (name, value, help) in counts {
+            let gauge = ConstGauge::new(value as f64);
+            let kind = gauge.metric_type();
+            gauge.encode(encoder.encode_descriptor(name, help, None, kind)?)?;
+        }
         let levels = [
             ("outbox", Unit::Bytes, bytes as f64, "Their size on disk"),
+            (
+                "outbox_limit",
+                Unit::Bytes,
+                limits.bytes as f64,
+                "Bytes of them that there may be",
+            ),
             (
                 "outbox_oldest_age",
                 Unit::Seconds,

@@ -110,9 +110,12 @@ impl Stock {
         (messages, bytes)
     }
 
+    pub(super) fn limits(&self) -> Limits {
+        self.limits
+    }
+
     pub(super) fn is_full(&self) -> bool {
-        let Size { messages, bytes } = self.held().total;
-        messages >= self.limits.messages || bytes >= self.limits.bytes
+        self.held().is_full(self.limits)
     }
 
     /// Keeps room for messages that are to be written.
@@ -127,11 +130,7 @@ impl Stock {
         if total.messages + messages > self.limits.messages
             || total.bytes + bytes > self.limits.bytes
         {
-            if held.refusing.replace(Refusing::Full).is_none() {
-                let folder = self.folder.display();
-                let Size { messages, bytes } = total;
-                tracing::error!(%folder, messages, bytes, "the outbox is full: messages are refused until the broker takes some");
-            }
+            self.refuse_for_room(&mut held);
             self.counts.refused("full", messages);
             return Err(AppendError::Full {
                 folder: self.folder.clone(),
@@ -165,6 +164,14 @@ impl Stock {
         }
     }
 
+    fn refuse_for_room(&self, held: &mut Held) {
+        if held.refusing.replace(Refusing::Full).is_none() {
+            let folder = self.folder.display();
+            let Size { messages, bytes } = held.total;
+            tracing::error!(%folder, messages, bytes, "the outbox is full: messages are refused until the broker takes some");
+        }
+    }
+
     fn take_again(&self, held: &mut Held) {
         held.refusing = None;
         tracing::info!(folder = %self.folder.display(), "the outbox takes messages again");
@@ -183,11 +190,15 @@ impl Stock {
     pub(super) fn removed(&self, name: &str) {
         let mut held = self.held();
         held.remove(name);
+        self.maybe_take_again(&mut held);
+    }
+
+    fn maybe_take_again(&self, held: &mut Held) {
         // Only once a fifth is free, so that it is not said at each message around the limit.
         let (total, limits) = (held.total, self.limits);
         let easy = total.messages * 5 <= limits.messages * 4 && total.bytes / 4 <= limits.bytes / 5;
         if held.refusing == Some(Refusing::Full) && easy {
-            self.take_again(&mut held);
+            self.take_again(held);
         }
     }
 
@@ -235,11 +246,22 @@ impl Stock {
                 held.remove(name);
             }
         }
+        // Whoever filled it is another process, and so is who is refused: nobody else says so in a log.
+        if held.is_full(self.limits) {
+            self.refuse_for_room(&mut held);
+        } else {
+            self.maybe_take_again(&mut held);
+        }
         new
     }
 }
 
 impl Held {
+    fn is_full(&self, limits: Limits) -> bool {
+        let Size { messages, bytes } = self.total;
+        messages >= limits.messages || bytes >= limits.bytes
+    }
+
     fn insert(&mut self, name: String, bytes: u64) {
         if let Some(number) = file::number(&name) {
             self.newest = self.newest.max(number);

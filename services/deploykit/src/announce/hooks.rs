@@ -2,21 +2,25 @@
 
 use std::{
     io::{BufReader, Read, stdin},
-    path::{Path, PathBuf},
+    path::PathBuf,
 };
 
 use anyhow::Context;
 use events::{PackageName, RepoName};
 use world::World;
 
-use super::{Sealer, build, drop_in, packages, svn};
-use crate::{cli::BuildSays, host_name, screen::complain};
+use super::{Sealer, Spool, build, packages, svn};
+use crate::{
+    cli::{BuildSays, SpoolArgs},
+    host_name,
+    screen::complain,
+};
 
 /// What reprepro tells at once is read up to this: some 100,000 packages.
 const PACKAGES_BYTES: u64 = 16 << 20;
 
 /// `deploykit announce package`
-pub fn package(repository: &str, spool: &Path) {
+pub fn package(repository: &str, spool: &SpoolArgs) {
     tell(&format!("packages of {repository:?}"), || {
         let world = World::real();
         let name: RepoName = repository.parse()?;
@@ -32,17 +36,17 @@ pub fn package(repository: &str, spool: &Path) {
             .iter()
             .map(|message| sealer.seal(message))
             .collect();
-        drop_in(&world, spool, &sealed?)
+        Spool::of(spool, &world).drop_in(&world, &sealed?)
     });
 }
 
 /// `deploykit announce svn`
-pub fn subversion(repository: &str, revision: u64, spool: &Path) {
+pub fn subversion(repository: &str, revision: u64, spool: &SpoolArgs) {
     tell(&format!("r{revision} of {repository:?}"), || {
         let world = World::real();
         let commit = svn::committed(&repository.parse()?, revision, &mut BufReader::new(stdin()))?;
         let host = host_name();
-        drop_in(&world, spool, &[Sealer::new(&host, &world).seal(&commit)?])
+        Spool::of(spool, &world).drop_in(&world, &[Sealer::new(&host, &world).seal(&commit)?])
     });
 }
 
@@ -53,12 +57,12 @@ pub fn a_build(says: &BuildSays) {
         let world = World::real();
         let host = host_name();
         let message = build::built(says, &Sealer::new(&host, &world))?;
-        drop_in(&world, &of.spool, &[message])
+        Spool::of(&of.spool, &world).drop_in(&world, &[message])
     });
 }
 
 /// `deploykit announce refreshed`
-pub async fn refreshed(names: &[String], spool: &Path, apt_config: Option<PathBuf>) {
+pub async fn refreshed(names: &[String], spool: &SpoolArgs, apt_config: Option<PathBuf>) {
     let work = async {
         let world = World::real();
         let names: Result<Vec<PackageName>, _> = names.iter().map(|name| name.parse()).collect();
@@ -68,7 +72,7 @@ pub async fn refreshed(names: &[String], spool: &Path, apt_config: Option<PathBu
         if message.packages.is_empty() {
             return Ok(());
         }
-        drop_in(&world, spool, &[Sealer::new(&host, &world).seal(&message)?])
+        Spool::of(spool, &world).drop_in(&world, &[Sealer::new(&host, &world).seal(&message)?])
     };
     let done = work.await;
     tell("what apt would install", || done);

@@ -4,7 +4,16 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use crate::announce::SPOOL;
+/// Where messages wait, and how many may.
+#[derive(Debug, Args)]
+pub struct SpoolArgs {
+    /// The spool folder; default: `[outbox] folder` of the settings, or `/var/spool/deploykit`
+    #[arg(long, value_name = "DIR")]
+    pub spool: Option<PathBuf>,
+    /// The settings of what delivers it, for how much it may hold; default: `/etc/deploykit/announce.toml`, if it is there
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
 
 /// `deploykit announce build`
 #[derive(Debug, Subcommand)]
@@ -68,9 +77,9 @@ pub struct BuildArgs {
     /// Where people see it
     #[arg(long)]
     pub url: Option<String>,
-    /// The spool folder
-    #[arg(long, value_name = "DIR", default_value = SPOOL)]
-    pub spool: PathBuf,
+    /// Where it waits.
+    #[command(flatten)]
+    pub spool: SpoolArgs,
 }
 
 /// How a build ended that is not good.

@@ -1,0 +1,57 @@
+//! How many reports wait, as metrics.
+
+use std::{sync::Arc, time::Duration};
+
+use chassis::{Bus, BusSettings};
+use deploy_agent::tell::Reports;
+use events::message::{Phase, Reported, State};
+use tokio::sync::mpsc;
+use uuid::Uuid;
+use world::World;
+
+fn report(order: u128, number: u64) -> Reported {
+    Reported {
+        host: "web1".parse().unwrap(),
+        project: "shop".parse().unwrap(),
+        order: Uuid::from_u128(order),
+        deploy: Uuid::nil(),
+        phase: Phase::Prepare,
+        number,
+        state: State::Accepted,
+        steps: Vec::new(),
+        live: None,
+        previous: None,
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn reports_that_wait_are_counted_and_so_is_what_is_left_out() {
+    let host = "web1".parse().unwrap();
+    let (bus, _connection) =
+        Bus::new("tester", &host, BusSettings::default(), World::real()).unwrap();
+    let reports = Arc::new(Reports::default());
+    reports.measure(bus.metrics());
+    let value = |name: &str| -> f64 {
+        let text = bus.metrics().text();
+        let name = format!("deploykit_reports_{name} ");
+        let line = text.lines().find_map(|line| line.strip_prefix(&name));
+        line.unwrap_or_else(|| panic!("no {name}in {text}"))
+            .parse()
+            .unwrap()
+    };
+    assert_eq!((value("waiting"), value("oldest_age_seconds")), (0.0, 0.0));
+    let (project, _mail) = mpsc::channel(1);
+    reports.tell(report(1, 1), &project);
+    tokio::time::advance(Duration::from_secs(60)).await;
+    // A newer one takes its place and is as old, for that is how long nobody has heard of the order.
+    reports.tell(report(1, 2), &project);
+    reports.tell(report(2, 1), &project);
+    assert_eq!((value("waiting"), value("oldest_age_seconds")), (2.0, 60.0));
+    for order in 3..=1026 {
+        reports.tell(report(order, 1), &project);
+    }
+    assert_eq!((value("waiting"), value("left_out_total")), (1024.0, 2.0));
+    // There is always room for what replaces another one.
+    reports.tell(report(2, 2), &project);
+    assert_eq!(value("left_out_total"), 2.0);
+}
