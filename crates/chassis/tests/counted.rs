@@ -1,13 +1,19 @@
 //! A message that crashes the service each time it is handled, beside others that do not.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use chassis::{Handler, Inbox, Listen, Verdict, bus::DELIVERY_LIMIT, consume};
 use events::{Envelope, Topic, message::Beat};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::peer::{Peer, Tester, until, within};
+use crate::{
+    faulty::{Fate, Faulty},
+    peer::{Peer, Tester, until, within},
+};
 
 const REPORTS: &str = "/topic/deploykit.deploy.reports";
 
@@ -273,5 +279,59 @@ async fn a_file_that_cannot_be_written_costs_no_message_and_the_file_stays_small
     }
     let size = std::fs::metadata(site.file()).unwrap().len();
     assert!(size < 20 * 1024, "{size} bytes after 1000 messages");
+    tester.disconnect().await;
+}
+
+/// The next message, for a reader that also has something else to do each time it looks.
+async fn next_beside_a_flood(inbox: &mut Inbox) -> chassis::Delivery {
+    let flooded = async {
+        loop {
+            tokio::select! {
+                biased;
+                delivery = inbox.next() => return delivery.unwrap(),
+                () = std::future::ready(()) => tokio::task::yield_now().await,
+            }
+        }
+    };
+    let limit = std::time::Duration::from_secs(20);
+    let next = tokio::time::timeout(limit, flooded).await;
+    next.expect("a message is given out beside a flood")
+}
+
+#[tokio::test]
+async fn a_reader_that_is_always_cancelled_gets_its_messages_all_the_same() {
+    let site = Site::new();
+    let mut world = world::World::real();
+    world.net = site.peer.world().net;
+    // On a thread, and never done at once: each note writes the whole file.
+    world.disk = Arc::new(Faulty::new(|step, _| {
+        // waits for nothing: it is a slow disk
+        std::thread::sleep(std::time::Duration::from_millis(5));
+        match step {
+            "open_log" => Fate::Fails,
+            _ => Fate::Done,
+        }
+    }));
+    let tester = Tester::in_world(world, chassis::BusSettings::default());
+    let listen = Listen::durable(Topic::DeployReports, "deploykit.tester.hub1".to_owned());
+    let mut inbox = tester.bus.listen(listen.counted_in(&site.file())).await;
+    let envelope = tester.bus.seal(&beat(0)).unwrap();
+    for number in 0..4 {
+        // The first comes twice.
+        let body = match number {
+            0 | 1 => envelope.to_bytes(),
+            _ => tester.bus.seal(&beat(number)).unwrap().to_bytes(),
+        };
+        site.peer.bring(REPORTS, body);
+    }
+    for wanted in [0, 2, 3] {
+        let delivery = next_beside_a_flood(&mut inbox).await;
+        assert_eq!(number(delivery.envelope().unwrap()), wanted);
+        delivery.ack().await;
+    }
+    until("all are acknowledged", || {
+        site.peer.acknowledged() == [true; 4]
+    })
+    .await;
     tester.disconnect().await;
 }

@@ -480,8 +480,12 @@ impl Tester {
     }
 
     pub(crate) fn with(peer: &Peer, settings: BusSettings) -> Self {
+        Self::in_world(peer.world(), settings)
+    }
+
+    pub(crate) fn in_world(world: World, settings: BusSettings) -> Self {
         let (bus, connection): (Bus, Connection) =
-            Bus::new("tester", &host(), settings, peer.world()).unwrap();
+            Bus::new("tester", &host(), settings, world).unwrap();
         let stop = CancellationToken::new();
         let task = tokio::spawn(connection.run(stop.clone()));
         Self { bus, stop, task }

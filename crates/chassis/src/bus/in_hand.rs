@@ -1,6 +1,7 @@
 //! What of an inbox is in hand, noted on the disk, so that a message that crashes the service is known at the next start.
 
 use std::{
+    collections::BTreeMap,
     io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -56,7 +57,8 @@ struct Hand {
 
 #[derive(Debug, Default)]
 struct State {
-    held: usize,
+    /// How many deliveries of each id are there.
+    held: BTreeMap<Uuid, usize>,
     /// Until when a suspect has the hand for itself.
     alone: Option<Instant>,
     /// Since when a suspect waits for the hand to be empty.
@@ -84,9 +86,15 @@ impl Held {
 impl Drop for Held {
     fn drop(&mut self) {
         let mut state = self.counted.hand.state();
-        state.held = state.held.saturating_sub(1);
-        state.back.push(self.id);
-        if state.held == 0 {
+        let others = state.held.remove(&self.id).unwrap_or_default();
+        match others.saturating_sub(1) {
+            0 => state.back.push(self.id),
+            // Its twin, brought by a newer connection, is in hand still.
+            others => {
+                state.held.insert(self.id, others);
+            }
+        }
+        if state.held.is_empty() {
             state.alone = None;
         }
         self.counted.hand.freed.notify_waiters();
@@ -117,10 +125,16 @@ impl InHand {
         }
     }
 
-    /// How often the service has crashed with each of them in hand.
-    pub(super) async fn crashes(&self, ids: &[Uuid]) -> Vec<u32> {
+    /// How often the service has crashed with each of them in hand; and how many of the first ones are noted as given out.
+    pub(super) async fn look(&self, ids: &[Option<Uuid>]) -> (Vec<u32>, usize) {
         let file = self.file.lock().await;
-        ids.iter().map(|id| file.ledger.crashes(*id)).collect()
+        let crashes = |id: &Option<Uuid>| id.map_or(0, |id| file.ledger.crashes(id));
+        let state = self.hand.state();
+        let noted = |id: &&Option<Uuid>| {
+            id.is_none_or(|id| file.ledger.is_in_hand(id) && !state.back.contains(&id))
+        };
+        let noted = ids.iter().take_while(noted).count();
+        (ids.iter().map(crashes).collect(), noted)
     }
 
     /// Notes that these are given out.
@@ -135,15 +149,23 @@ impl InHand {
         self.hand.state().closed = true;
     }
 
-    async fn note(&self, ids: Vec<Uuid>, event: Event) {
+    /// May be cancelled: what it was told is then noted all the same, or not at all. What is noted already costs no disk, so
+    /// that a caller who is cancelled and calls again gets through.
+    async fn note(&self, mut ids: Vec<Uuid>, event: Event) {
+        let mut file = Arc::clone(&self.file).lock_owned().await;
         let back = {
             let mut state = self.hand.state();
             if state.closed {
                 return;
             }
-            std::mem::take(&mut state.back)
+            let mut back = std::mem::take(&mut state.back);
+            back.retain(|id| file.ledger.knows(*id));
+            back
         };
-        let mut file = Arc::clone(&self.file).lock_owned().await;
+        ids.retain(|id| back.contains(id) || file.ledger.is_changed_by(*id, event));
+        if back.is_empty() && ids.is_empty() {
+            return;
+        }
         let noted = self.world.on_disk(move |disk| {
             let back = back.into_iter().map(|id| (id, Event::Back));
             let now = ids.into_iter().map(|id| (id, event));
@@ -158,7 +180,7 @@ impl InHand {
     /// Takes one into the hand. A suspect was in hand at a crash.
     pub(super) fn hold(&self, id: Uuid, suspect: bool) -> Held {
         let mut state = self.hand.state();
-        state.held += 1;
+        *state.held.entry(id).or_default() += 1;
         state.waits = None;
         if suspect {
             state.alone = Some(Instant::now() + ALONE);
@@ -178,7 +200,7 @@ impl InHand {
             let until = {
                 let mut state = self.hand.state();
                 let now = Instant::now();
-                let empty = match suspect && state.held > 0 {
+                let empty = match suspect && !state.held.is_empty() {
                     true => Some(*state.waits.get_or_insert(now) + ALONE),
                     false => None,
                 };
@@ -261,5 +283,47 @@ impl File {
             let file = self.path.display();
             tracing::warn!(%file, %error, "messages that crash this service cannot be counted");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    async fn counted() -> (tempfile::TempDir, InHand) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let world = World::real().with_inline_disk();
+        let counted = InHand::open(&world, &folder.path().join("in-hand")).await;
+        (folder, counted)
+    }
+
+    #[tokio::test]
+    async fn what_was_let_go_of_is_still_to_be_noted_after_a_call_that_was_cancelled() {
+        let (_folder, counted) = counted().await;
+        let id = Uuid::from_u128(1);
+        counted.give(vec![id]).await;
+        drop(counted.hold(id, false));
+        let busy = counted.file.lock().await;
+        let other = vec![Uuid::from_u128(2)];
+        assert!(counted.give(other.clone()).now_or_never().is_none());
+        drop(busy);
+        counted.give(other.clone()).await;
+        assert_eq!(counted.file.lock().await.ledger.in_hand(), other);
+    }
+
+    #[tokio::test]
+    async fn a_message_is_in_hand_until_the_last_of_its_twins_is_let_go_of() {
+        let (_folder, counted) = counted().await;
+        let id = Uuid::from_u128(1);
+        counted.give(vec![id]).await;
+        let (older, newer) = (counted.hold(id, false), counted.hold(id, false));
+        drop(older);
+        counted.give(Vec::new()).await;
+        assert_eq!(counted.file.lock().await.ledger.in_hand(), [id]);
+        drop(newer);
+        counted.give(Vec::new()).await;
+        assert!(counted.file.lock().await.ledger.in_hand().is_empty());
     }
 }

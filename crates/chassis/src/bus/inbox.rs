@@ -219,17 +219,19 @@ async fn note(
         return None;
     };
     let ids: Vec<Option<Uuid>> = fresh.iter().map(Delivery::id).collect();
-    let known: Vec<Uuid> = ids.iter().map(|id| id.unwrap_or_default()).collect();
-    let crashes = counted.crashes(&known).await;
+    let (crashes, noted) = counted.look(&ids).await;
     let suspect = match crashes.first() {
         Some(&crashes) if crashes >= DELIVERY_LIMIT => return fresh.pop_front(),
         Some(&crashes) => crashes > 0,
         None => return None,
     };
     counted.turn(suspect).await;
-    let together = match suspect {
-        true => 1,
-        false => crashes.iter().take_while(|&&crashes| crashes == 0).count(),
+    let harmless = crashes.iter().take_while(|&&crashes| crashes == 0).count();
+    let together = match (suspect, noted) {
+        (true, _) => 1,
+        (false, 0) => harmless,
+        // A call before this one was cancelled once it had noted them: without the disk, they are given out in this one.
+        (false, noted) => harmless.min(noted),
     };
     let given = ids.iter().take(together).filter_map(|id| *id).collect();
     counted.give(given).await;

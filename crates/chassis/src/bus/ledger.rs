@@ -85,6 +85,18 @@ impl Ledger {
         self.0.contains_key(&id)
     }
 
+    pub(super) fn is_in_hand(&self, id: Uuid) -> bool {
+        self.0.get(&id).is_some_and(|entry| entry.in_hand)
+    }
+
+    /// False if the event says what is known already.
+    pub(super) fn is_changed_by(&self, id: Uuid, event: Event) -> bool {
+        match event {
+            Event::Given => !self.is_in_hand(id),
+            Event::Back | Event::Done => self.knows(id),
+        }
+    }
+
     pub(super) fn note(&mut self, id: Uuid, event: Event) {
         match event {
             Event::Given => self.0.entry(id).or_default().in_hand = true,
