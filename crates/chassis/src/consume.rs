@@ -63,7 +63,8 @@ struct Due {
 ///
 /// A stop is seen only between deliveries. A message is acknowledged after its verdict: `Done` at once, `Poison` after
 /// its dead letter is confirmed, `Again` after a later verdict; it comes back with a growing delay, while other
-/// messages go on, and is put aside after [`ATTEMPTS`]. What is not an envelope is put aside here.
+/// messages go on, and is put aside after [`ATTEMPTS`]; that a lost connection made the broker bring it again in between
+/// changes neither the delay nor the count. What is not an envelope is put aside here.
 ///
 /// # Errors
 /// None so far; a lost broker is waited for.
@@ -82,12 +83,18 @@ pub async fn consume<H: Handler>(
             () = stop.cancelled() => break,
             () = reached(at) => later.swap_remove(soonest.unwrap_or_default()),
             delivery = inbox.next() => match delivery {
-                Some(delivery) => Due { at: Instant::now(), delivery, failed: 0, poison: None },
+                Some(delivery) => match later.iter_mut().find(|due| delivery.replaces(&due.delivery)) {
+                    Some(due) => {
+                        due.delivery = delivery;
+                        continue;
+                    }
+                    None => Due { at: Instant::now(), delivery, failed: 0, poison: None },
+                },
                 None => break,
             },
         };
         if due.delivery.is_acknowledged() {
-            // Its twin, brought by a newer connection, was done meanwhile.
+            // Its twin, published twice, was done meanwhile.
             bus.counts().duplicates.inc();
             due.delivery.ack().await;
         } else {
@@ -124,7 +131,8 @@ async fn settle<H: Handler>(
         other => other,
     };
     let destination = due.delivery.destination();
-    let id = due.delivery.envelope().ok().map(|envelope| envelope.id);
+    let id = due.delivery.id();
+    let mut least = Duration::ZERO;
     match verdict {
         Verdict::Done => {
             due.delivery.ack().await;
@@ -147,6 +155,7 @@ async fn settle<H: Handler>(
                 error = causes(&error),
                 "cannot put aside yet"
             );
+            least = error.least_wait();
             due.poison = Some(cause);
         }
         Verdict::Again(reason) => {
@@ -160,6 +169,6 @@ async fn settle<H: Handler>(
         }
     }
     due.failed = due.failed.saturating_add(1);
-    due.at = Instant::now() + AGAIN.wait(due.failed, bus.entropy());
+    due.at = Instant::now() + AGAIN.wait(due.failed, bus.entropy()).max(least);
     Some(due)
 }

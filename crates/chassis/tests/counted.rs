@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::{
     faulty::{Fate, Faulty},
-    peer::{Peer, Tester, until, within},
+    peer::{OnSend, Peer, Tester, until, within},
 };
 
 const REPORTS: &str = "/topic/deploykit.deploy.reports";
@@ -333,5 +333,30 @@ async fn a_reader_that_is_always_cancelled_gets_its_messages_all_the_same() {
         site.peer.acknowledged() == [true; 4]
     })
     .await;
+    tester.disconnect().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_dead_letter_of_what_crashes_the_service_is_tried_each_half_minute() {
+    let site = Site::new();
+    let (tester, inbox) = site.start().await;
+    let id = site.bring(&tester, 1)[0];
+    inbox.close().await;
+    tester.disconnect().await;
+    std::fs::write(site.file(), format!("crashed {id} {DELIVERY_LIMIT}\n")).unwrap();
+    site.peer.on_send(OnSend::Refuse);
+    let (tester, mut inbox) = site.start().await;
+    let ten_minutes = std::time::Duration::from_secs(600);
+    let given = tokio::time::timeout(ten_minutes, inbox.next()).await;
+    assert!(given.is_err(), "it is not given out");
+    let tries = site.peer.sent().len();
+    assert!((10..=21).contains(&tries), "{tries} tries");
+    let said = format!("{inbox:?}");
+    assert!(said.contains("waiting: 1 "), "its twins are one: {said}");
+    site.peer.on_send(OnSend::Confirm);
+    let given = tokio::time::timeout(ten_minutes, inbox.next()).await;
+    assert!(given.is_err(), "it is not given out");
+    assert_eq!(site.peer.acknowledged(), [true]);
+    assert_eq!(site.peer.sent().len(), tries + 1);
     tester.disconnect().await;
 }

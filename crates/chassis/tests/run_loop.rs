@@ -228,29 +228,53 @@ async fn work_that_outlived_its_connection_is_not_done_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_waits_to_come_again_is_dropped_once_its_twin_was_done() {
+async fn what_waits_to_come_again_keeps_its_tries_when_a_new_connection_brings_it() {
     let peer = Peer::new();
     peer.bring(KEEPALIVE, beat(1, 1));
     let again = Verdict::Again("not yet".to_owned());
     let beats = Beats {
-        // After the fifth the wait is far longer than a new connection takes.
-        script: HashMap::from([(1, vec![again; 5])]),
+        script: HashMap::from([(1, vec![again; 100])]),
         ..Beats::default()
     };
     let handled = Arc::clone(&beats.handled);
     let told = async {
-        until("it waits for its sixth try", || {
-            handled.lock().unwrap().len() == 5
-        })
-        .await;
-        peer.leave();
-        tokio::time::sleep(Duration::from_millis(10)).await;
-        peer.come_back();
-        until("the twin was done", || peer.acknowledged() == [true]).await;
+        // Each new connection is there long before the next try.
+        for tries in 5..ATTEMPTS as usize {
+            until("it was tried", || handled.lock().unwrap().len() == tries).await;
+            peer.leave();
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            peer.come_back();
+        }
+        until("it is put aside", || peer.acknowledged() == [true]).await;
         tokio::time::sleep(Duration::from_secs(120)).await;
     };
     run(&peer, beats, told).await;
-    assert_eq!(handled.lock().unwrap().len(), 6, "five tries and the twin");
+    assert_eq!(handled.lock().unwrap().len(), ATTEMPTS as usize);
+    let letter: DeadLetter = peer.sent()[0].envelope().open().unwrap();
+    assert_eq!(letter.cause, "not yet (tried 8 times)");
+    assert_eq!(peer.sent().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dead_letter_that_is_refused_costs_a_connection_each_half_minute_and_no_more() {
+    let peer = Peer::new();
+    peer.on_send(OnSend::Refuse);
+    // What is no message has no id; the second one is what nobody here knows.
+    let future = String::from_utf8(beat(3, 1)).unwrap();
+    let future = future.replace("deploykit.keepalive.v1", "deploykit.keepalive.v2");
+    peer.bring(KEEPALIVE, "not JSON");
+    peer.bring(KEEPALIVE, future);
+    let told = async {
+        tokio::time::sleep(Duration::from_secs(300)).await;
+        let (tries, connects) = (peer.sent().len(), peer.connects().len());
+        // Two messages, at most eleven tries each.
+        assert!((8..=22).contains(&tries), "{tries} tries");
+        assert!(connects <= tries + 1, "{connects} connections");
+        peer.on_send(OnSend::Confirm);
+        until("both are acknowledged", || peer.acknowledged() == [true; 2]).await;
+        assert_eq!(peer.sent().len(), tries + 2, "one letter each");
+    };
+    run(&peer, Beats::default(), told).await;
 }
 
 #[tokio::test(start_paused = true)]

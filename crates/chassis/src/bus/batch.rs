@@ -1,6 +1,6 @@
 //! Publishing in order: many messages on their way at once, and the order in which they first arrive is kept.
 
-use std::{collections::VecDeque, time::Duration};
+use std::collections::VecDeque;
 
 use events::{Envelope, Topic};
 use stomp::{Client, Message, Receipt, SendError};
@@ -9,11 +9,8 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::{Bus, Link, PublishError, check_size};
+use super::{Bus, Link, PublishError, REFUSED_AGAIN, check_size};
 use crate::causes;
-
-/// The wait after a refusal: it cost the whole connection, and somebody has to mend a permission.
-const REFUSED_AGAIN: Duration = Duration::from_secs(30);
 
 /// Messages that go out in the order in which they were pushed; `T` says whose they are.
 ///

@@ -16,17 +16,25 @@ pub struct Delivery {
     raw: stomp::Delivery,
     client: Client,
     done: Recent,
+    /// Which subscription of its inbox it came by; a newer one has a higher number.
+    subscription: u64,
     /// Where the inbox is counted: it is in hand.
     held: Option<Held>,
 }
 
 impl Delivery {
-    pub(super) fn new(raw: stomp::Delivery, client: Client, done: Recent) -> Self {
+    pub(super) fn new(
+        raw: stomp::Delivery,
+        client: Client,
+        done: Recent,
+        subscription: u64,
+    ) -> Self {
         Self {
             envelope: Envelope::parse(&raw.body),
             raw,
             client,
             done,
+            subscription,
             held: None,
         }
     }
@@ -39,6 +47,18 @@ impl Delivery {
 
     pub(super) fn hold(&mut self, held: Held) {
         self.held = Some(held);
+    }
+
+    /// True if this is the same message, brought again because the connection that the other one came by is over: the
+    /// other one can be acknowledged no more. What has no id is known by its bytes.
+    pub(crate) fn replaces(&self, other: &Self) -> bool {
+        let same = match (self.id(), other.id()) {
+            (None, None) => {
+                self.destination() == other.destination() && self.body() == other.body()
+            }
+            (this, other) => this == other,
+        };
+        same && self.subscription > other.subscription
     }
 
     /// The envelope, or why it is none.

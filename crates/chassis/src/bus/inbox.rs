@@ -27,7 +27,7 @@ use crate::causes;
 /// So many messages are noted as given out at once.
 const NOTED_AT_ONCE: usize = 64;
 
-/// The wait after a dead letter that nobody confirmed.
+/// The least wait after a dead letter that nobody confirmed.
 const ASIDE_AGAIN: Duration = Duration::from_secs(5);
 
 /// What to listen to.
@@ -83,10 +83,12 @@ pub struct Inbox {
     /// Subscriptions as connections make them; closed when no more will come.
     arrivals: mpsc::UnboundedReceiver<Subscribed>,
     /// Those that can still bring something, oldest first.
-    open: Vec<Subscribed>,
+    open: Vec<(u64, Subscribed)>,
+    /// How many came.
+    subscriptions: u64,
     done: Recent,
     counted: Option<InHand>,
-    /// What came and is not noted yet. Bounded, as all below, by the prefetch.
+    /// What came and is not noted yet, at most [`NOTED_AT_ONCE`].
     fresh: VecDeque<Delivery>,
     /// What may be given out.
     ready: VecDeque<Delivery>,
@@ -122,6 +124,7 @@ pub(super) async fn open(
     let inbox = Inbox {
         arrivals,
         open: Vec::new(),
+        subscriptions: 0,
         done: Recent::default(),
         counted,
         fresh: VecDeque::new(),
@@ -165,9 +168,12 @@ impl Inbox {
             let room = self.fresh.len() < NOTED_AT_ONCE;
             tokio::select! {
                 biased;
-                Some(subscribed) = self.arrivals.recv() => self.open.push(subscribed),
+                Some(subscribed) = self.arrivals.recv() => {
+                    self.subscriptions += 1;
+                    self.open.push((self.subscriptions, subscribed));
+                }
                 hopeless = note(self.counted.as_ref(), &mut self.fresh, &mut self.ready), if !self.fresh.is_empty() => {
-                    self.aside.waiting.extend(hopeless);
+                    self.aside.extend(hopeless);
                 }
                 () = self.aside.put(), if !self.aside.is_empty() => {}
                 (index, raw) = first(&mut self.open), if room && !self.open.is_empty() => self.take(index, raw),
@@ -188,8 +194,9 @@ impl Inbox {
         loop {
             match raw {
                 Some(raw) => {
-                    let client = self.open[index].client.clone();
-                    let delivery = Delivery::new(raw, client, self.done.clone());
+                    let (number, Subscribed { client, .. }) = &self.open[index];
+                    let (client, done) = (client.clone(), self.done.clone());
+                    let delivery = Delivery::new(raw, client, done, *number);
                     self.fresh.push_back(delivery);
                 }
                 None => {
@@ -249,6 +256,15 @@ impl Aside {
         self.waiting.is_empty() && self.putting.is_none()
     }
 
+    /// Takes one more, in place of an older one that is the same message.
+    fn extend(&mut self, hopeless: Option<Delivery>) {
+        let Some(new) = hopeless else { return };
+        match self.waiting.iter_mut().find(|old| new.replaces(old)) {
+            Some(old) => *old = new,
+            None => self.waiting.push_back(new),
+        }
+    }
+
     /// Puts the first one aside, until a broker has its dead letter. May be cancelled without loss.
     async fn put(&mut self) {
         let bus = self.bus.clone();
@@ -278,9 +294,10 @@ async fn put_aside(bus: Bus, delivery: Delivery) {
                 return;
             }
             Err(error) => {
+                let wait = ASIDE_AGAIN.max(error.least_wait());
                 let error = causes(&error);
                 tracing::warn!(destination, ?id, cause, error, "cannot put aside yet");
-                sleep(ASIDE_AGAIN).await;
+                sleep(wait).await;
             }
         }
     }
@@ -288,10 +305,10 @@ async fn put_aside(bus: Bus, delivery: Delivery) {
 }
 
 /// What one of the subscriptions (there is at least one) brings first, and which one; with `None`, that one has ended.
-async fn first(open: &mut [Subscribed]) -> (usize, Option<stomp::Delivery>) {
+async fn first(open: &mut [(u64, Subscribed)]) -> (usize, Option<stomp::Delivery>) {
     let each = open
         .iter_mut()
-        .map(|subscribed| Box::pin(subscribed.deliveries.next()));
+        .map(|(_, subscribed)| Box::pin(subscribed.deliveries.next()));
     let (raw, index, _others) = select_all(each).await;
     (index, raw)
 }

@@ -43,6 +43,9 @@ pub use passcode::passcode;
 use crate::{BusSettings, Failure, Metrics, causes};
 use counts::Counts;
 
+/// The wait after a refusal: it cost the whole connection, and somebody has to mend a permission.
+const REFUSED_AGAIN: Duration = Duration::from_secs(30);
+
 /// Why a message was not published.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -64,6 +67,16 @@ pub enum PublishError {
     /// The service stops; its connection is gone.
     #[error("the connection was closed because the service stops")]
     Stopped,
+}
+
+impl PublishError {
+    /// How long to wait at least before it is tried again.
+    pub(crate) fn least_wait(&self) -> Duration {
+        match self {
+            Self::Refused(_) => REFUSED_AGAIN,
+            _ => Duration::ZERO,
+        }
+    }
 }
 
 /// The bus, for one service on one host. Cheap to clone.
