@@ -262,6 +262,39 @@ async fn a_refused_message_waits_with_those_behind_it_and_spares_the_connection(
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_ahead_of_a_refused_message_is_not_sent_again_and_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let peer = Peer::new();
+    let world = peer.world();
+    let mut messages: Vec<Waiting> = (1..=10).map(waiting).collect();
+    messages[4].topic = Topic::DeployReports;
+    drop_off(&world, folder.path(), Limits::default(), &messages).unwrap();
+    peer.on_send(OnSend::RefuseTo("/topic/deploykit.deploy.reports"));
+    let tester = Tester::new(&peer);
+    let (_outbox, keeper) = open(&tester.bus, &world, folder.path()).await;
+    let times = |number| numbers(&peer).into_iter().filter(|&n| n == number).count();
+    kept(keeper, async {
+        tokio::time::sleep(Duration::from_secs(300)).await;
+        for number in 1..=4 {
+            assert_eq!(
+                times(number),
+                2,
+                "{number}: with the refused one, and alone"
+            );
+        }
+        assert!((5..=11).contains(&times(5)), "{} times", times(5));
+        for number in 6..=10 {
+            assert!(times(number) <= 1, "{number} waits");
+        }
+        peer.on_send(OnSend::Confirm);
+        until("the outbox is empty", || files(folder.path()).is_empty()).await;
+    })
+    .await;
+    assert_eq!(folded(&peer), (1..=10).collect::<Vec<u64>>());
+    tester.disconnect().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_can_never_be_sent_is_put_aside_alone() {
     let folder = tempfile::tempdir().unwrap();
     let peer = Peer::new();

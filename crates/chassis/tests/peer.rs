@@ -35,6 +35,9 @@ pub(crate) enum OnSend {
     Later,
     /// Answers ERROR.
     Refuse,
+    /// Answers ERROR to what is sent to this destination, and owes the receipts of all else for a moment; who is
+    /// refused does not get them, as with a broker that confirms when its disk has it.
+    RefuseTo(&'static str),
 }
 
 /// What the peer does with a CONNECT.
@@ -414,7 +417,15 @@ fn answer(
                     state.later.extend(kept);
                 }
                 OnSend::Cut => return hang_up(outgoing),
-                OnSend::Refuse => {
+                OnSend::RefuseTo(refused) if header("destination") != refused => {
+                    let (receipt, outgoing) = (answer.take(), outgoing.clone());
+                    tokio::spawn(async move {
+                        // waits for nothing: it is how long the receipt is owed
+                        tokio::time::sleep(Duration::from_millis(100)).await;
+                        let _ = outgoing.send(receipt);
+                    });
+                }
+                OnSend::Refuse | OnSend::RefuseTo(_) => {
                     let id = header("receipt");
                     answer = Some(
                         Frame::new(Command::Error)

@@ -16,7 +16,8 @@ use crate::causes;
 ///
 /// All go over one connection, one after the other. After a lost one it goes on over the next from the first that was not
 /// confirmed, under the same ids: whoever folds doubles sees the order that they were pushed in. Nothing is given up:
-/// a message that the broker refuses is tried again every 30 s, and holds up those behind it.
+/// a message that the broker refuses is tried again every 30 s, and holds up those behind it. A refusal ends the connection
+/// together with what it still owed, so until the refused message is through, each goes out alone.
 #[derive(Debug)]
 pub struct InOrder<T> {
     bus: Bus,
@@ -35,6 +36,8 @@ struct Item<T> {
     whose: T,
     message: Message,
     stands: Stands,
+    /// The broker has refused it.
+    refused: bool,
 }
 
 #[derive(Debug)]
@@ -47,6 +50,17 @@ enum Stands {
     Confirmed,
     /// It can never be sent.
     Unsendable(String),
+}
+
+impl<T> Item<T> {
+    /// What became of it after it was sent.
+    fn note(&mut self, outcome: &Result<(), SendError>) {
+        self.stands = match outcome {
+            Ok(()) => Stands::Confirmed,
+            Err(_) => Stands::Waits,
+        };
+        self.refused |= matches!(outcome, Err(SendError::Refused(_)));
+    }
 }
 
 impl<T> InOrder<T> {
@@ -85,6 +99,7 @@ impl<T> InOrder<T> {
             whose,
             message,
             stands,
+            refused: false,
         });
     }
 
@@ -118,15 +133,12 @@ impl<T> InOrder<T> {
             }
             match self.queue.front_mut() {
                 None => return std::future::pending().await,
-                Some(Item { stands, .. }) => {
+                Some(first) => {
                     if outcome.is_ok()
-                        && let Stands::Sent(receipt) = stands
+                        && let Stands::Sent(receipt) = &mut first.stands
                     {
                         outcome = receipt.await;
-                        *stands = match outcome {
-                            Ok(()) => Stands::Confirmed,
-                            Err(_) => Stands::Waits,
-                        };
+                        first.note(&outcome);
                     }
                 }
             }
@@ -172,9 +184,13 @@ impl<T> InOrder<T> {
         }
     }
 
-    /// Hands over everything that waits, first to last.
+    /// Hands over everything that waits, first to last; only the first while one of them was refused.
     async fn send_all(&mut self, client: &Client) -> Result<(), SendError> {
-        for item in &mut self.queue {
+        let together = match self.queue.iter().any(|item| item.refused) {
+            true => 1,
+            false => self.queue.len(),
+        };
+        for item in self.queue.iter_mut().take(together) {
             if !matches!(item.stands, Stands::Waits) {
                 continue;
             }
@@ -199,12 +215,11 @@ impl<T> InOrder<T> {
         let mut errors = vec![error];
         for item in &mut self.queue {
             if let Stands::Sent(receipt) = &mut item.stands {
-                let outcome = receipt.outcome();
-                item.stands = match outcome {
-                    Some(Ok(())) => Stands::Confirmed,
-                    _ => Stands::Waits,
-                };
-                errors.extend(outcome.and_then(Result::err));
+                // What has no outcome yet has none for ever.
+                let ended = || Err(SendError::Ended("a connection before this one".into()));
+                let outcome = receipt.outcome().unwrap_or_else(ended);
+                item.note(&outcome);
+                errors.extend(outcome.err());
             }
         }
         let refused = errors.into_iter().find_map(|error| match error {
