@@ -5,7 +5,7 @@ use std::{
     path::Path,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -329,6 +329,45 @@ async fn what_can_never_be_sent_is_put_aside_alone() {
     })
     .await;
     assert_eq!(numbers(&peer), [1, 3, 4]);
+    tester.disconnect().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_line_that_cannot_be_put_aside_keeps_its_file_and_sends_no_other_line_twice() {
+    let folder = tempfile::tempdir().unwrap();
+    let peer = Peer::new();
+    let mut world = peer.world();
+    let full = Arc::new(AtomicBool::new(true));
+    let disk_is_full = Arc::clone(&full);
+    world.disk = Arc::new(Faulty::new(move |step, path| {
+        // One of the two that are put aside fits.
+        let aside = path.to_string_lossy().contains(".3.bad");
+        match step == "create" && aside && disk_is_full.load(Ordering::Relaxed) {
+            true => Fate::Fails,
+            false => Fate::Done,
+        }
+    }));
+    let name = "00000000000000000001-x.x4.json";
+    let line = |number| serde_json::to_string(&waiting(number)).unwrap();
+    let text = format!("{}\nnonsense\nnonsense too\n{}\n", line(1), line(2));
+    fs::write(folder.path().join(name), text).unwrap();
+    let tester = Tester::new(&peer);
+    let (_outbox, keeper) = open(&tester.bus, &world, folder.path()).await;
+    let (second, third) = (format!("{name}.2.bad"), format!("{name}.3.bad"));
+    kept(keeper, async {
+        tokio::time::sleep(Duration::from_secs(100)).await;
+        assert_eq!(files(folder.path()), [name, &second]);
+        // It is for a person, who may take it away.
+        fs::remove_file(folder.path().join(&second)).unwrap();
+        tokio::time::sleep(Duration::from_secs(100)).await;
+        full.store(false, Ordering::Relaxed);
+        until("only the last one is left", || {
+            files(folder.path()) == [third.as_str()]
+        })
+        .await;
+    })
+    .await;
+    assert_eq!(numbers(&peer), [1, 2]);
     tester.disconnect().await;
 }
 

@@ -43,6 +43,15 @@ struct Open {
     left: usize,
     /// True when it must stay, and be read again later.
     stays: bool,
+    settled: Settled,
+}
+
+/// The lines of a file that need nothing more: confirmed, or put aside.
+#[derive(Debug, Default)]
+struct Settled {
+    /// The size of the file, to know a file that a person has changed since.
+    bytes: usize,
+    lines: BTreeSet<usize>,
 }
 
 struct Deliverer<'a> {
@@ -56,6 +65,8 @@ struct Deliverer<'a> {
     taken: BTreeSet<String>,
     /// Files that were delivered whole and not removed yet.
     delivered: BTreeSet<String>,
+    /// What is settled of files that stay, because a line that can never be sent could not be put aside.
+    staying: BTreeMap<String, Settled>,
     /// Files that could not be read, each logged once.
     unreadable: BTreeSet<String>,
     again: Option<Instant>,
@@ -77,6 +88,7 @@ pub(super) async fn run(
         open: BTreeMap::new(),
         taken: BTreeSet::new(),
         delivered: BTreeSet::new(),
+        staying: BTreeMap::new(),
         unreadable: BTreeSet::new(),
         again: None,
     };
@@ -103,6 +115,18 @@ pub(super) async fn run(
         }
     };
     let _goes_out_again = timeout(LAST_RECEIPTS, last).await;
+}
+
+impl Open {
+    /// A line needs nothing more, or keeps its file.
+    fn note(&mut self, line: usize, settled: bool) {
+        match settled {
+            true => {
+                self.settled.lines.insert(line);
+            }
+            false => self.stays = true,
+        }
+    }
 }
 
 impl Deliverer<'_> {
@@ -146,12 +170,23 @@ impl Deliverer<'_> {
             }
         };
         self.unreadable.remove(&name);
+        let new = Settled {
+            bytes: bytes.len(),
+            lines: BTreeSet::new(),
+        };
+        let before = self.staying.remove(&name);
         let mut open = Open {
             left: 0,
             stays: false,
+            settled: before
+                .filter(|before| before.bytes == new.bytes)
+                .unwrap_or(new),
         };
         let lines = file::lines(&bytes).count();
         for (line, text) in file::lines(&bytes) {
+            if open.settled.lines.contains(&line) {
+                continue;
+            }
             match serde_json::from_slice::<Waiting>(text) {
                 Ok(message) => {
                     open.left += 1;
@@ -159,7 +194,8 @@ impl Deliverer<'_> {
                     self.read.push_back((Place { file, line }, message));
                 }
                 Err(error) => {
-                    open.stays |= !self.put_aside(&name, line, text, &causes(&error)).await;
+                    let aside = self.put_aside(&name, line, text, &causes(&error)).await;
+                    open.note(line, aside);
                 }
             }
         }
@@ -175,20 +211,18 @@ impl Deliverer<'_> {
 
     async fn settle(&mut self, place: Place, outcome: Result<(), PublishError>) {
         let Place { file, line } = place;
-        match outcome {
-            Ok(()) => {}
+        let settled = match outcome {
+            Ok(()) => true,
             Err(error @ PublishError::Unsendable(_)) => {
-                let aside = self.put_aside_line(&file, line, &causes(&error)).await;
-                if let Some(open) = self.open.get_mut(&file) {
-                    open.stays |= !aside;
-                }
+                self.put_aside_line(&file, line, &causes(&error)).await
             }
             // The service stops: the file stays for the next start.
             Err(_) => return,
-        }
+        };
         let Some(open) = self.open.get_mut(&file) else {
             return;
         };
+        open.note(line, settled);
         open.left -= 1;
         if open.left == 0 {
             self.close(file).await;
@@ -197,11 +231,12 @@ impl Deliverer<'_> {
 
     /// Everything in a file is settled: it goes, or is read again later.
     async fn close(&mut self, name: String) {
-        let stays = self.open.remove(&name).is_some_and(|open| open.stays);
-        if stays {
-            self.later();
-        } else {
-            self.remove(name).await;
+        match self.open.remove(&name) {
+            Some(open) if open.stays => {
+                self.staying.insert(name, open.settled);
+                self.later();
+            }
+            _ => self.remove(name).await,
         }
     }
 
@@ -227,6 +262,7 @@ impl Deliverer<'_> {
         self.stock.removed(name);
         self.taken.remove(name);
         self.delivered.remove(name);
+        self.staying.remove(name);
     }
 
     fn later(&mut self) {
@@ -243,6 +279,7 @@ impl Deliverer<'_> {
         self.taken
             .retain(|name| open.contains_key(name) || delivered.contains(name));
         self.unreadable.retain(|name| self.stock.has(name));
+        self.staying.retain(|name, _| self.stock.has(name));
     }
 
     async fn put_aside_line(&self, name: &str, line: usize, cause: &str) -> bool {
