@@ -158,14 +158,14 @@ impl Followed {
             Stage::Building { .. } | Stage::Ended { .. } => (limits.build, "build_limit_s"),
         };
         match (&self.stage, trouble) {
-            // What is gone is looked for; a job that is gone shows in that.
+            // What is gone is looked for, with the time for that; a job that is gone shows in that.
             (Stage::Queued { item }, Trouble::Missing) => {
                 let item = Some(*item);
-                self.stage = Stage::Lost { item };
+                self.go(Stage::Lost { item }, now);
                 return Step::quiet(Next::Now);
             }
             (Stage::Building { .. }, Trouble::Missing) => {
-                self.stage = Stage::Lost { item: None };
+                self.go(Stage::Lost { item: None }, now);
                 return Step::quiet(Next::Now);
             }
             _ => {}

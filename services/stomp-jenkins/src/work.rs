@@ -6,7 +6,10 @@ use chassis::{Start, causes, outbox::Outbox};
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use jenkins::Jenkins;
 use serde_json::json;
-use tokio::{sync::Semaphore, time::sleep};
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, MissedTickBehavior, interval_at, sleep},
+};
 
 use crate::{
     Settings,
@@ -62,6 +65,9 @@ impl Work<'_> {
         } = self.start;
         let requests = Semaphore::new(settings.requests_at_once);
         let mut followed = FuturesUnordered::new();
+        // Made once: however often something else happens, its time comes.
+        let mut old = interval_at(Instant::now() + FORGET_EVERY, FORGET_EVERY);
+        old.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             while followed.len() < settings.at_once
                 && let Some(next) = self.board.take()
@@ -76,7 +82,7 @@ impl Work<'_> {
                 }
                 () = stop.cancelled() => break,
                 () = self.board.arrived() => {}
-                () = sleep(FORGET_EVERY) => self.forget().await,
+                _ = old.tick() => self.forget().await,
             }
         }
         while followed.next().await.is_some() {}
@@ -242,3 +248,6 @@ impl Work<'_> {
         byte[0]
     }
 }
+
+#[cfg(test)]
+mod tests;

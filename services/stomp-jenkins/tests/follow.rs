@@ -248,6 +248,27 @@ fn what_vanishes_is_looked_for_then_triggered_again_so_often_and_then_given_up()
 }
 
 #[test]
+fn what_vanishes_late_is_looked_for_as_long_as_what_vanishes_early() {
+    let passing = || {
+        Said::Trouble(Trouble::NotReady {
+            status: 503,
+            after: None,
+        })
+    };
+    // Longer than a build may wait in the queue, shorter than it may run.
+    let mut it = in_stage(Stage::Building { number: 7 });
+    it.hear(Said::Trouble(Trouble::Missing), at(5000), &LIMITS);
+    it.hear(passing(), at(5600), &LIMITS);
+    assert_eq!(it.ask(), Some(Ask::Find(None)));
+    let step = it.hear(passing(), at(5601), &LIMITS);
+    assert!(step.line.unwrap().0.contains("queue_limit_s"));
+    let mut it = in_stage(Stage::Queued { item: 3 });
+    it.hear(Said::Trouble(Trouble::Missing), at(599), &LIMITS);
+    it.hear(passing(), at(1199), &LIMITS);
+    assert_eq!(it.ask(), Some(Ask::Find(Some(3))));
+}
+
+#[test]
 fn troubles_that_pass_are_quiet_those_for_a_person_are_told_once_final_ones_end_it() {
     let mut it = in_stage(Stage::Queued { item: 3 });
     let passing = Trouble::NotReady {

@@ -80,8 +80,7 @@ async fn publish(bus: Bus, beat: Beat, settings: Settings, measured: Measured) -
         return vec![("the beats".to_owned(), Some(causes(&error)))];
     }
     let mut outcomes = vec![("the beats".to_owned(), None)];
-    // The next one is there by then.
-    let life = settings.every() * 2;
+    let life = settings.line_end_life();
     for destination in settings.eol {
         let sent = bus.publish_line_end(&destination, life).await;
         if sent.is_ok() {

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt, time::Duration};
 use events::message::Beat;
 use tokio::time::Instant;
 
-/// A beat that is out for longer is lost: it is not waited for any more.
+/// A beat that is out for longer, and for longer than twice the limit, is lost: it is not waited for any more.
 pub const LOST_AFTER: Duration = Duration::from_secs(60);
 
 /// How the bus does.
@@ -115,7 +115,9 @@ impl Rounds {
     /// Looks for beats that should be back. Says what has changed for better or worse.
     pub fn look(&mut self, now: Instant) -> Option<Pace> {
         let before = self.out.len();
-        self.out.retain(|_, sent| now - *sent <= LOST_AFTER);
+        // Slow comes before lost, whatever the limit.
+        let lost_after = LOST_AFTER.max(self.limit * 2);
+        self.out.retain(|_, sent| now - *sent <= lost_after);
         let gone = before - self.out.len();
         self.lost += gone as u64;
         let out = now - self.silent_since?;

@@ -4,6 +4,10 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+/// A line end lives at least this long. ActiveMQ and Artemis judge by their own clock when it is over, so a shorter life
+/// would end before it begins where the clocks differ by seconds.
+const LINE_END_LIFE: Duration = Duration::from_secs(3600);
+
 /// The keys of `stomp-keepalive.toml` that are its own.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -29,6 +33,11 @@ impl Default for Settings {
 impl Settings {
     pub(crate) fn every(&self) -> Duration {
         Duration::from_secs(self.every_s)
+    }
+
+    /// How long a broker keeps a line end: until the next ones are there, and an hour at least.
+    pub(crate) fn line_end_life(&self) -> Duration {
+        LINE_END_LIFE.max(self.every() * 2)
     }
 
     pub(crate) fn slow(&self) -> Duration {

@@ -75,6 +75,29 @@ fn a_beat_is_lost_after_a_minute_which_is_told_once_more_and_nothing_piles_up() 
 }
 
 #[test]
+fn with_a_long_limit_a_beat_is_slow_before_it_is_lost() {
+    let (limit, zero) = (ms(600_000), Instant::now());
+    let mut rounds = Rounds::new("me".to_owned(), limit);
+    let first = rounds.next(zero);
+    rounds.look(zero + ms(61_000));
+    assert_eq!(rounds.lost(), 0);
+    assert_eq!(
+        rounds.hear(&first, zero + ms(90_000)),
+        None,
+        "in time is well"
+    );
+    assert_eq!(rounds.pace(), Pace::Well(ms(90_000)));
+    let zero = zero + ms(100_000);
+    rounds.next(zero);
+    let late = zero + limit + ms(1);
+    assert_eq!(rounds.look(late), Some(Pace::Missing(limit + ms(1))));
+    assert_eq!(rounds.look(zero + limit * 2), None);
+    let lost = zero + limit * 2 + ms(1);
+    assert_eq!(rounds.look(lost), Some(Pace::Lost(limit * 2 + ms(1))));
+    assert_eq!(rounds.lost(), 1);
+}
+
+#[test]
 fn beats_of_others_and_doubles_are_ignored() {
     let (mut rounds, zero) = rounds();
     let beat = rounds.next(zero);
