@@ -5,7 +5,7 @@ use std::{io, path::PathBuf, sync::Arc, time::Duration};
 use tokio::{
     sync::{Semaphore, mpsc},
     task::JoinSet,
-    time::{sleep, timeout},
+    time::{Instant, sleep_until, timeout},
 };
 use tokio_util::sync::CancellationToken;
 use world::{Listener, World};
@@ -138,7 +138,8 @@ impl Broker {
             large_frames: Arc::new(Semaphore::new(LARGE_FRAME_BYTES)),
         });
         let strangers = Arc::new(Semaphore::new(limits.strangers));
-        let mut turned_away = Rarely::default();
+        let (mut turned_away, mut not_accepted) = (Rarely::default(), Rarely::default());
+        let mut accept_from = Instant::now();
         let mut connections = JoinSet::new();
         let mut next_id = 1;
         loop {
@@ -146,7 +147,8 @@ impl Broker {
                 () = stop.cancelled() => break,
                 ended = &mut core => return ended.map_err(RunError::Disk),
                 Some(done) = connections.join_next() => log_panic(done),
-                accepted = listener.accept() => match accepted {
+                // The core goes on in the meantime.
+                accepted = async { sleep_until(accept_from).await; listener.accept().await } => match accepted {
                     Ok((stream, peer)) => match Arc::clone(&strangers).try_acquire_owned() {
                         Ok(stranger) if connections.len() < limits.connections => {
                             let house = Arc::clone(&house);
@@ -162,8 +164,10 @@ impl Broker {
                         }
                     },
                     Err(error) => {
-                        tracing::warn!("cannot accept a connection: {error}");
-                        sleep(ACCEPT_AGAIN).await;
+                        accept_from = Instant::now() + ACCEPT_AGAIN;
+                        if let Some(times) = not_accepted.due() {
+                            tracing::warn!(times, "cannot accept a connection: {error}");
+                        }
                     }
                 },
             }

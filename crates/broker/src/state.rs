@@ -78,6 +78,8 @@ pub(crate) struct State {
     memory: Memory,
     /// Queues that may have something to deliver.
     ready: BTreeSet<QueueId>,
+    /// The one whose turn it was last.
+    served_last: QueueId,
     effects: Effects,
 }
 
@@ -99,6 +101,7 @@ impl State {
             disk_bytes: found.disk_bytes,
             memory,
             ready: BTreeSet::new(),
+            served_last: 0,
             effects: Effects::default(),
         };
         for (id, durable) in found.queues {

@@ -1,10 +1,17 @@
 //! Opening, stopping, and the real network and disk.
 
+use std::{
+    io,
+    net::{Ipv4Addr, SocketAddr},
+    sync::Mutex,
+    time::Duration,
+};
+
 use broker::{Broker, Limits, OpenError, Settings};
 use stomp::Ended;
-use tokio::task::JoinSet;
+use tokio::{io::DuplexStream, task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
-use world::World;
+use world::{Boxed, Listener, Stream, World};
 
 use crate::support::{Guest, House, next, soon, text, texts};
 
@@ -99,6 +106,45 @@ async fn over_the_limit_of_connections_the_newest_is_closed() {
     let mut second = crate::support::Raw::new(house.pipe().await);
     assert_eq!(second.item().await, None);
     first.publish("t", "x").await;
+}
+
+/// Has one connection, and no file descriptors after it.
+#[derive(Debug)]
+struct OnlyOne(Mutex<Option<DuplexStream>>);
+
+impl Listener for OnlyOne {
+    fn accept(&self) -> Boxed<'_, io::Result<(Box<dyn Stream>, SocketAddr)>> {
+        let pipe = self.0.lock().unwrap().take();
+        Box::pin(async {
+            let pipe = pipe.ok_or_else(|| io::Error::other("too many open files"))?;
+            Ok((Box::new(pipe) as Box<dyn Stream>, self.local_address()?))
+        })
+    }
+
+    fn local_address(&self) -> io::Result<SocketAddr> {
+        Ok((Ipv4Addr::LOCALHOST, 0).into())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn those_who_are_in_are_served_while_nobody_can_be_let_in() {
+    let world = World::real();
+    let broker = Broker::open(Settings::default(), &world).await.unwrap();
+    let (near, far) = tokio::io::duplex(64 * 1024);
+    let stop = CancellationToken::new();
+    let mut running = JoinSet::new();
+    running.spawn(broker.run(Box::new(OnlyOne(Mutex::new(Some(far)))), stop.clone()));
+    let guest = Guest::over(near, "a").await;
+    let before = Instant::now();
+    for _ in 0..20 {
+        guest.publish("t", "x").await;
+    }
+    let took = before.elapsed();
+    assert!(took < Duration::from_millis(100), "{took:?}");
+    guest.leave().await;
+    stop.cancel();
+    let ended = soon("stop", running.join_next()).await;
+    ended.unwrap().unwrap().unwrap();
 }
 
 /// As in production: TCP, and the disk on a thread.

@@ -14,10 +14,18 @@ use crate::{
 };
 
 impl State {
-    /// Hands on what the subscribers have room for, reading about `disk_budget` bytes at most from disk.
+    /// Hands on what the subscribers have room for, reading about `disk_budget` bytes at most from disk. Queues take turns:
+    /// the next call begins after the queue that this one served last.
     pub(crate) fn pump(&mut self, mut disk_budget: u64) {
-        for queue in self.ready.clone() {
-            if !self.pump_queue(queue, &mut disk_budget) {
+        let mut turns = self.ready.clone();
+        let later = turns.split_off(&(self.served_last + 1));
+        for queue in later.into_iter().chain(turns) {
+            let was_left = disk_budget;
+            let done = self.pump_queue(queue, &mut disk_budget);
+            if done || was_left > 0 {
+                self.served_last = queue;
+            }
+            if !done {
                 return;
             }
             self.ready.remove(&queue);
@@ -174,6 +182,12 @@ impl Connection {
             });
         }
         self.in_flight.insert(ordinal, InFlight { queue, entry });
+    }
+
+    /// Whether what is handed on next goes out at once, after `waiting` bytes that do so too.
+    pub(super) fn has_room(&self, waiting: u64, limit: usize) -> bool {
+        let queued = self.link.queued_bytes.load(Ordering::SeqCst) as u64;
+        queued + waiting < limit as u64
     }
 
     /// True when enough is on its way; the connection then says when there is room.

@@ -6,7 +6,7 @@ use stomp::Frame;
 
 use super::{
     Refusal, State,
-    queue::{Consumer, Entry, QueueId},
+    queue::{Entry, QueueId},
 };
 use crate::{
     link::ConnectionId,
@@ -83,16 +83,20 @@ impl State {
         };
         entry.on_disk = persistent && queue.durable.is_some();
         // What is delivered at once need not be read again; a backlog must not fill the memory.
-        let credit = queue.consumer.as_ref().map_or(0, Consumer::credit);
-        let at_once = queue.entries.len() < credit;
+        let at_once = queue.consumer.as_ref().is_some_and(|consumer| {
+            let connection = self.connections.get(&consumer.connection);
+            queue.entries.len() < consumer.credit()
+                && connection.is_some_and(|it| it.has_room(queue.bytes, self.limits.outgoing_bytes))
+        });
+        let in_all_is_full = self.memory.bytes() > self.limits.memory_bytes_in_all;
         if !entry.on_disk
             && !at_once
-            && (queue.memory_bytes + entry.bytes > self.limits.memory_bytes
-                || self.memory.bytes() > self.limits.memory_bytes_in_all)
+            && (queue.memory_bytes + entry.bytes > self.limits.memory_bytes || in_all_is_full)
         {
             return self.memory_is_full(id);
         }
-        entry.message = (!entry.on_disk || at_once).then(|| Arc::clone(message));
+        let kept = !entry.on_disk || (at_once && !in_all_is_full);
+        entry.message = kept.then(|| Arc::clone(message));
         queue.push(entry);
         self.ready.insert(id);
         self.keep_within_backlog(id);

@@ -216,6 +216,10 @@ impl State {
         let Some(durable) = &mut entry.durable else {
             return self.remove_queue(queue);
         };
+        // Nobody knows when it goes out now.
+        for waiting in entry.entries.iter_mut().filter(|entry| entry.on_disk) {
+            waiting.message = None;
+        }
         durable.used_s = now_s;
         let durable = durable.clone();
         self.change(Change::Keep { queue, durable });

@@ -341,3 +341,119 @@ async fn messages_in_memory_are_bounded_in_all() {
     // Each message is held once for all three.
     assert_eq!(waiting.collect::<Vec<_>>(), [16, 16, 16]);
 }
+
+/// A durable subscriber that asks for much and reads nothing, and 400 messages of 10 kB for it.
+fn much_for_one(limits: Limits, mut between: impl FnMut(&mut State)) -> State {
+    let mut state = with(limits, Some(Found::default()));
+    open(&mut state, 1, None);
+    let frame = Frame::new(Command::Subscribe)
+        .with("id", "s")
+        .with("destination", "/topic/t")
+        .with("ack", "client-individual")
+        .with("activemq.prefetchSize", "1000")
+        .with("durable", "true");
+    say(&mut state, 1, frame);
+    for _ in 0..400 {
+        let frame = Frame::new(Command::Send)
+            .with("destination", "/topic/t")
+            .with("persistent", "true");
+        say(&mut state, 1, frame.with_body("x".repeat(10_000)));
+        between(&mut state);
+        state.take_effects();
+    }
+    state
+}
+
+#[tokio::test]
+async fn a_durable_subscriber_that_does_not_read_takes_no_memory_for_what_lies_on_disk() {
+    let outgoing = Limits::default().outgoing_bytes as u64;
+    let state = much_for_one(Limits::default(), |state| state.pump(u64::MAX));
+    assert_eq!(state.memory.bytes(), 0);
+    // Within one batch: what will fit on the connection.
+    let mut state = much_for_one(Limits::default(), |_| {});
+    let bytes = state.memory.bytes();
+    assert!((outgoing..outgoing + 20_000).contains(&bytes), "{bytes}");
+    state.step(Input::Closed(1));
+    assert_eq!(state.memory.bytes(), 0);
+    let waiting: usize = state.queues.values().map(|queue| queue.entries.len()).sum();
+    assert_eq!(waiting, 400);
+}
+
+#[tokio::test]
+async fn above_the_limit_in_all_what_lies_on_disk_is_read_from_there() {
+    let limits = Limits {
+        memory_bytes_in_all: 100_000,
+        ..Limits::default()
+    };
+    let mut state = much_for_one(limits, |_| {});
+    let bytes = state.memory.bytes();
+    assert!((90_000..120_000).contains(&bytes), "{bytes}");
+    state.pump(u64::MAX);
+    let effects = state.take_effects();
+    let (read, kept): (Vec<_>, Vec<_>) = deliveries(&effects)
+        .into_iter()
+        .partition(|delivery| delivery.message.is_none());
+    assert!(
+        read.len() > 90 && kept.len() > 8,
+        "{} {}",
+        read.len(),
+        kept.len()
+    );
+}
+
+#[tokio::test]
+async fn queues_take_turns_at_the_disk() {
+    let queues = (1..=2).map(|queue| {
+        let durable = Durable {
+            client_id: format!("client-{queue}"),
+            name: "s".to_owned(),
+            destination: "/topic/t".to_owned(),
+            used_s: 0,
+        };
+        (queue, durable)
+    });
+    let waiting = (1..=40).map(|sequence| Waiting {
+        queue: 1 + sequence % 2,
+        sequence,
+        bytes: 100,
+        expires_ms: 0,
+        redelivered: false,
+    });
+    let found = Found {
+        starts: 2,
+        queues: queues.collect(),
+        waiting: waiting.collect(),
+        disk_bytes: 4000,
+    };
+    let limits = Limits {
+        prefetch: 3,
+        ..Limits::default()
+    };
+    let mut state = with(limits, Some(found));
+    for id in 1..=2 {
+        open(&mut state, id, None);
+        subscribe(&mut state, id);
+    }
+    // The first takes the whole budget to the byte, and is ready for more each time.
+    for budget in [300, 250] {
+        let mut served = Vec::new();
+        for _ in 0..4 {
+            state.pump(budget);
+            let effects = state.take_effects();
+            let mut acks = Vec::new();
+            for (link, output) in &effects.outputs {
+                if let Output::Deliver(delivery) = output {
+                    acks.push((link.client_id.clone(), delivery.ordinal));
+                }
+            }
+            served.push(acks[0].0.clone());
+            assert!(acks.iter().all(|(client, _)| *client == acks[0].0));
+            for (client, ordinal) in acks {
+                let id = if client == "client-1" { 1 } else { 2 };
+                let ack = Frame::new(Command::Ack).with("id", &ordinal.to_string());
+                say(&mut state, id, ack);
+            }
+        }
+        assert_eq!(served, ["client-1", "client-2", "client-1", "client-2"]);
+    }
+}
