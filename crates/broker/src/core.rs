@@ -5,6 +5,7 @@ use std::{collections::HashMap, io, sync::Arc, time::Duration};
 use jiff::Timestamp;
 use tokio::{
     sync::mpsc::{self, error::TrySendError},
+    task::yield_now,
     time::{Instant, MissedTickBehavior, interval_at},
 };
 use world::World;
@@ -19,6 +20,9 @@ use crate::{
 /// Inputs of one commit, and about how many bytes of frames.
 const BATCH: usize = 512;
 const BATCH_BYTES: usize = 4 * 1024 * 1024;
+/// So often in a row connections get a turn before a commit and bring nothing: in the first their sockets are looked at,
+/// in the second they read.
+const TURNS: u32 = 2;
 /// About as many bytes of messages are read from disk after one commit.
 const READ_BYTES_PER_BATCH: u64 = 4 * 1024 * 1024;
 /// How often expired messages are looked for.
@@ -72,20 +76,28 @@ impl Core {
             if remove {
                 self.state.drop_unused();
             }
-            let mut bytes = 0;
-            for _ in 0..BATCH {
-                let Some(input) = first.take().or_else(|| inputs.try_recv().ok()) else {
-                    break;
-                };
-                bytes += input.bytes();
-                self.state.step(input);
-                if bytes >= BATCH_BYTES {
-                    break;
-                }
-            }
+            self.take_in(first, &mut inputs).await;
             self.state.pump(READ_BYTES_PER_BATCH);
             let effects = self.state.take_effects();
             busy = self.carry_out(effects, busy).await?;
+        }
+    }
+
+    /// A batch. For one that goes to the disk, connections get a turn to add what has arrived meanwhile: to flush a few
+    /// messages takes as long as to flush many.
+    async fn take_in(&mut self, mut first: Option<Input>, inputs: &mut mpsc::Receiver<Input>) {
+        let (mut taken, mut bytes, mut idle_turns) = (0, 0, 0);
+        while taken < BATCH && bytes < BATCH_BYTES {
+            if let Some(input) = first.take().or_else(|| inputs.try_recv().ok()) {
+                (taken, idle_turns) = (taken + 1, 0);
+                bytes += input.bytes();
+                self.state.step(input);
+            } else if idle_turns < TURNS && self.state.has_changes() {
+                idle_turns += 1;
+                yield_now().await;
+            } else {
+                return;
+            }
         }
     }
 

@@ -161,6 +161,11 @@ impl State {
         std::mem::take(&mut self.effects)
     }
 
+    /// True when something of what happened must last.
+    pub(crate) fn has_changes(&self) -> bool {
+        !self.effects.changes.is_empty()
+    }
+
     /// True when [`State::pump`] stopped for the size of a batch and goes on with the next.
     pub(crate) fn has_ready(&self) -> bool {
         !self.ready.is_empty()
