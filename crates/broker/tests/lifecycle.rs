@@ -114,7 +114,11 @@ struct OnlyOne(Mutex<Option<DuplexStream>>);
 
 impl Listener for OnlyOne {
     fn accept(&self) -> Boxed<'_, io::Result<(Box<dyn Stream>, SocketAddr)>> {
-        let pipe = self.0.lock().expect("nobody panics while holding it").take();
+        let pipe = self
+            .0
+            .lock()
+            .expect("nobody panics while holding it")
+            .take();
         Box::pin(async {
             let pipe = pipe.ok_or_else(|| io::Error::other("too many open files"))?;
             Ok((Box::new(pipe) as Box<dyn Stream>, self.local_address()?))

@@ -418,20 +418,10 @@ fn answer(
                 }
                 OnSend::Cut => return hang_up(outgoing),
                 OnSend::RefuseTo(refused) if header("destination") != refused => {
-                    let (receipt, outgoing) = (answer.take(), outgoing.clone());
-                    tokio::spawn(async move {
-                        // waits for nothing: it is how long the receipt is owed
-                        tokio::time::sleep(Duration::from_millis(100)).await;
-                        let _ = outgoing.send(receipt);
-                    });
+                    owe(answer.take(), outgoing.clone());
                 }
                 OnSend::Refuse | OnSend::RefuseTo(_) => {
-                    let id = header("receipt");
-                    answer = Some(
-                        Frame::new(Command::Error)
-                            .with("receipt-id", &id)
-                            .with("message", "access refused"),
-                    );
+                    answer = Some(refusal(&header("receipt")));
                 }
             }
         }
@@ -458,6 +448,21 @@ fn answer(
     if let Some(answer) = answer {
         let _ = outgoing.send(Some(answer));
     }
+}
+
+/// Sends the receipt a little later; never, if the connection ends before.
+fn owe(receipt: Option<Frame>, outgoing: mpsc::UnboundedSender<Option<Frame>>) {
+    tokio::spawn(async move {
+        // waits for nothing: it is how long the receipt is owed
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let _ = outgoing.send(receipt);
+    });
+}
+
+fn refusal(receipt_id: &str) -> Frame {
+    Frame::new(Command::Error)
+        .with("receipt-id", receipt_id)
+        .with("message", "access refused")
 }
 
 fn greeting(on_connect: OnConnect) -> Frame {

@@ -11,8 +11,8 @@ use world::World;
 
 fn report(order: u128, number: u64) -> Reported {
     Reported {
-        host: "web1".parse().unwrap(),
-        project: "shop".parse().unwrap(),
+        host: "web1".parse().expect("a host name"),
+        project: "shop".parse().expect("the name of a project"),
         order: Uuid::from_u128(order),
         deploy: Uuid::nil(),
         phase: Phase::Prepare,
