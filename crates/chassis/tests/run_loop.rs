@@ -265,7 +265,9 @@ async fn a_dead_letter_that_is_refused_costs_a_connection_each_half_minute_and_n
     peer.bring(KEEPALIVE, "not JSON");
     peer.bring(KEEPALIVE, future);
     let told = async {
-        tokio::time::sleep(Duration::from_secs(300)).await;
+        tokio::time::sleep(Duration::from_secs(20)).await;
+        assert_eq!(peer.sent().len(), 2, "the second try comes later");
+        tokio::time::sleep(Duration::from_secs(280)).await;
         let (tries, connects) = (peer.sent().len(), peer.connects().len());
         // Two messages, at most eleven tries each.
         assert!((8..=22).contains(&tries), "{tries} tries");
