@@ -146,7 +146,7 @@ pub struct Demo {
     /// A file with the passcode of that login
     #[arg(long, value_name = "FILE", requires = "login")]
     pub passcode_file: Option<PathBuf>,
-    /// In place of the three above: a settings file whose [bus] section says how to reach the broker
+    /// In place of the three above: a settings file whose section bus says how to reach the broker
     #[arg(long, value_name = "FILE", conflicts_with = "broker")]
     pub bus_settings: Option<PathBuf>,
 }

@@ -1,7 +1,7 @@
 //! The outbox: messages that are safe on disk and wait for the broker, in a folder with a bound.
 //!
 //! [`Outbox::append`] is answered once the message lasts; [`Keeper::run`] writes and delivers. A hook, which is a process
-//! of its own and quick, calls [`drop_off`] on the same folder or one of its own.
+//! of its own and quick, calls [`drop_off()`] on the same folder or one of its own.
 //!
 //! A file holds one message or more, one line of JSON each, and is named `<microseconds>-<id of the first>.json`, or
 //! `….x<count>.json` if it holds several: the order of the names is the order of delivery. A file counts from its rename on; a
