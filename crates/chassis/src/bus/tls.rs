@@ -4,16 +4,14 @@
 
 mod told;
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc};
 
 use rustls::{
-    ClientConfig, RootCertStore,
-    crypto::ring,
+    ClientConfig,
     pki_types::{
-        CertificateDer, PrivateKeyDer, ServerName, UnixTime,
+        PrivateKeyDer, ServerName,
         pem::{Error as PemError, PemObject},
     },
-    time_provider::TimeProvider,
 };
 use tokio_rustls::TlsConnector;
 use world::{Clock, Disk, Stream};
@@ -29,17 +27,6 @@ pub(super) struct Tls {
     server_name: Option<String>,
 }
 
-/// The world's clock, by which certificates expire.
-#[derive(Debug)]
-struct Now(Arc<dyn Clock>);
-
-impl TimeProvider for Now {
-    fn current_time(&self) -> Option<UnixTime> {
-        let seconds = u64::try_from(self.0.now().as_second()).ok()?;
-        Some(UnixTime::since_unix_epoch(Duration::from_secs(seconds)))
-    }
-}
-
 impl Tls {
     /// Reads the files that the settings name; `None` without `bus.tls`. The error is one sentence that names the file.
     pub(super) fn read(
@@ -51,18 +38,14 @@ impl Tls {
             return Ok(None);
         }
         let roots = match &settings.tls_ca_file {
-            Some(file) => roots_of_file(file, disk)?,
-            None => roots_of_system()?,
+            Some(file) => tls::roots_of_file("bus.tls_ca_file", file, disk)?,
+            None => tls::roots_of_system().map_err(|why| told::no_authorities(why.as_deref()))?,
         };
-        let now = Arc::new(Now(Arc::clone(clock)));
-        let builder = ClientConfig::builder_with_details(ring::default_provider().into(), now)
-            .with_safe_default_protocol_versions()
-            .map_err(|error| format!("bus.tls: {error}"))?
-            .with_root_certificates(roots);
+        let builder = tls::client(roots, clock).map_err(|error| format!("bus.tls: {error}"))?;
         let identity = (&settings.tls_certificate_file, &settings.tls_key_file);
         let config = match identity {
             (Some(certificate), Some(key)) => {
-                let chain = certificates(certificate, "bus.tls_certificate_file", disk)?;
+                let chain = tls::certificates("bus.tls_certificate_file", certificate, disk)?;
                 builder
                     .with_client_auth_cert(chain, private_key(key, disk)?)
                     .map_err(|error| told::unfit_key(&error, certificate, key))?
@@ -95,54 +78,9 @@ impl Tls {
     }
 }
 
-fn roots_of_file(file: &Path, disk: &dyn Disk) -> Result<RootCertStore, String> {
-    let key = "bus.tls_ca_file";
-    let mut roots = RootCertStore::empty();
-    for certificate in certificates(file, key, disk)? {
-        roots
-            .add(certificate)
-            .map_err(|error| told::unusable(key, file, &error.to_string()))?;
-    }
-    Ok(roots)
-}
-
-/// The authorities of this system; those that cannot be read are left out, as other programs do.
-fn roots_of_system() -> Result<RootCertStore, String> {
-    let found = rustls_native_certs::load_native_certs();
-    let mut roots = RootCertStore::empty();
-    let (added, _unreadable) = roots.add_parsable_certificates(found.certs);
-    if added == 0 {
-        let why = found.errors.first().map(ToString::to_string);
-        return Err(format!(
-            "bus.tls: this system has no certificates of authorities ({}): install ca-certificates, or set bus.tls_ca_file",
-            why.as_deref().unwrap_or("none was found")
-        ));
-    }
-    Ok(roots)
-}
-
-/// The certificates of a PEM file, at least one.
-fn certificates(
-    file: &Path,
-    key: &str,
-    disk: &dyn Disk,
-) -> Result<Vec<CertificateDer<'static>>, String> {
-    let text = read(file, key, disk)?;
-    let found: Result<Vec<_>, PemError> = CertificateDer::pem_slice_iter(&text).collect();
-    match found {
-        Ok(found) if !found.is_empty() => Ok(found),
-        Ok(_) => Err(told::unusable(
-            key,
-            file,
-            "it holds no certificate; expected is PEM with BEGIN CERTIFICATE",
-        )),
-        Err(error) => Err(told::unusable(key, file, &error.to_string())),
-    }
-}
-
 fn private_key(file: &Path, disk: &dyn Disk) -> Result<PrivateKeyDer<'static>, String> {
     let name = "bus.tls_key_file";
-    let text = read(file, name, disk)?;
+    let text = tls::read(name, file, disk)?;
     PrivateKeyDer::from_pem_slice(&text).map_err(|error| {
         let encrypted = text.windows(9).any(|window| window == b"ENCRYPTED");
         // What the parser says may quote the file.
@@ -153,11 +91,6 @@ fn private_key(file: &Path, disk: &dyn Disk) -> Result<PrivateKeyDer<'static>, S
             }
             _ => "it is no PEM: a line is missing or changed",
         };
-        told::unusable(name, file, why)
+        tls::unusable(name, file, why)
     })
-}
-
-fn read(file: &Path, key: &str, disk: &dyn Disk) -> Result<Vec<u8>, String> {
-    disk.read(file)
-        .map_err(|error| told::unusable(key, file, &error.to_string()))
 }

@@ -34,9 +34,12 @@ pub(super) fn broken_handshake(error: &io::Error) -> String {
     format!("the broker hung up during the TLS handshake ({error}): is this its port for TLS?")
 }
 
-/// A file of the settings that cannot be used.
-pub(super) fn unusable(key: &str, file: &Path, why: &str) -> String {
-    format!("{key} {}: {why}", file.display())
+/// There is nobody whose certificates could be believed.
+pub(super) fn no_authorities(why: Option<&str>) -> String {
+    format!(
+        "bus.tls: this system has no certificates of authorities ({}): install ca-certificates, or set bus.tls_ca_file",
+        why.unwrap_or("none was found")
+    )
 }
 
 /// A certificate and a key that cannot be used together.
