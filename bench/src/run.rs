@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    process::{Command, Output, Stdio},
+    process::{Command, ExitCode, Output, Stdio},
     thread,
     time::{Duration, Instant},
 };
@@ -16,6 +16,21 @@ const EVERY: Duration = Duration::from_millis(20);
 
 /// How long processes may need to end after the program itself has.
 const FAREWELL: Duration = Duration::from_secs(2);
+
+/// How a program here ends: with 0 if what it measured is within its limits, else with the reason and 1.
+#[expect(
+    clippy::print_stderr,
+    reason = "a measuring program at a person's terminal"
+)]
+pub fn outcome(measured: Result<(), String>) -> ExitCode {
+    match measured {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
 
 /// Runs it and says how long it took.
 ///

@@ -3,7 +3,6 @@
 #![expect(
     clippy::disallowed_methods,
     clippy::print_stdout,
-    clippy::print_stderr,
     reason = "a measuring program at a person's terminal"
 )]
 
@@ -14,7 +13,11 @@ use std::{
     time::Duration,
 };
 
-use bench::{cpu, machine::Machine, run::median};
+use bench::{
+    cpu,
+    machine::Machine,
+    run::{median, outcome},
+};
 use stomp::{Client, Deliveries, Driver, Message, Subscription};
 use testkit::{BrokerProcess, RabbitMq};
 use tokio::{net::TcpStream, task::JoinSet, time::timeout};
@@ -56,13 +59,7 @@ const FOREIGNERS: [Foreigner; 2] = [
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    match measure().await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
-        }
-    }
+    outcome(measure().await)
 }
 
 async fn measure() -> Result<(), String> {

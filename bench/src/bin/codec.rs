@@ -1,13 +1,16 @@
 //! How fast frames with bodies of 1 kB are read and written by one core, and how often memory is allocated for each.
 #![expect(
     clippy::print_stdout,
-    clippy::print_stderr,
     reason = "a measuring program at a person's terminal"
 )]
 
 use std::{alloc::System, process::ExitCode, time::Duration};
 
-use bench::{cpu, machine::Machine, run::median};
+use bench::{
+    cpu,
+    machine::Machine,
+    run::{median, outcome},
+};
 use bytes::BytesMut;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use stomp::{Codec, Command, Frame, FrameLimits, Item, encode};
@@ -26,13 +29,7 @@ const FRAMES_PER_SECOND: f64 = 1e6;
 const ALLOCATIONS_PER_FRAME: f64 = 20.0;
 
 fn main() -> ExitCode {
-    match measure() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
-        }
-    }
+    outcome(measure())
 }
 
 fn measure() -> Result<(), String> {

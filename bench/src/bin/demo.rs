@@ -2,7 +2,6 @@
 #![expect(
     clippy::disallowed_methods,
     clippy::print_stdout,
-    clippy::print_stderr,
     reason = "a measuring program at a person's terminal"
 )]
 
@@ -16,7 +15,7 @@ use std::{
 use bench::{
     family::{Memory, total},
     machine::Machine,
-    run::{median, timed, watched},
+    run::{median, outcome, timed, watched},
 };
 
 const TIME_LIMIT: Duration = Duration::from_secs(15);
@@ -24,13 +23,7 @@ const MEMORY_LIMIT: u64 = 60_000_000;
 const WATCHED_RUNS: usize = 3;
 
 fn main() -> ExitCode {
-    match measure() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
-        }
-    }
+    outcome(measure())
 }
 
 fn measure() -> Result<(), String> {

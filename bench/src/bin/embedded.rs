@@ -3,7 +3,6 @@
 #![expect(
     clippy::disallowed_methods,
     clippy::print_stdout,
-    clippy::print_stderr,
     reason = "a measuring program at a person's terminal"
 )]
 
@@ -20,7 +19,7 @@ use bench::{
     broker::{Served, connect, serve_if_asked},
     cpu,
     machine::Machine,
-    run::{block_on, median, per_second},
+    run::{block_on, median, outcome, per_second},
 };
 use bytes::Bytes;
 use stomp::{Client, Command, Frame, Message, Subscription};
@@ -41,13 +40,7 @@ fn main() -> ExitCode {
     if let Some(code) = serve_if_asked() {
         return code;
     }
-    match measure() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
-        }
-    }
+    outcome(measure())
 }
 
 #[derive(Clone, Copy)]

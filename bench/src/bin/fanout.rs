@@ -3,7 +3,6 @@
 #![expect(
     clippy::disallowed_methods,
     clippy::print_stdout,
-    clippy::print_stderr,
     reason = "a measuring program at a person's terminal"
 )]
 
@@ -17,7 +16,7 @@ use bench::{
     broker::{Served, serve_if_asked},
     cpu,
     machine::Machine,
-    run::{block_on, median},
+    run::{block_on, median, outcome},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -40,13 +39,7 @@ fn main() -> ExitCode {
     if let Some(code) = serve_if_asked() {
         return code;
     }
-    match measure() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
-        }
-    }
+    outcome(measure())
 }
 
 fn measure() -> Result<(), String> {

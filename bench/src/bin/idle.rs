@@ -2,7 +2,6 @@
 #![expect(
     clippy::disallowed_methods,
     clippy::print_stdout,
-    clippy::print_stderr,
     reason = "a measuring program at a person's terminal"
 )]
 
@@ -11,7 +10,7 @@ use std::{fs, process::ExitCode, time::Duration};
 use bench::{
     broker::{Served, connect, serve_if_asked},
     machine::Machine,
-    run::{block_on, median},
+    run::{block_on, median, outcome},
 };
 use bytes::Bytes;
 use stomp::{Message, Subscription};
@@ -28,13 +27,7 @@ fn main() -> ExitCode {
     if let Some(code) = serve_if_asked() {
         return code;
     }
-    match measure() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
-        }
-    }
+    outcome(measure())
 }
 
 fn measure() -> Result<(), String> {
