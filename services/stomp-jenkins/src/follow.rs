@@ -14,6 +14,9 @@ pub use words::{Ask, End, Next, Said, Stage, Step, Tell};
 
 use crate::{plan::Wanted, settings::Limits};
 
+/// The longest pause before a look at what Jenkins names and does not have.
+const LONGEST_LOOK: Duration = Duration::from_secs(60);
+
 /// A build and where it stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Followed {
@@ -26,6 +29,9 @@ pub struct Followed {
     /// How often it vanished and was triggered again.
     #[serde(default)]
     pub again: u32,
+    /// Since when Jenkins names it when it is looked for, but does not have it when it is asked for.
+    #[serde(default)]
+    pub gone_since: Option<Timestamp>,
     /// The bus knows that it began.
     #[serde(default)]
     pub told_start: bool,
@@ -43,6 +49,7 @@ impl Followed {
             stage: Stage::Wanted,
             since: now,
             again: 0,
+            gone_since: None,
             told_start: false,
             alarmed: false,
         }
@@ -72,6 +79,9 @@ impl Followed {
 
     /// Takes in an answer to what [`Followed::ask`] asked.
     pub fn hear(&mut self, said: Said, now: Timestamp, limits: &Limits) -> Step {
+        if matches!(said, Said::Queue(_) | Said::Build(_)) {
+            self.gone_since = None;
+        }
         let step = match said {
             Said::NotTriggered(trouble) => {
                 if !trouble.may_have_arrived() {
@@ -80,9 +90,9 @@ impl Followed {
                 return self.trouble(&trouble, now, limits);
             }
             Said::Trouble(trouble) => return self.trouble(&trouble, now, limits),
-            Said::Item(item) | Said::Found(Some(Found::Item(item))) => self.queued(item, now),
-            Said::Found(Some(Found::Build(number))) => self.building(number, now),
+            Said::Found(Some(found)) => self.found(found, now, limits),
             Said::Found(None) => self.not_found(now, limits),
+            Said::Item(item) => self.queued(item, now),
             Said::Queue(Item::Started(number)) => self.building(number, now),
             Said::Queue(Item::Cancelled) => self.end(
                 End::Cancelled,
@@ -113,6 +123,24 @@ impl Followed {
         Step::quiet(Next::Now)
     }
 
+    /// It may be named only: Jenkins lists a build whose page is gone, and an item that has left. Each look that finds it so comes as
+    /// late again as all before it, until the limit.
+    fn found(&mut self, found: Found, now: Timestamp, limits: &Limits) -> Step {
+        let gone = self.gone_since.map(|since| passed(since, now));
+        if gone.is_some_and(|gone| gone > limits.queue) {
+            let text = "was given up: Jenkins names it, but does not have it (queue_limit_s)";
+            return self.give_up(text.to_owned(), now);
+        }
+        let step = match found {
+            Found::Item(item) => self.queued(item, now),
+            Found::Build(number) => self.building(number, now),
+        };
+        match gone {
+            Some(gone) => Step::quiet(Next::Later(gone.min(LONGEST_LOOK))),
+            None => step,
+        }
+    }
+
     fn waiting(&mut self, why: &str, stuck: bool, now: Timestamp, limits: &Limits) -> Step {
         if self.over(limits.queue, now) {
             let text = format!("waited too long in Jenkins' queue (queue_limit_s): {why}");
@@ -140,6 +168,7 @@ impl Followed {
             return self.give_up(text, now);
         }
         self.again += 1;
+        self.gone_since = None;
         self.told_start = false;
         self.go(Stage::Wanted, now);
         Step {
@@ -160,14 +189,9 @@ impl Followed {
         match (&self.stage, trouble) {
             // What is gone is looked for, with the time for that; a job that is gone shows in that.
             (Stage::Queued { item }, Trouble::Missing) => {
-                let item = Some(*item);
-                self.go(Stage::Lost { item }, now);
-                return Step::quiet(Next::Now);
+                return self.lost(Some(*item), now);
             }
-            (Stage::Building { .. }, Trouble::Missing) => {
-                self.go(Stage::Lost { item: None }, now);
-                return Step::quiet(Next::Now);
-            }
+            (Stage::Building { .. }, Trouble::Missing) => return self.lost(None, now),
             _ => {}
         }
         if trouble.kind() == Kind::Final {
@@ -182,6 +206,12 @@ impl Followed {
             step.line = Some((format!("waits for a person: Jenkins {trouble}"), true));
         }
         step
+    }
+
+    fn lost(&mut self, item: Option<u64>, now: Timestamp) -> Step {
+        self.gone_since.get_or_insert(now);
+        self.go(Stage::Lost { item }, now);
+        Step::quiet(Next::Now)
     }
 
     fn built(&mut self, build: &Build, now: Timestamp, limits: &Limits) -> Step {
@@ -293,10 +323,13 @@ impl Followed {
     }
 
     fn over(&self, limit: Duration, now: Timestamp) -> bool {
-        // A clock that was set back makes no time pass.
-        let passed = now.duration_since(self.since).unsigned_abs();
-        now > self.since && passed > limit
+        passed(self.since, now) > limit
     }
+}
+
+/// A clock that was set back makes no time pass.
+fn passed(since: Timestamp, now: Timestamp) -> Duration {
+    Duration::try_from(now.duration_since(since)).unwrap_or_default()
 }
 
 fn word(result: BuildResult) -> &'static str {

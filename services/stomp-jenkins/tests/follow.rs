@@ -269,6 +269,50 @@ fn what_vanishes_late_is_looked_for_as_long_as_what_vanishes_early() {
 }
 
 #[test]
+fn what_jenkins_names_and_does_not_have_is_asked_for_ever_more_seldom_and_given_up() {
+    let build = || Found::Build(7);
+    let table = [
+        (Stage::Building { number: 7 }, build as fn() -> Found),
+        (Stage::Queued { item: 3 }, build),
+        (Stage::Queued { item: 3 }, || Found::Item(3)),
+    ];
+    for (stage, found) in table {
+        let mut it = in_stage(stage.clone());
+        let (mut now, mut asked, mut last) = (0, 0, None);
+        while let Some(ask) = it.ask() {
+            let said = match ask {
+                Ask::Find(_) => Said::Found(Some(found())),
+                _ => Said::Trouble(Trouble::Missing),
+            };
+            let step = it.hear(said, at(now), &LIMITS);
+            now += match step.next {
+                Next::Now | Next::Never => 0,
+                Next::Soon => 1,
+                Next::Later(least) => i64::try_from(least.as_secs()).unwrap().max(1),
+            };
+            asked += 1;
+            assert!(asked < 60, "{stage:?}: hot at {now} s");
+            last = step.line;
+        }
+        let (text, alarm) = last.unwrap();
+        assert!(alarm && text.contains("(queue_limit_s)"), "{stage:?}: {text}");
+        assert!((600..700).contains(&now), "{stage:?}: given up after {now} s");
+    }
+}
+
+#[test]
+fn what_jenkins_has_again_begins_anew() {
+    let mut it = in_stage(Stage::Building { number: 7 });
+    it.hear(Said::Trouble(Trouble::Missing), at(1), &LIMITS);
+    it.hear(Said::Found(Some(Found::Build(7))), at(500), &LIMITS);
+    it.hear(build(&[COMMIT], None, None), at(599), &LIMITS);
+    it.hear(Said::Trouble(Trouble::Missing), at(700), &LIMITS);
+    let step = it.hear(Said::Found(Some(Found::Build(7))), at(700), &LIMITS);
+    assert_eq!(step.next, Next::Later(Duration::ZERO));
+    assert_eq!(it.ask(), Some(Ask::Build(7)));
+}
+
+#[test]
 fn troubles_that_pass_are_quiet_those_for_a_person_are_told_once_final_ones_end_it() {
     let mut it = in_stage(Stage::Queued { item: 3 });
     let passing = Trouble::NotReady {
