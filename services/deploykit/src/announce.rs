@@ -1,6 +1,5 @@
 //! `deploykit announce`: what hooks call, and what delivers their spool.
 
-pub mod build;
 pub mod hooks;
 pub mod packages;
 mod spool;

@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 use events::ProjectName;
 
-pub use announcing::{BuildArgs, BuildSays, Ended, SpoolArgs};
+pub use announcing::{BuildArgs, BuildSays, SpoolArgs};
 pub use asking::{
     Ask, Control, Deploy, History, HostAction, Hosts, Logs, Rollback, Show, Status, Tags,
 };
@@ -312,7 +312,8 @@ pub enum Announce {
     },
     /// A build of CI that began or ended, for a CI that none of our services knows
     ///
-    /// Writes to the spool and exits 0, as `announce git` does.
+    /// Writes to the spool and exits 0, as `announce git` does. Within a build of Jenkins, what is not typed is taken from the
+    /// environment, as `jenkins-helper` takes it.
     #[command(subcommand)]
     Build(BuildSays),
     /// What apt of this machine would install now of these packages, for apt's own hook

@@ -395,7 +395,7 @@ async fn a_build_says_how_it_went() {
     let wrong = says_so(&["started", "--commit", "HEAD; id"]);
     assert!(
         wrong.contains(
-            "not announced: build 7 of \"backend/shop\": \"HEAD; id\" is not a commit id"
+            "not announced: that a build started: --commit: \"HEAD; id\" is not a commit id"
         ),
         "{wrong}"
     );

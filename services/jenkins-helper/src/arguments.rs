@@ -7,14 +7,14 @@ use chassis::{
     outbox::{Outbox, Waiting, drop_off},
     settings,
 };
-use clap::{Args, Parser, Subcommand, ValueEnum};
-use events::{CommitId, HostName, ProjectName, RefName, RepoName, message::BuildResult};
+use clap::{Args, Parser, Subcommand};
+use events::HostName;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use world::World;
 
 use crate::{
-    build_step::{Typed, Word, told},
+    build_step::{Ended, Typed, Word, told},
     settings::{SPOOL, Settings},
 };
 
@@ -49,35 +49,17 @@ enum WordTyped {
     /// The commit is not good
     Failed {
         /// How it ended
-        #[arg(long, value_enum, default_value = "failure")]
-        result: ResultTyped,
+        #[arg(long, value_enum, default_value_t = Ended::Failure)]
+        result: Ended,
         #[command(flatten)]
         options: Options,
     },
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum ResultTyped {
-    Unstable,
-    Failure,
-    NotBuilt,
-    Aborted,
-}
-
 #[derive(Debug, Args)]
 struct Options {
-    /// The repository's name on the bus [default: `DEPLOYKIT_REPOSITORY`, or by `GIT_URL` or job from the settings]
-    #[arg(long, value_name = "NAME")]
-    repository: Option<RepoName>,
-    /// What was built [default: `GIT_COMMIT`, or `DEPLOYKIT_COMMIT`]
-    #[arg(long, value_name = "ID")]
-    commit: Option<CommitId>,
-    /// The ref that led to it [default: `DEPLOYKIT_REF`, or from `TAG_NAME`, `BRANCH_NAME`, `GIT_BRANCH`]
-    #[arg(long = "ref", value_name = "REF")]
-    name: Option<RefName>,
-    /// Which of the repository's projects [default: `DEPLOYKIT_PROJECT`]
-    #[arg(long, value_name = "NAME")]
-    project: Option<ProjectName>,
+    #[command(flatten)]
+    typed: Typed,
     /// Settings file [default: /etc/deploykit/jenkins-helper.toml]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -123,15 +105,7 @@ async fn carry_out(cli: Cli, environment: &BTreeMap<String, String>) -> (ExitCod
     let (word, options) = match cli.word {
         WordTyped::Started(options) => (Word::Started, options),
         WordTyped::Succeeded(options) => (Word::Succeeded, options),
-        WordTyped::Failed { result, options } => {
-            let result = match result {
-                ResultTyped::Unstable => BuildResult::Unstable,
-                ResultTyped::Failure => BuildResult::Failure,
-                ResultTyped::NotBuilt => BuildResult::NotBuilt,
-                ResultTyped::Aborted => BuildResult::Aborted,
-            };
-            (Word::Failed(result), options)
-        }
+        WordTyped::Failed { result, options } => (Word::Failed(result.into()), options),
     };
     let strict = options.strict;
     match tell(word, options, environment).await {
@@ -153,15 +127,9 @@ async fn tell(
     let config = options.config.as_deref();
     // A build has many variables; only ours are settings.
     let (common, own) = settings::load::<Settings>(&*world.disk, NAME, config, environment)?;
-    let typed = Typed {
-        repository: options.repository,
-        commit: options.commit,
-        name: options.name,
-        project: options.project,
-    };
-    let told = told(word, &typed, environment, &own)?;
+    let told = told(word, &options.typed, environment, &own)?;
     let host = common.host_name()?;
-    let message = told.sealed(&host, &world)?;
+    let message = told.sealed(NAME, &host, &world)?;
     let folder = own.outbox.folder.clone().unwrap_or_else(|| SPOOL.into());
     let messages: [Waiting; 1] = [message];
     drop_off(&world, &folder, own.outbox.limits(), &messages)?;

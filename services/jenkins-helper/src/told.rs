@@ -2,7 +2,7 @@
 
 use chassis::outbox::Waiting;
 use events::{
-    Envelope, HostName, Payload,
+    Envelope, HostName, Payload, SealError,
     message::{CiFailed, CiStarted, CiSucceeded},
 };
 use world::World;
@@ -19,15 +19,21 @@ pub enum Told {
 }
 
 impl Told {
-    /// As it waits in a spool.
+    /// As it waits in a spool; `service` is who tells it.
     ///
     /// # Errors
     /// When it cannot be written as JSON.
-    pub fn sealed(&self, host: &HostName, world: &World) -> anyhow::Result<Waiting> {
+    pub fn sealed(
+        &self,
+        service: &str,
+        host: &HostName,
+        world: &World,
+    ) -> Result<Waiting, SealError> {
+        let source = format!("/deploykit/{service}/{host}");
         match self {
-            Self::Started(it) => sealed(it, host, world),
-            Self::Succeeded(it) => sealed(it, host, world),
-            Self::Failed(it) => sealed(it, host, world),
+            Self::Started(it) => sealed(it, &source, world),
+            Self::Succeeded(it) => sealed(it, &source, world),
+            Self::Failed(it) => sealed(it, &source, world),
         }
     }
 
@@ -47,12 +53,10 @@ impl Told {
     }
 }
 
-fn sealed<P: Payload>(payload: &P, host: &HostName, world: &World) -> anyhow::Result<Waiting> {
-    let source = format!("/deploykit/jenkins-helper/{host}");
-    let envelope = Envelope::seal(world.new_id(), &source, world.clock.now(), payload)?;
+fn sealed<P: Payload>(payload: &P, source: &str, world: &World) -> Result<Waiting, SealError> {
     Ok(Waiting {
         topic: payload.topic(),
         persistent: P::PERSISTENT,
-        envelope,
+        envelope: Envelope::seal(world.new_id(), source, world.clock.now(), payload)?,
     })
 }

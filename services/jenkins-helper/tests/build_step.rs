@@ -109,7 +109,7 @@ fn hostile_values_are_refused_by_their_variable() {
     let table = [
         (
             ("JOB_NAME", ""),
-            "JOB_NAME is not set: is this a build step of Jenkins?",
+            "JOB_NAME is not set: is this a build step of Jenkins? Elsewhere give it by --job",
         ),
         (
             ("JOB_NAME", "../x; rm"),
@@ -137,10 +137,12 @@ fn hostile_values_are_refused_by_their_variable() {
 #[test]
 fn what_is_typed_goes_before_and_each_word_is_its_message() {
     let typed = Typed {
-        repository: Some("mono".parse().unwrap()),
-        commit: Some(OTHER.parse().unwrap()),
-        name: Some("refs/tags/v9".parse().unwrap()),
-        project: Some("web".parse().unwrap()),
+        repository: Some("mono".to_owned()),
+        commit: Some(OTHER.to_owned()),
+        name: Some("refs/tags/v9".to_owned()),
+        project: Some("web".to_owned()),
+        number: Some("43".to_owned()),
+        ..Typed::default()
     };
     let words = [
         Word::Started,
@@ -157,6 +159,66 @@ fn what_is_typed_goes_before_and_each_word_is_its_message() {
     let expected = ["started", "succeeded", "failed"];
     assert_eq!(
         lines,
-        expected.map(|word| format!("mono 2f0c1e9d5b: backend/shop 42 {word}"))
+        expected.map(|word| format!("mono 2f0c1e9d5b: backend/shop 43 {word}"))
     );
+}
+
+#[test]
+fn without_an_environment_what_is_typed_is_enough_and_what_is_wrong_is_named_as_typed() {
+    let nothing = BTreeMap::new();
+    let good = || Typed {
+        repository: Some("shop".to_owned()),
+        commit: Some(COMMIT.to_owned()),
+        job: Some("shop".to_owned()),
+        number: Some("7".to_owned()),
+        url: Some(String::new()),
+        ..Typed::default()
+    };
+    let said = |typed: &Typed| match told(Word::Succeeded, typed, &nothing, &settings()) {
+        Ok(told) => told.line(),
+        Err(wrong) => wrong.to_string(),
+    };
+    assert_eq!(said(&good()), "shop 1f0c1e9d5b: shop 7 succeeded");
+    let text = |text: &str| Some(text.to_owned());
+    let table = [
+        (
+            Typed {
+                number: None,
+                ..good()
+            },
+            "BUILD_NUMBER is not set: is this a build step of Jenkins? Elsewhere give it by --number",
+        ),
+        (
+            Typed {
+                number: text("-1"),
+                ..good()
+            },
+            "--number: \"-1\" is no number",
+        ),
+        (
+            Typed {
+                commit: text("HEAD; id"),
+                ..good()
+            },
+            "--commit: \"HEAD; id\" is not a commit id",
+        ),
+        (
+            Typed {
+                name: text("main"),
+                ..good()
+            },
+            "--ref: \"main\" is not a git ref",
+        ),
+        (
+            Typed {
+                url: text("javascript:x"),
+                ..good()
+            },
+            "--url: \"javascript:x\" is not a page address",
+        ),
+    ];
+    for (typed, expected) in table {
+        let wrong = said(&typed);
+        assert!(wrong.starts_with(expected), "{wrong}");
+    }
 }

@@ -295,8 +295,14 @@ fn what_jenkins_names_and_does_not_have_is_asked_for_ever_more_seldom_and_given_
             last = step.line;
         }
         let (text, alarm) = last.unwrap();
-        assert!(alarm && text.contains("(queue_limit_s)"), "{stage:?}: {text}");
-        assert!((600..700).contains(&now), "{stage:?}: given up after {now} s");
+        assert!(
+            alarm && text.contains("(queue_limit_s)"),
+            "{stage:?}: {text}"
+        );
+        assert!(
+            (600..700).contains(&now),
+            "{stage:?}: given up after {now} s"
+        );
     }
 }
 

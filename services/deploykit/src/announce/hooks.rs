@@ -7,9 +7,10 @@ use std::{
 
 use anyhow::Context;
 use events::{PackageName, RepoName};
+use jenkins_helper::build_step;
 use world::World;
 
-use super::{Sealer, Spool, build, packages, svn};
+use super::{NAME, Sealer, Spool, packages, spool::environment, svn};
 use crate::{
     cli::{BuildSays, SpoolArgs},
     host_name,
@@ -50,13 +51,14 @@ pub fn subversion(repository: &str, revision: u64, spool: &SpoolArgs) {
     });
 }
 
-/// `deploykit announce build`
+/// `deploykit announce build`: what jenkins-helper does as a build step, without its settings and without a broker.
 pub fn a_build(says: &BuildSays) {
-    let of = says.build();
-    tell(&format!("build {} of {:?}", of.number, of.job), || {
+    let (word, of) = says.word();
+    tell(&format!("that a build {word}"), || {
         let world = World::real();
-        let host = host_name();
-        let message = build::built(says, &Sealer::new(&host, &world))?;
+        let settings = jenkins_helper::Settings::default();
+        let told = build_step::told(word, &of.typed, &environment(), &settings)?;
+        let message = told.sealed(NAME, &host_name(), &world)?;
         Spool::of(&of.spool, &world).drop_in(&world, &[message])
     });
 }

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
+use jenkins_helper::build_step::{Ended, Typed, Word};
 
 /// Where messages wait, and how many may.
 #[derive(Debug, Args)]
@@ -42,55 +43,24 @@ pub enum BuildSays {
 }
 
 impl BuildSays {
-    /// Which build.
+    /// What it says, and of which build.
     #[must_use]
-    pub fn build(&self) -> &BuildArgs {
+    pub fn word(&self) -> (Word, &BuildArgs) {
         match self {
-            Self::Started { build } | Self::Succeeded { build } | Self::Failed { build, .. } => {
-                build
-            }
+            Self::Started { build } => (Word::Started, build),
+            Self::Succeeded { build } => (Word::Succeeded, build),
+            Self::Failed { build, result } => (Word::Failed((*result).into()), build),
         }
     }
 }
 
-/// Which build it is.
+/// Which build it is, and where that waits.
 #[derive(Debug, Args)]
 pub struct BuildArgs {
-    /// The repository's name on the bus
-    #[arg(long)]
-    pub repository: String,
-    /// What was built: the whole commit id
-    #[arg(long)]
-    pub commit: String,
-    /// The job, with its folders
-    #[arg(long)]
-    pub job: String,
-    /// The number of the build within its job
-    #[arg(long)]
-    pub number: u64,
-    /// The ref that led to it: refs/heads/main
-    #[arg(long = "ref", value_name = "REF")]
-    pub name: Option<String>,
-    /// Which of the repository's projects, where it has several
-    #[arg(long)]
-    pub project: Option<String>,
-    /// Where people see it
-    #[arg(long)]
-    pub url: Option<String>,
+    /// Which.
+    #[command(flatten)]
+    pub typed: Typed,
     /// Where it waits.
     #[command(flatten)]
     pub spool: SpoolArgs,
-}
-
-/// How a build ended that is not good.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Ended {
-    /// It failed
-    Failure,
-    /// It could be built, but tests failed
-    Unstable,
-    /// It was skipped
-    NotBuilt,
-    /// Somebody, or a restart, ended it
-    Aborted,
 }
