@@ -1,8 +1,14 @@
 //! HTTP until a stop: an axum router on TCP or on a unix socket.
 
-use std::{io, net::SocketAddr, path::Path, pin::pin, time::Duration};
+mod connections;
 
-use axum::{Extension, Router, extract::ConnectInfo};
+use std::{io, net::SocketAddr, path::Path, pin::pin, sync::Arc, time::Duration};
+
+use axum::{
+    Extension, Router,
+    extract::{ConnectInfo, Request},
+    middleware::{self, Next},
+};
 use hyper::server::conn::http1;
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
@@ -18,6 +24,13 @@ use tokio_util::sync::CancellationToken;
 use world::{Listener, Stream};
 
 use crate::causes;
+use connections::{Connections, Place, watched};
+
+/// Connections that a server has at most, unless told otherwise.
+pub const CONNECTIONS: usize = 512;
+
+/// What is read ahead of a connection; a longer head is refused with 431.
+const BUFFER_BYTES: usize = 64 * 1024;
 
 /// How long the head of a request may take.
 const HEAD_LIMIT: Duration = Duration::from_secs(10);
@@ -86,20 +99,41 @@ pub async fn bind_unix(path: &Path, mode: u32) -> io::Result<UnixListener> {
 
 /// Serves HTTP/1.1 until the stop; requests under way then have `grace` to end, after which their connections are cut.
 ///
-/// A connection that does not send its request's head within 10 s is closed.
+/// A connection that does not send its request's head within 10 s, or is idle for as long, is closed. There are at most
+/// [`CONNECTIONS`]; see [`serve_at_most`].
 pub async fn serve(
     router: Router,
     socket: impl Into<Socket>,
     stop: &CancellationToken,
     grace: Duration,
 ) {
+    serve_at_most(CONNECTIONS, router, socket, stop, grace).await;
+}
+
+/// [`serve`] with at most so many connections. One more, and of those whose client is to send something (a head, the rest
+/// of a body, the next request) the one that has been so for longest is cut; if all are being answered, the new one is.
+pub async fn serve_at_most(
+    most: usize,
+    router: Router,
+    socket: impl Into<Socket>,
+    stop: &CancellationToken,
+    grace: Duration,
+) {
     let socket = socket.into();
+    let places = Connections::new(most);
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             (stream, peer) = socket.accept() => {
-                let router = router.clone().layer(Extension(ConnectInfo(peer)));
-                connections.spawn(one_connection(stream, router, stop.clone()));
+                let Some(place) = places.open() else {
+                    continue;
+                };
+                let noted = middleware::from_fn({
+                    let place = Arc::clone(&place);
+                    move |request, next| noted(Arc::clone(&place), request, next)
+                });
+                let router = router.clone().layer(noted).layer(Extension(ConnectInfo(peer)));
+                connections.spawn(one_connection(stream, router, place, stop.clone()));
             }
             Some(ended) = connections.join_next() => report(ended),
             () = stop.cancelled() => break,
@@ -128,14 +162,32 @@ fn report(ended: Result<(), JoinError>) {
     }
 }
 
-async fn one_connection(stream: Box<dyn Stream>, router: Router, stop: CancellationToken) {
+/// Answers a request, and notes when its body is there and when it is answered.
+async fn noted(place: Arc<Place>, request: Request, next: Next) -> axum::response::Response {
+    let request = request.map(|body| watched(body, Arc::clone(&place)));
+    let response = next.run(request).await;
+    place.waits();
+    response
+}
+
+async fn one_connection(
+    stream: Box<dyn Stream>,
+    router: Router,
+    place: Arc<Place>,
+    stop: CancellationToken,
+) {
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_LIMIT)
+        .max_buf_size(BUFFER_BYTES)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
     let mut connection = pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
+        () = place.cut.cancelled() => {
+            tracing::debug!("an idle connection made room");
+            return;
+        }
         () = stop.cancelled() => {
             connection.as_mut().graceful_shutdown();
             connection.await

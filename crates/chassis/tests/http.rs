@@ -13,7 +13,7 @@ use std::{
 };
 
 use axum::{Router, extract::ConnectInfo, routing::get};
-use chassis::http::{Peer, bind_unix, serve};
+use chassis::http::{Peer, bind_unix, serve, serve_at_most};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, DuplexStream},
     net::UnixStream,
@@ -156,4 +156,56 @@ async fn a_connection_that_does_not_send_its_head_is_closed() {
     let serving = serve(router, listener, &stop, Duration::from_secs(1));
     within(async { tokio::join!(serving, dawdling) }).await;
     assert_eq!(began.elapsed().as_secs(), 10);
+}
+
+/// Sends this and no more.
+async fn sends(socket: &Path, text: &str) -> UnixStream {
+    let mut stream = UnixStream::connect(socket).await.unwrap();
+    stream.write_all(text.as_bytes()).await.unwrap();
+    stream
+}
+
+#[tokio::test]
+async fn the_longest_idle_connection_makes_room_and_one_that_is_being_answered_does_not() {
+    const NEVER: &str = "GET /never HTTP/1.1\r\nhost: x\r\n\r\n";
+    const HALF: &str = "POST /who HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\nhalf";
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("api.sock");
+    let socket = bind_unix(&path, 0o600).await.unwrap();
+    let (stop, begun) = (CancellationToken::new(), Arc::<AtomicUsize>::default());
+    let body = |body: axum::body::Bytes| async move { format!("{} bytes", body.len()) };
+    let router = router(&stop, &begun).route("/body", axum::routing::post(body));
+    let serving = serve_at_most(3, router, socket, &stop, Duration::ZERO);
+    let clients = async {
+        let _answered = sends(&path, NEVER).await;
+        until("one is being answered", || {
+            begun.load(Ordering::Relaxed) == 1
+        })
+        .await;
+        let mut half = sends(&path, &HALF.replace("who", "body")).await;
+        let mut drips = sends(&path, "GET /wh").await;
+        // Each of these takes the place of the longest idle one.
+        assert!(ask(&path, "/who").await.starts_with("Unix"));
+        let mut nothing = Vec::new();
+        half.read_to_end(&mut nothing).await.unwrap();
+        assert!(nothing.is_empty(), "cut without an answer");
+        drips
+            .write_all(b"o HTTP/1.1\r\nhost: x\r\n\r\n")
+            .await
+            .unwrap();
+        drips.read_exact(&mut [0; 17]).await.unwrap();
+
+        let _second = sends(&path, NEVER).await;
+        let _third = sends(&path, NEVER).await;
+        until("all are being answered", || {
+            begun.load(Ordering::Relaxed) == 3
+        })
+        .await;
+        let mut eof = Vec::new();
+        drips.read_to_end(&mut eof).await.unwrap();
+        let mut new = UnixStream::connect(&path).await.unwrap();
+        assert_eq!(new.read(&mut [0]).await.unwrap(), 0, "the new one is cut");
+        stop.cancel();
+    };
+    within(async { tokio::join!(serving, clients) }).await;
 }
