@@ -426,6 +426,49 @@ async fn a_full_outbox_refuses_and_takes_again_once_there_is_room() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn several_messages_are_taken_all_or_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let peer = Peer::new();
+    peer.leave();
+    let world = peer.world();
+    let tester = Tester::new(&peer);
+    let settings = OutboxSettings {
+        messages: 4,
+        ..OutboxSettings::default()
+    };
+    let opened = Outbox::open(&tester.bus, &world, &settings, folder.path());
+    let (outbox, keeper) = opened.await.unwrap();
+    let beats = |numbers: std::ops::RangeInclusive<u64>| -> Vec<Beat> {
+        let beat = |number| Beat {
+            from: "service".to_owned(),
+            number,
+            last_round_trip_ms: None,
+        };
+        numbers.map(beat).collect()
+    };
+    kept(keeper, async {
+        let ids = outbox.append_all(&beats(1..=3)).await.unwrap();
+        assert_eq!(ids.len(), 3);
+        let refused = outbox.append_all(&beats(10..=11)).await;
+        assert!(
+            matches!(refused, Err(AppendError::Full { messages: 3, .. })),
+            "{refused:?}"
+        );
+        assert_eq!(outbox.append_all(&beats(4..=4)).await.unwrap().len(), 1);
+        assert!(outbox.append_all::<Beat>(&[]).await.unwrap().is_empty());
+        let names = files(folder.path());
+        assert_eq!(names.len(), 2, "{names:?}");
+        assert!(names[0].ends_with(".x3.json"), "{names:?}");
+        assert_eq!(outbox.holds().0, 4);
+        peer.come_back();
+        until("it is empty", || files(folder.path()).is_empty()).await;
+    })
+    .await;
+    assert_eq!(numbers(&peer), [1, 2, 3, 4]);
+    tester.disconnect().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_file_that_cannot_be_read_holds_up_no_other() {
     let folder = tempfile::tempdir().unwrap();
     let peer = Peer::new();

@@ -1,9 +1,9 @@
 #![doc = include_str!("../README.md")]
 
+pub mod forge;
 mod server;
 pub mod settings;
 pub mod signature;
-pub mod translate;
 pub mod webhook;
 
 use std::time::Duration;

@@ -16,11 +16,11 @@ use chassis::{
 use events::{HostName, message::Pushed};
 use serde_json::{Value, json};
 use tokio::{sync::mpsc, time::timeout};
+use uuid::Uuid;
 
 use crate::{
     Settings,
-    settings::Kind,
-    translate::{self, Refusal, Repositories, Said},
+    forge::{self, News, Refusal, Repositories, Said},
     webhook::{BODY_BYTES, Refused, Sources, Webhook},
 };
 
@@ -101,14 +101,15 @@ async fn hook(State(app): State<App>, webhook: Webhook) -> Response {
         delivery,
         body,
     } = webhook;
-    let said = match kind {
-        Kind::Github => translate::github(&event, &body, &app.repositories),
-    };
-    match said {
+    match forge::read(kind, &event, &body, &app.repositories) {
         Ok(Said::Ping) => accepted("pong"),
         Ok(Said::Unhandled) => accepted(format!(
             "nobody handles {event} events; nothing was published"
         )),
+        Ok(Said::News(news)) => {
+            tell(&app, &source, &delivery, news);
+            accepted("told to the feed")
+        }
         Ok(Said::Pushed(pushed)) => announce(&app, &source, &delivery, &pushed).await,
         Err(refusal) => {
             let why = causes(&refusal);
@@ -120,7 +121,7 @@ async fn hook(State(app): State<App>, webhook: Webhook) -> Response {
 
 fn status(refusal: &Refusal) -> StatusCode {
     match refusal {
-        Refusal::NotJson(_) => StatusCode::BAD_REQUEST,
+        Refusal::NotText(_) | Refusal::NotJson(_) => StatusCode::BAD_REQUEST,
         Refusal::Shape { .. } | Refusal::Name(_) | Refusal::Nothing => {
             StatusCode::UNPROCESSABLE_ENTITY
         }
@@ -132,26 +133,31 @@ fn accepted(text: impl Into<String>) -> Response {
     (StatusCode::ACCEPTED, format!("{text}\n")).into_response()
 }
 
-/// Takes a push; 202 once it is safe on disk.
-async fn announce(app: &App, source: &str, delivery: &str, pushed: &Pushed) -> Response {
-    let why = match timeout(app.answer_within, app.outbox.append(pushed)).await {
-        Ok(Ok(id)) => {
-            let line = line(&app.host, pushed);
-            tracing::info!(source, delivery, %id, "{line}");
-            let record = json!({
-                "source": source,
-                "delivery": delivery,
-                "id": id,
-                "repository": pushed.repository,
-                "ref": pushed.name,
-                "before": pushed.before,
-                "after": pushed.after,
-                "pusher": pushed.pusher,
-            });
-            if app.feed.try_send((line, record)).is_err() {
-                tracing::debug!(%id, "the feed is full; its line stays in this log");
+/// Puts a line on the feed; it is dropped where the feed is full.
+fn tell(app: &App, source: &str, delivery: &str, news: News) {
+    let News { line, mut record } = news;
+    let line = format!("{}: {line}", app.host);
+    tracing::info!(source, delivery, "{line}");
+    record["source"] = source.into();
+    record["delivery"] = delivery.into();
+    if app.feed.try_send((line, record)).is_err() {
+        tracing::debug!(
+            source,
+            delivery,
+            "the feed is full; its line stays in this log"
+        );
+    }
+}
+
+/// Takes the pushes of a delivery, all or none; 202 once they are safe on disk.
+async fn announce(app: &App, source: &str, delivery: &str, pushes: &[Pushed]) -> Response {
+    let why = match timeout(app.answer_within, app.outbox.append_all(pushes)).await {
+        Ok(Ok(ids)) => {
+            for (pushed, id) in pushes.iter().zip(&ids) {
+                tell(app, source, delivery, news(pushed, id));
             }
-            return accepted(format!("taken as {id}"));
+            let ids: Vec<String> = ids.iter().map(Uuid::to_string).collect();
+            return accepted(format!("taken as {}", ids.join(" ")));
         }
         Ok(Err(error @ AppendError::Unsendable(_))) => {
             let why = causes(&error);
@@ -165,19 +171,19 @@ async fn announce(app: &App, source: &str, delivery: &str, pushed: &Pushed) -> R
         }
     };
     // The outbox says it aloud, once, when it begins and when it is over.
-    tracing::debug!(source, delivery, repository = %pushed.repository, why, "a push was not taken");
+    tracing::debug!(source, delivery, why, "a push was not taken");
     let retry = [(header::RETRY_AFTER, RETRY_AFTER_S)];
     let text = format!("not taken: {why}\n");
     (StatusCode::SERVICE_UNAVAILABLE, retry, text).into_response()
 }
 
-/// `hub1: acme/shop refs/heads/main 737d38c599..fd489864e7, 1 commit by ann`
-fn line(host: &HostName, pushed: &Pushed) -> String {
+/// `acme/shop refs/heads/main 737d38c599..fd489864e7, 1 commit by ann`
+fn news(pushed: &Pushed, id: &Uuid) -> News {
     let moved = match (&pushed.before, &pushed.after) {
         (Some(before), Some(after)) => format!("{}..{}", before.short(), after.short()),
         (None, Some(after)) => format!("new at {}", after.short()),
         (Some(before), None) => format!("deleted, was {}", before.short()),
-        (None, None) => "nothing".to_owned(),
+        (None, None) => "deleted".to_owned(),
     };
     let commits = match pushed.commits_total {
         0 => String::new(),
@@ -191,5 +197,16 @@ fn line(host: &HostName, pushed: &Pushed) -> String {
     let Pushed {
         repository, name, ..
     } = pushed;
-    format!("{host}: {repository} {name} {moved}{commits}{by}")
+    News {
+        line: format!("{repository} {name} {moved}{commits}{by}"),
+        record: json!({
+            "what": "push",
+            "id": id,
+            "repository": repository,
+            "ref": name,
+            "before": pushed.before,
+            "after": pushed.after,
+            "pusher": pushed.pusher,
+        }),
+    }
 }

@@ -11,6 +11,8 @@ use events::RepoName;
 use serde::Deserialize;
 use world::{Disk, Kind as FileKind};
 
+pub use crate::forge::Kind;
+
 /// The keys of `github-stomp.toml` that are its own.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -43,14 +45,6 @@ pub struct Source {
     /// Files with secrets, any of which is good.
     #[serde(default)]
     pub secret_files: Vec<PathBuf>,
-}
-
-/// A kind of forge.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Kind {
-    /// GitHub.
-    Github,
 }
 
 /// What forges call a repository.

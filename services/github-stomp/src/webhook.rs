@@ -15,8 +15,8 @@ use serde::Deserialize;
 use tokio::{sync::Semaphore, time::timeout};
 
 use crate::{
-    settings::Kind,
-    signature::{self, HEADER},
+    forge::{Headers, Kind},
+    signature,
 };
 
 /// The largest body: GitHub's cap, and what a form adds to it.
@@ -94,21 +94,20 @@ where
             Refused::new(StatusCode::UNAUTHORIZED, wrong.to_string())
         };
         let headers = request.headers();
-        let event = text(headers, "x-github-event");
-        let delivery = text(headers, "x-github-delivery").unwrap_or_default();
+        let Headers { event, delivery } = kind.headers(headers);
         let content_type = text(headers, "content-type").unwrap_or_default();
         // Before the body is read: who signs nothing sends nothing.
-        let claimed = signature::claimed(text(headers, HEADER).as_deref()).map_err(unsigned)?;
+        let claim = kind.claim(headers).map_err(unsigned)?;
         let body = whole_body(request, &large).await?;
-        signature::verify(secrets, &body, &claimed).map_err(unsigned)?;
-        let Some(event) = event.filter(|event| !event.is_empty()) else {
-            let why = "there is no x-github-event header";
+        signature::verify(secrets, &body, &claim).map_err(unsigned)?;
+        if event.is_empty() {
+            let why = format!("there is no {} header", kind.event_header());
             return Err(Refused::new(StatusCode::BAD_REQUEST, why));
-        };
+        }
         Ok(Self {
             kind: *kind,
-            event: printable(&event),
-            delivery: printable(&delivery),
+            event,
+            delivery,
             body: out_of_form(&content_type, body).await?,
             source,
         })
@@ -168,10 +167,4 @@ async fn out_of_form(content_type: &str, body: Bytes) -> Result<Bytes, Refused> 
             Err(Refused::new(StatusCode::BAD_REQUEST, why))
         }
     }
-}
-
-/// Short and visible, for logs and answers.
-fn printable(text: &str) -> String {
-    let visible = |c: &char| c.is_ascii_graphic();
-    text.chars().filter(visible).take(80).collect()
 }

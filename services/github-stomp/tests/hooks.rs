@@ -127,6 +127,10 @@ async fn a_signed_push_is_on_the_bus_when_it_is_answered_and_its_line_on_the_fee
         "hub1: binkkatal/sample_app refs/heads/master 737d38c599..fd489864e7, 1 commit by binkkatal"
     );
     assert_eq!(line.record["source"], "hub");
+    assert_eq!(
+        line.record["delivery"],
+        "72d3162e-cc78-11e3-81ab-4c9367dc0958"
+    );
 
     let body = PUSH.replace("binkkatal/sample_app\"", "acme/shop\"");
     assert_eq!(

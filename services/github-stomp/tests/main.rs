@@ -4,8 +4,8 @@
     reason = "a step of a test that cannot be done fails the test"
 )]
 
+mod github;
 mod hooks;
 mod killed;
 mod settings;
 mod signature;
-mod translate;

@@ -157,13 +157,28 @@ impl Outbox {
     /// # Errors
     /// See [`AppendError`].
     pub async fn append<P: Payload>(&self, payload: &P) -> Result<Uuid, AppendError> {
-        let sealed = self.bus.seal(payload).map_err(|error| match error {
-            PublishError::Unsendable(why) => AppendError::Unsendable(why),
-            other => AppendError::Unsendable(other.to_string()),
-        })?;
+        let sealed = self.seal(payload)?;
         self.append_envelope(&payload.topic(), P::PERSISTENT, &sealed)
             .await?;
         Ok(sealed.id)
+    }
+
+    /// Takes several messages like [`Outbox::append`], all or none: they are in one file.
+    ///
+    /// # Errors
+    /// See [`AppendError`]; none was taken then.
+    pub async fn append_all<P: Payload>(&self, payloads: &[P]) -> Result<Vec<Uuid>, AppendError> {
+        let mut ids = Vec::with_capacity(payloads.len());
+        let mut lines = Vec::new();
+        for payload in payloads {
+            let sealed = self.seal(payload)?;
+            ids.push(sealed.id);
+            lines.extend(file::line(&payload.topic(), P::PERSISTENT, &sealed));
+        }
+        if let Some(&first) = ids.first() {
+            self.append_lines(first, ids.len(), lines).await?;
+        }
+        Ok(ids)
     }
 
     /// Takes an envelope as it is, like [`Outbox::append`].
@@ -177,11 +192,28 @@ impl Outbox {
         envelope: &Envelope,
     ) -> Result<(), AppendError> {
         let line = file::line(topic, persistent, envelope);
-        let room = self.stock.reserve(1, line.len() as u64)?;
+        self.append_lines(envelope.id, 1, line).await
+    }
+
+    fn seal<P: Payload>(&self, payload: &P) -> Result<Envelope, AppendError> {
+        self.bus.seal(payload).map_err(|error| match error {
+            PublishError::Unsendable(why) => AppendError::Unsendable(why),
+            other => AppendError::Unsendable(other.to_string()),
+        })
+    }
+
+    async fn append_lines(
+        &self,
+        first: Uuid,
+        messages: usize,
+        lines: Vec<u8>,
+    ) -> Result<(), AppendError> {
+        let room = self.stock.reserve(messages, lines.len() as u64)?;
         let (done, outcome) = oneshot::channel();
         let request = Request {
-            id: envelope.id,
-            line,
+            first,
+            messages,
+            lines,
             room,
             done,
         };

@@ -13,12 +13,14 @@ use super::{
     stock::{Room, Stock},
 };
 
-/// A message whose caller waits until it lasts.
+/// Messages whose caller waits until they last; they are in one file.
 #[derive(Debug)]
 pub(super) struct Request {
-    pub(super) id: Uuid,
-    pub(super) line: Vec<u8>,
-    /// Kept for it until it is written or refused.
+    /// The id of the first one.
+    pub(super) first: Uuid,
+    pub(super) messages: usize,
+    pub(super) lines: Vec<u8>,
+    /// Kept for them until they are written or refused.
     pub(super) room: Room,
     pub(super) done: oneshot::Sender<Result<(), AppendError>>,
 }
@@ -55,11 +57,11 @@ fn files(requests: Vec<Request>) -> Vec<Vec<Request>> {
     let mut files: Vec<Vec<Request>> = Vec::new();
     let mut size = 0;
     for request in requests {
-        size += request.line.len();
+        size += request.lines.len();
         match files.last_mut() {
             Some(file) if size <= FILE_BYTES => file.push(request),
             _ => {
-                size = request.line.len();
+                size = request.lines.len();
                 files.push(vec![request]);
             }
         }
@@ -72,8 +74,9 @@ async fn write(requests: Vec<Request>, stock: &Stock, world: &World) {
         return;
     };
     let now_us = world.clock.now().as_microsecond();
-    let name = stock.next_name(now_us, first.id, requests.len());
-    let lines = requests.iter().flat_map(|request| &request.line);
+    let messages = requests.iter().map(|request| request.messages).sum();
+    let name = stock.next_name(now_us, first.first, messages);
+    let lines = requests.iter().flat_map(|request| &request.lines);
     let bytes: Vec<u8> = lines.copied().collect();
     let size = bytes.len() as u64;
     let path = stock.path(&name);
@@ -93,7 +96,7 @@ async fn write(requests: Vec<Request>, stock: &Stock, world: &World) {
             Ok(())
         }
         Err(error) => {
-            stock.not_written(callers.len(), &error);
+            stock.not_written(messages, &error);
             Err(stock.disk_error(error))
         }
     };

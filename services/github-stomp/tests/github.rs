@@ -1,7 +1,7 @@
-//! Bodies into events, without HTTP.
+//! What GitHub says, without HTTP.
 
 use events::{Payload, RefKind, message::Pushed};
-use github_stomp::translate::{Refusal, Repositories, Said, github};
+use github_stomp::forge::{Kind, Refusal, Repositories, Said, read as read_any};
 use serde_json::{Value, json};
 
 const PUSH: &str = include_str!("data/push.json");
@@ -20,11 +20,20 @@ fn with(changes: Value) -> Vec<u8> {
     push.to_string().into_bytes()
 }
 
-fn read(body: &[u8]) -> Result<Pushed, Refusal> {
-    match github("push", body, &Repositories::default())? {
-        Said::Pushed(pushed) => Ok(*pushed),
-        other => panic!("{other:?} is no push"),
+fn github(event: &str, body: &[u8], known: &Repositories) -> Result<Said, Refusal> {
+    read_any(Kind::Github, event, body, known)
+}
+
+/// The one push of a body.
+fn one(said: Said) -> Pushed {
+    match said {
+        Said::Pushed(mut pushes) if pushes.len() == 1 => pushes.remove(0),
+        other => panic!("{other:?} is not one push"),
     }
+}
+
+fn read(body: &[u8]) -> Result<Pushed, Refusal> {
+    github("push", body, &Repositories::default()).map(one)
 }
 
 #[test]
@@ -105,7 +114,7 @@ fn of_many_commits_the_newest_travel_and_all_are_counted() {
     );
     assert_eq!(
         (newest.title.chars().count(), newest.author.as_str()),
-        (200, "Ann repo: other")
+        (200, "Ann")
     );
     let bytes = serde_json::to_vec(&pushed).unwrap().len();
     assert!(bytes < events::MAX_FRAME_BYTES / 2, "{bytes}");
@@ -118,9 +127,9 @@ fn the_same_push_from_two_forges_is_one_event() {
         "https://github.com/binkkatal/sample_app.git", "mirror/sample"
     ]}));
     let repositories = Repositories::new(&[(settings, aliases.unwrap())].into());
-    let key = |body: &[u8]| match github("push", body, &repositories).unwrap() {
-        Said::Pushed(pushed) => (pushed.repository.to_string(), pushed.dedupkey()),
-        other => panic!("{other:?} is no push"),
+    let key = |body: &[u8]| {
+        let pushed = one(github("push", body, &repositories).unwrap());
+        (pushed.repository.to_string(), pushed.dedupkey())
     };
     let mirror = with(
         json!({"/repository/full_name": "mirror/sample", "/repository/clone_url": "x", "/repository/html_url": "x"}),
@@ -196,6 +205,74 @@ fn what_is_no_push_is_told_apart() {
     for event in ["push", "ping", "create"] {
         let wrong = github(event, b"payload=x", &none).unwrap_err();
         assert!(matches!(wrong, Refusal::NotJson(_)), "{wrong:?}");
+    }
+}
+
+/// An event of GitHub's in its outlines, as its documentation has it.
+fn about(action: &str, merged: bool) -> [(&'static str, Vec<u8>); 2] {
+    let repository = json!({"full_name": "acme/shop", "html_url": "https://github.com/acme/shop"});
+    let release = json!({
+        "action": action, "repository": repository, "sender": {"login": "ann"},
+        "release": {"tag_name": "v1.2", "name": "Spring\u{202e}\nrepo: other"},
+    });
+    let request = json!({
+        "action": action, "repository": repository, "sender": {"login": "ann"}, "number": 12,
+        "pull_request": {
+            "title": "Mend the door", "merged": merged,
+            "head": {"ref": "fix-door"}, "base": {"ref": "main"},
+        },
+    });
+    [("release", release), ("pull_request", request)]
+        .map(|(event, body)| (event, body.to_string().into_bytes()))
+}
+
+#[test]
+fn releases_and_pull_requests_are_lines_for_the_feed() {
+    let none = Repositories::default();
+    let table = [
+        (
+            "published",
+            false,
+            Some("acme/shop release v1.2 published by ann: Spring "),
+            None,
+        ),
+        (
+            "unpublished",
+            false,
+            Some("acme/shop release v1.2 unpublished by ann: Spring "),
+            None,
+        ),
+        (
+            "deleted",
+            false,
+            Some("acme/shop release v1.2 deleted by ann: Spring "),
+            None,
+        ),
+        ("created", false, None, None),
+        ("opened", false, None, Some("opened")),
+        ("reopened", false, None, Some("reopened")),
+        ("closed", false, None, Some("closed")),
+        ("closed", true, None, Some("merged")),
+        ("labeled", false, None, None),
+    ];
+    for (action, merged, release, request) in table {
+        let request = request.map(|act| {
+            format!("acme/shop merge request 12 (fix-door into main) {act} by ann: Mend the door")
+        });
+        for ((event, body), line) in about(action, merged)
+            .into_iter()
+            .zip([release.map(str::to_owned), request])
+        {
+            match (github(event, &body, &none).unwrap(), line) {
+                (Said::News(news), Some(line)) => {
+                    assert_eq!(news.line, line);
+                    assert_eq!(news.record["repository"], "acme/shop");
+                    assert_eq!(news.record["by"], "ann");
+                }
+                (Said::Unhandled, None) => {}
+                (other, line) => panic!("{event} {action}: {other:?}, not {line:?}"),
+            }
+        }
     }
 }
 

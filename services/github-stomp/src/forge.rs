@@ -1,0 +1,122 @@
+//! What forges post: who signed it, and what it says. Pure.
+//!
+//! Read: this file (the words that all of them are told in), then one file for each forge.
+
+mod commits;
+mod github;
+mod json;
+mod news;
+mod repositories;
+mod words;
+
+use axum::http::HeaderMap;
+use events::{NameError, message::Pushed};
+use serde::Deserialize;
+
+pub use news::News;
+pub use repositories::Repositories;
+
+use crate::signature::{Claim, Wrong};
+
+/// A kind of forge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// GitHub, the site and the server.
+    Github,
+}
+
+/// What a webhook says.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Said {
+    /// The forge asks whether somebody is there.
+    Ping,
+    /// Refs moved; at least one.
+    Pushed(Vec<Pushed>),
+    /// Something for the feed only.
+    News(News),
+    /// Something that nobody handles.
+    Unhandled,
+}
+
+/// Why a body is not an event.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// It is not UTF-8.
+    #[error("the body is not UTF-8")]
+    NotText(#[source] std::str::Utf8Error),
+    /// It is no JSON at all.
+    #[error("the body is not JSON")]
+    NotJson(#[source] serde_json::Error),
+    /// It is JSON, but not such an event.
+    #[error("the body is not a {event} event")]
+    Shape {
+        /// The event that the forge named.
+        event: &'static str,
+        /// What is wrong.
+        source: serde_json::Error,
+    },
+    /// A name in it is not one that is let in.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// Neither side of the push is a commit.
+    #[error("a push from nothing to nothing: before and after are both zero")]
+    Nothing,
+}
+
+/// What the headers of a request say about its body. Nothing of it is sure before the claim is verified.
+#[derive(Debug)]
+pub struct Headers {
+    /// What happened, as the forge calls it; empty if there is no such header.
+    pub event: String,
+    /// The forge's number for this delivery, for logs.
+    pub delivery: String,
+}
+
+impl Kind {
+    /// How the request says who sent it.
+    ///
+    /// # Errors
+    /// `Missing` or `Malformed`.
+    pub fn claim(self, headers: &HeaderMap) -> Result<Claim, Wrong> {
+        match self {
+            Self::Github => github::claim(headers),
+        }
+    }
+
+    /// What the other headers say.
+    #[must_use]
+    pub fn headers(self, headers: &HeaderMap) -> Headers {
+        let [event, delivery] = match self {
+            Self::Github => [github::EVENT, github::DELIVERY],
+        };
+        Headers {
+            event: words::header(headers, event),
+            delivery: words::header(headers, delivery),
+        }
+    }
+
+    /// The header that says what happened.
+    #[must_use]
+    pub fn event_header(self) -> &'static str {
+        match self {
+            Self::Github => github::EVENT,
+        }
+    }
+}
+
+/// Reads the body of a verified request.
+///
+/// # Errors
+/// See [`Refusal`].
+pub fn read(
+    kind: Kind,
+    event: &str,
+    body: &[u8],
+    repositories: &Repositories,
+) -> Result<Said, Refusal> {
+    let text = json::text(body)?;
+    match kind {
+        Kind::Github => github::read(event, text, repositories),
+    }
+}

@@ -1,0 +1,99 @@
+//! What is told to people only: releases and merge requests.
+
+use events::RepoName;
+use serde_json::{Value, json};
+
+use super::words::{Called, Title};
+
+/// Something for the feed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct News {
+    /// For people; the host comes before it.
+    pub line: String,
+    /// The same as fields.
+    pub record: Value,
+}
+
+/// A release of a forge: a page about a tag.
+pub(super) struct Release {
+    pub(super) repository: RepoName,
+    pub(super) act: &'static str,
+    pub(super) tag: Called,
+    pub(super) title: Title,
+    pub(super) by: Called,
+}
+
+/// A merge request, which some forges call a pull request.
+pub(super) struct MergeRequest {
+    pub(super) repository: RepoName,
+    pub(super) act: &'static str,
+    pub(super) number: u64,
+    pub(super) title: Title,
+    pub(super) from: Called,
+    pub(super) into: Called,
+    pub(super) by: Called,
+}
+
+impl From<Release> for News {
+    /// `acme/shop release v1.2 published by ann: Spring`
+    fn from(release: Release) -> Self {
+        let Release {
+            repository,
+            act,
+            tag: Called(tag),
+            title: Title(title),
+            by: Called(by),
+        } = release;
+        Self {
+            line: format!("{repository} release {tag} {act}{}", signed(&by, &title)),
+            record: json!({
+                "what": "release",
+                "repository": repository,
+                "act": act,
+                "tag": tag,
+                "title": title,
+                "by": by,
+            }),
+        }
+    }
+}
+
+impl From<MergeRequest> for News {
+    /// `acme/shop merge request 12 (fix-door into main) merged by ann: Mend the door`
+    fn from(request: MergeRequest) -> Self {
+        let MergeRequest {
+            repository,
+            act,
+            number,
+            title: Title(title),
+            from: Called(from),
+            into: Called(into),
+            by: Called(by),
+        } = request;
+        let end = signed(&by, &title);
+        Self {
+            line: format!("{repository} merge request {number} ({from} into {into}) {act}{end}"),
+            record: json!({
+                "what": "merge-request",
+                "repository": repository,
+                "act": act,
+                "number": number,
+                "title": title,
+                "from": from,
+                "into": into,
+                "by": by,
+            }),
+        }
+    }
+}
+
+fn signed(by: &str, title: &str) -> String {
+    let by = match by {
+        "" => String::new(),
+        by => format!(" by {by}"),
+    };
+    match title {
+        "" => by,
+        title => format!("{by}: {title}"),
+    }
+}
