@@ -41,6 +41,12 @@ impl Program {
         self
     }
 
+    /// Its arguments, in order.
+    #[must_use]
+    pub fn arguments(&self) -> &[String] {
+        &self.args
+    }
+
     /// Runs in this folder.
     #[must_use]
     pub fn folder(mut self, folder: impl Into<PathBuf>) -> Self {

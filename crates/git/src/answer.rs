@@ -153,23 +153,66 @@ pub(crate) fn names_an_error(stderr: &[u8]) -> bool {
         .any(|line| line.starts_with("error: ") || line.starts_with("fatal: "))
 }
 
-/// What of standard error a person needs: the first lines that say something, in one line of at most 400 characters.
+/// What git and ssh say, what that means, and what to do.
+const MEANINGS: [(&str, &str); 8] = [
+    (
+        "REMOTE HOST IDENTIFICATION HAS CHANGED",
+        "the origin has another host key than the one in known_hosts; if that is meant, put the new one there",
+    ),
+    (
+        "Host key verification failed",
+        "the origin's host key is not known here; put it into known_hosts of the user that fetches",
+    ),
+    (
+        "Permission denied (",
+        "the origin takes no key of the user that fetches; give it one, without a passphrase, and let the origin know it",
+    ),
+    (
+        "terminal prompts disabled",
+        "the origin wants a name and a password; put them into .netrc in the home folder",
+    ),
+    (
+        "could not read Username",
+        "the origin wants a name and a password; put them into .netrc in the home folder",
+    ),
+    (
+        "could not read Password",
+        "the origin wants a password; put it into .netrc in the home folder",
+    ),
+    (
+        "Authentication failed",
+        "the origin does not take the name and password of .netrc",
+    ),
+    (
+        "certificate",
+        "the origin's certificate is not trusted here; add its authority to the system's, or name it as http.sslCAInfo in .gitconfig",
+    ),
+];
+
+/// What of standard error a person needs: what it means, if that is known, and the first lines that say something, in one
+/// line of at most 400 characters.
 pub(crate) fn said(stderr: &[u8]) -> String {
-    const NOISE: [&str; 6] = [
+    const NOISE: [&str; 10] = [
         "Cloning into",
         "hint:",
         "Please make sure",
         "and the repository exists",
         "Another git process",
         "To add an exception",
+        "@",
+        "Warning: Permanently added",
+        "no such identity",
+        "error: unable to read askpass",
     ];
     let text = String::from_utf8_lossy(stderr);
-    let lines: Vec<&str> = text
+    let meant = MEANINGS.iter().find(|(words, _)| text.contains(words));
+    let meant = meant.map(|(_, meaning)| *meaning);
+    let lines = text
         .lines()
         .map(str::trim)
         .filter(|line| !line.is_empty() && !NOISE.iter().any(|noise| line.starts_with(noise)))
-        .take(3)
-        .collect();
+        .take(3);
+    let lines: Vec<&str> = meant.into_iter().chain(lines).collect();
     let printable = |c: char| if c.is_control() { ' ' } else { c };
     lines.join("; ").chars().map(printable).take(400).collect()
 }
@@ -236,7 +279,13 @@ mod tests {
             remote repository.\n\nPlease make sure you have the correct access rights\nand the repository exists.\n";
         assert_eq!(
             said(stderr),
-            "git@host: Permission denied (publickey).; fatal: Could not read from remote repository."
+            "the origin takes no key of the user that fetches; give it one, without a passphrase, and let the origin know \
+             it; git@host: Permission denied (publickey).; fatal: Could not read from remote repository."
+        );
+        let other = b"fatal: '/nowhere' does not appear to be a git repository\n";
+        assert_eq!(
+            said(other),
+            "fatal: '/nowhere' does not appear to be a git repository"
         );
     }
 

@@ -23,7 +23,7 @@ pub enum GitError {
     /// Git ran and said no: look at what it said.
     #[error("{program}: {ending}: {said}")]
     Failed {
-        /// What was run, as text.
+        /// What was run: `git fetch`.
         program: String,
         /// How it ended: `exit 128`.
         ending: String,
@@ -33,7 +33,7 @@ pub enum GitError {
     /// Git answered something that is not understood here.
     #[error("{program} answered {answer:?}, which is not understood")]
     Answer {
-        /// What was run, as text.
+        /// What was run: `git for-each-ref`.
         program: String,
         /// What it answered, cut.
         answer: String,
@@ -95,7 +95,7 @@ pub enum GitError {
 impl GitError {
     pub(crate) fn failed(program: &Program, output: &Output) -> Self {
         Self::Failed {
-            program: program.to_string(),
+            program: short(program),
             ending: output.ending(),
             said: answer::said(&output.stderr),
         }
@@ -103,7 +103,7 @@ impl GitError {
 
     pub(crate) fn answer(program: &Program, answer: &str) -> Self {
         Self::Answer {
-            program: program.to_string(),
+            program: short(program),
             answer: answer.chars().take(200).collect(),
         }
     }
@@ -111,5 +111,29 @@ impl GitError {
     pub(crate) fn disk(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
         |source| Self::Disk { path, source }
+    }
+}
+
+/// `git fetch`: without the settings and folders, which no person needs in order to mend what is wrong.
+fn short(program: &Program) -> String {
+    let mut words = program.arguments().iter();
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "-c" => drop(words.next()),
+            word if word.starts_with("--git-dir=") => {}
+            word => return format!("git {word}"),
+        }
+    }
+    program.to_string()
+}
+
+/// The same error with the program in short.
+pub(crate) fn shortened(error: RunError, program: &Program) -> RunError {
+    let program = short(program);
+    match error {
+        RunError::Limit { limit, .. } => RunError::Limit { program, limit },
+        RunError::Ended { .. } => RunError::Ended { program },
+        RunError::Output { source, .. } => RunError::Output { program, source },
+        error => error,
     }
 }

@@ -6,7 +6,9 @@ use command::RunError;
 use events::CommitId;
 
 use crate::{
-    GitError, Mirror, program,
+    GitError, Mirror,
+    error::shortened,
+    program,
     unpack::{self, Refusal, Unpacking},
 };
 
@@ -83,7 +85,7 @@ impl Mirror {
         });
         let limits = command::Limits::of(git.limits.export);
         let ran = git.world.processes.pipe(&program, limits, consumer).await;
-        let output = ran.map_err(|error| unwrap_refusal(error, into))?;
+        let output = ran.map_err(|error| unwrap_refusal(shortened(error, &program), into))?;
         if !output.success() {
             return Err(GitError::failed(&program, &output));
         }

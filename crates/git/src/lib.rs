@@ -7,12 +7,15 @@ mod mirror;
 mod origin;
 mod program;
 mod refs;
+mod ssh;
 mod stale;
 mod unpack;
+mod users;
 
 use std::{path::PathBuf, time::Duration};
 
 use command::{Output, Program};
+use serde::{Deserialize, Serialize};
 use world::World;
 
 pub use answer::GitVersion;
@@ -21,9 +24,10 @@ pub use export::Exported;
 pub use mirror::{Ensured, Fetched, Mirror, mirror_folder};
 pub use origin::{Origin, OriginError, Transport};
 pub use refs::{Change, MovedTag};
+pub use ssh::SshFiles;
 
 /// What bounds each call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
     /// A fetch or a clone. Default 10 minutes.
     pub fetch: Duration,
@@ -62,6 +66,7 @@ pub struct Git {
     world: World,
     program: PathBuf,
     home: Option<PathBuf>,
+    ssh: SshFiles,
     limits: Limits,
 }
 
@@ -73,6 +78,7 @@ impl Git {
             world: world.clone(),
             program: PathBuf::from("git"),
             home: None,
+            ssh: SshFiles::default(),
             limits: Limits::default(),
         }
     }
@@ -84,11 +90,19 @@ impl Git {
         self
     }
 
-    /// The home folder whose `.ssh`, `.netrc` and `.gitconfig` (credential helpers, proxies) count when talking to an
-    /// origin. Without one there is none.
+    /// The home folder whose `.netrc` and `.gitconfig` (credential helpers, proxies) count when talking to an origin.
+    /// Without one there is none. `ssh` does not look there: see [`Git::with_ssh`].
     #[must_use]
     pub fn with_home(mut self, home: impl Into<PathBuf>) -> Self {
         self.home = Some(home.into());
+        self
+    }
+
+    /// The key and the host keys that ssh uses. Without them it goes by its own settings, and those of the home folder
+    /// that the system's list of users names; `HOME` does not count for it.
+    #[must_use]
+    pub fn with_ssh(mut self, files: SshFiles) -> Self {
+        self.ssh = files;
         self
     }
 
@@ -120,7 +134,8 @@ impl Git {
             output_bytes: 64 << 20,
             ..command::Limits::of(time)
         };
-        Ok(self.world.processes.run(program, limits).await?)
+        let ran = self.world.processes.run(program, limits).await;
+        ran.map_err(|error| GitError::Run(error::shortened(error, program)))
     }
 
     /// Runs a program that is expected to succeed.

@@ -10,6 +10,7 @@ use events::{
     CommitId, RefName, RepoName,
     message::{Commit, RefTip},
 };
+use serde::{Deserialize, Serialize};
 use world::Lock;
 
 use crate::{
@@ -25,6 +26,9 @@ pub struct Mirror {
     git: Git,
 }
 
+/// A file in a mirror that is as old as its last upkeep.
+const MAINTAINED: &str = "deploykit-maintained";
+
 /// Where the mirror of a repository is, below a host's base folder.
 #[must_use]
 pub fn mirror_folder(base: &Path, repository: &RepoName) -> PathBuf {
@@ -32,7 +36,7 @@ pub fn mirror_folder(base: &Path, repository: &RepoName) -> PathBuf {
 }
 
 /// What [`Mirror::ensure`] did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Ensured {
     /// It was there.
     Kept,
@@ -43,7 +47,7 @@ pub enum Ensured {
 }
 
 /// What a fetch brought.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Fetched {
     /// What is different from before, by name.
     pub changed: Vec<Change>,
@@ -221,7 +225,8 @@ impl Mirror {
         answer::commits(&text).ok_or_else(|| GitError::answer(&program, &text))
     }
 
-    /// Packs what many fetches have brought, where it is worth it. For a slow timer: it can take as long as a clone.
+    /// Packs what many fetches have brought, where it is worth it, and notes when. For a slow timer: it can take as long
+    /// as a clone.
     ///
     /// # Errors
     /// Any of [`GitError`]; the mirror is as usable as before.
@@ -229,9 +234,26 @@ impl Mirror {
         self.must_exist().await?;
         let _held = self.lock().await?;
         self.sweep().await?;
-        let program = program::maintain(&self.git, &self.folder);
-        self.git.must(&program, self.git.limits.fetch).await?;
-        Ok(())
+        for program in program::upkeep(&self.git, &self.folder) {
+            self.git.must(&program, self.git.limits.fetch).await?;
+        }
+        let note = self.folder.join(MAINTAINED);
+        let noted = self
+            .git
+            .world
+            .on_disk(move |disk| disk.replace(&note, b"", 0o644));
+        noted.await.map_err(GitError::disk(&self.folder))
+    }
+
+    /// When it was last maintained, seconds since 1970.
+    ///
+    /// # Errors
+    /// [`GitError::Disk`].
+    pub async fn maintained_s(&self) -> Result<Option<i64>, GitError> {
+        let note = self.folder.join(MAINTAINED);
+        let found = self.git.world.on_disk(move |disk| disk.look(&note)).await;
+        let found = found.map_err(GitError::disk(&self.folder))?;
+        Ok(found.map(|note| note.modified_s))
     }
 
     /// Where it comes from.
@@ -298,12 +320,12 @@ impl Mirror {
 
     async fn sweep(&self) -> Result<usize, GitError> {
         let stale_s = i64::try_from(self.git.limits.stale.as_secs()).unwrap_or(i64::MAX);
-        let before_s = self.git.world.clock.now().as_second() - stale_s;
+        let now_s = self.git.world.clock.now().as_second();
         let mirror = self.folder.clone();
         let swept = self
             .git
             .world
-            .on_disk(move |disk| stale::sweep(disk, &mirror, before_s));
+            .on_disk(move |disk| stale::sweep(disk, &mirror, now_s, stale_s));
         swept.await.map_err(GitError::disk(&self.folder))
     }
 }

@@ -5,13 +5,14 @@ use std::path::Path;
 use command::Program;
 use events::CommitId;
 
-use crate::{Git, Origin, Transport};
+use crate::{Git, Origin, SshFiles, Transport};
 
 /// Branches follow their origin; tags are only ever added or removed, so that a moved one is refused by git.
 const REFSPECS: [&str; 2] = ["+refs/heads/*:refs/heads/*", "refs/tags/*:refs/tags/*"];
 
-const SSH: &str =
-    "ssh -oBatchMode=yes -oConnectTimeout=10 -oServerAliveInterval=15 -oServerAliveCountMax=3";
+/// Asks nobody, believes only the host keys that are known, and leaves a host that is silent.
+const SSH: &str = "ssh -oBatchMode=yes -oStrictHostKeyChecking=yes -oUpdateHostKeys=no -oConnectTimeout=10 \
+    -oServerAliveInterval=15 -oServerAliveCountMax=3";
 
 /// An origin on this machine may belong to another user. The settings name it, so it is trusted; git only looks at
 /// settings of the program itself for this, not at those of the one that started it.
@@ -35,9 +36,21 @@ fn local(caller: &Git, mirror: &Path) -> Program {
         .arg(format!("--git-dir={}", mirror.display()))
 }
 
+/// What git gives to a shell. [`SshFiles`] holds paths that stand for themselves there.
+fn ssh(files: &SshFiles) -> String {
+    let mut line = SSH.to_owned();
+    if let Some(known) = files.known_hosts() {
+        line += &format!(" -oGlobalKnownHostsFile=/dev/null -oUserKnownHostsFile={known}");
+    }
+    if let Some(key) = files.key() {
+        line += &format!(" -oIdentitiesOnly=yes -oIdentityFile={key}");
+    }
+    line
+}
+
 /// Git with what it needs to talk to an origin, and only to that kind of origin.
 fn remote(caller: &Git, transport: Transport) -> Program {
-    let mut program = git(caller).env("GIT_SSH_COMMAND", SSH);
+    let mut program = git(caller).env("GIT_SSH_COMMAND", ssh(&caller.ssh));
     if let Some(home) = &caller.home {
         program = program.env("HOME", home.display().to_string());
     }
@@ -175,16 +188,27 @@ pub(crate) fn archive(caller: &Git, mirror: &Path, commit: &CommitId) -> Program
         .arg(commit.as_str())
 }
 
-/// Packs what has come in many small packs, where there are many.
-pub(crate) fn maintain(caller: &Git, mirror: &Path) -> Program {
-    local(caller, mirror)
-        .args([
-            "-c",
-            "gc.autoDetach=false",
-            "-c",
-            "core.hooksPath=/dev/null",
-        ])
-        .args(["gc", "--auto", "--quiet"])
+/// The upkeep of a mirror, in this order: refs in one file, packs together where there are many, the graph of commits
+/// that makes walking history fast. One thread and bounded memory, since a server has better to do.
+pub(crate) fn upkeep(caller: &Git, mirror: &Path) -> [Program; 3] {
+    let settings = [
+        "gc.autoDetach=false",
+        "core.hooksPath=/dev/null",
+        "core.fsync=committed,reference",
+        "pack.threads=1",
+        "pack.windowMemory=64m",
+    ];
+    [
+        &["pack-refs", "--all", "--prune"][..],
+        &["gc", "--auto", "--quiet"],
+        &["commit-graph", "write", "--reachable", "--split"],
+    ]
+    .map(|args| {
+        let settings = settings.iter().flat_map(|setting| ["-c", setting]);
+        local(caller, mirror)
+            .args(settings)
+            .args(args.iter().copied())
+    })
 }
 
 #[cfg(test)]
@@ -229,7 +253,11 @@ mod tests {
             .env("GIT_CONFIG_NOSYSTEM", "1")
             .env("GIT_TERMINAL_PROMPT", "0")
             .env("GIT_ASKPASS", "/bin/false")
-            .env("GIT_SSH_COMMAND", SSH)
+            .env(
+                "GIT_SSH_COMMAND",
+                "ssh -oBatchMode=yes -oStrictHostKeyChecking=yes -oUpdateHostKeys=no -oConnectTimeout=10 \
+                 -oServerAliveInterval=15 -oServerAliveCountMax=3",
+            )
             .env("HOME", "/var/lib/deploykit");
         for word in NETWORK.split(' ').skip(1) {
             same = same.arg(word);
@@ -246,6 +274,18 @@ mod tests {
             "origin",
         ]);
         assert_eq!(program, same.args(REFSPECS));
+    }
+
+    #[test]
+    fn a_key_and_known_hosts_of_its_own_are_the_only_ones() {
+        let files = SshFiles::new(
+            Some("/etc/deploykit/keys/shop"),
+            Some("/etc/deploykit/known_hosts"),
+        );
+        let line = ssh(&files.unwrap());
+        let expected = " -oGlobalKnownHostsFile=/dev/null -oUserKnownHostsFile=/etc/deploykit/known_hosts -oIdentitiesOnly=yes \
+                        -oIdentityFile=/etc/deploykit/keys/shop";
+        assert_eq!(line, format!("{SSH}{expected}"));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use events::{CommitId, RefName, message::RefTip};
+use serde::{Deserialize, Serialize};
 
 use crate::{
     GitError, Mirror, answer,
@@ -11,7 +12,7 @@ use crate::{
 };
 
 /// One ref that is not as it was.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Change {
     /// Which ref.
     pub name: RefName,
@@ -22,7 +23,7 @@ pub struct Change {
 }
 
 /// A tag that was made to lead somewhere else after it was published.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MovedTag {
     /// Which tag.
     pub name: RefName,

@@ -4,6 +4,7 @@ use std::{
     fs::{self, File},
     io::Read,
     net::TcpListener,
+    path::Path,
     time::{Duration, SystemTime},
 };
 
@@ -64,6 +65,84 @@ async fn a_stale_lock_and_half_pack_are_removed_and_fresh_ones_are_not() {
         "{error}"
     );
     assert!(lock.exists());
+}
+
+/// Makes a file of a mirror that is this old.
+fn old_file(path: &Path, seconds: u64) {
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let when = SystemTime::now() - Duration::from_secs(seconds);
+    File::create(path).unwrap().set_modified(when).unwrap();
+}
+
+#[tokio::test]
+async fn what_a_killed_git_left_goes_soon_unless_a_process_is_in_the_mirror() {
+    let place = Place::mirrored().await;
+    let mirror = place.mirror().folder().to_owned();
+    let left = [
+        "refs/heads/main.lock",
+        "packed-refs.lock",
+        "objects/pack/tmp_pack_x",
+        "objects/pack/.tmp-1-pack-x.pack",
+        "objects/info/commit-graphs/commit-graph-chain.lock",
+    ]
+    .map(|name| mirror.join(name));
+    let mut inside = std::process::Command::new("sleep")
+        .arg("100")
+        .current_dir(&mirror)
+        .spawn()
+        .unwrap();
+    for path in &left {
+        old_file(path, 12);
+    }
+    place.commit("a.txt", "2");
+    assert!(
+        place.mirror().fetch().await.is_err(),
+        "the branch is locked"
+    );
+    assert!(
+        left.iter().all(|path| path.exists()),
+        "somebody may be at work"
+    );
+    inside.kill().unwrap();
+    inside.wait().unwrap();
+    assert_eq!(place.mirror().fetch().await.unwrap().changed.len(), 1);
+    assert!(!left.iter().any(|path| path.exists()));
+}
+
+#[tokio::test]
+async fn upkeep_packs_refs_and_objects_and_notes_when() {
+    let place = Place::mirrored().await;
+    let mirror = place.mirror();
+    assert_eq!(mirror.maintained_s().await.unwrap(), None);
+    let limit = ["config", "gc.autoPackLimit", "2"];
+    place.say(mirror.folder(), &limit);
+    for number in 0..3 {
+        place.commit("a.txt", &number.to_string());
+        mirror.fetch().await.unwrap();
+    }
+    let packs = || {
+        let files = fs::read_dir(mirror.folder().join("objects/pack")).unwrap();
+        let names = files.flatten().map(|file| file.path());
+        names
+            .filter(|path| path.extension().is_some_and(|end| end == "pack"))
+            .count()
+    };
+    assert!(packs() > 2);
+    let before = mirror.refs().await.unwrap();
+    mirror.maintain().await.unwrap();
+    assert_eq!(packs(), 1);
+    assert!(!mirror.folder().join("refs/heads/main").exists());
+    let graph = |name: &str| mirror.folder().join("objects/info").join(name).exists();
+    assert!(graph("commit-graph") || graph("commit-graphs"));
+    assert_eq!(mirror.refs().await.unwrap(), before);
+    let now_s = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap()
+        .as_secs();
+    let noted = mirror.maintained_s().await.unwrap().unwrap();
+    assert!(now_s.abs_diff(noted.unsigned_abs()) < 60);
+    place.commit("a.txt", "more");
+    assert_eq!(mirror.fetch().await.unwrap().changed.len(), 1);
 }
 
 #[tokio::test]
