@@ -42,6 +42,28 @@ pub(crate) fn version(text: &str) -> Option<GitVersion> {
     })
 }
 
+/// What a mirror knows of itself.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Settings {
+    pub(crate) origin: Option<String>,
+    /// It takes nothing but what its keeper admits.
+    pub(crate) gated: bool,
+}
+
+/// `KEY LF VALUE NUL` and so on, as `program::settings` asks for. The last of each counts.
+pub(crate) fn settings(text: &str) -> Settings {
+    let mut settings = Settings::default();
+    for (key, value) in text.split('\0').filter_map(|entry| entry.split_once('\n')) {
+        match key {
+            "remote.origin.url" => settings.origin = Some(value.to_owned()),
+            // Whatever it says: a gate that a later version knows is kept to as well.
+            "deploykit.gate" => settings.gated = true,
+            _ => {}
+        }
+    }
+    settings
+}
+
 /// A ref as `for-each-ref` lists it.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Row {
@@ -111,24 +133,33 @@ pub(crate) fn sort(tips: &mut [RefTip]) {
     tips.sort_by(|a, b| key(a).cmp(&key(b)).then_with(|| a.name.cmp(&b.name)));
 }
 
-/// What a tag of the origin is.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct RemoteTag {
+/// What a branch or tag of the origin is.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct RemoteRef {
     pub(crate) object: String,
     /// Where an annotated tag leads in the end.
     pub(crate) peeled: Option<String>,
 }
 
-/// The lines of `ls-remote --tags`, by full ref.
-pub(crate) fn remote_tags(text: &str) -> BTreeMap<String, RemoteTag> {
-    let mut tags: BTreeMap<String, RemoteTag> = BTreeMap::new();
-    for (object, name) in text.lines().filter_map(|line| line.split_once('\t')) {
+/// The lines of `ls-remote`, by full ref; `None` when they are not that.
+pub(crate) fn remote_refs(text: &str) -> Option<BTreeMap<String, RemoteRef>> {
+    let mut refs: BTreeMap<String, RemoteRef> = BTreeMap::new();
+    for line in text.lines() {
+        let (object, name) = line.split_once('\t')?;
+        // Branches and tags only have ids of objects here, which have the form of a commit's.
+        let object = object.parse::<CommitId>().ok()?.to_string();
         match name.strip_suffix("^{}") {
-            Some(name) => tags.entry(name.to_owned()).or_default().peeled = Some(object.to_owned()),
-            None => tags.entry(name.to_owned()).or_default().object = object.to_owned(),
+            Some(name) => refs.get_mut(name)?.peeled = Some(object),
+            None => {
+                let found = RemoteRef {
+                    object,
+                    peeled: None,
+                };
+                refs.insert(name.to_owned(), found);
+            }
         }
     }
-    tags
+    Some(refs)
 }
 
 /// Commits in the format of `program::commits`; titles are cut to 200 characters, names to 100.

@@ -38,6 +38,20 @@ pub enum GitError {
         /// What it answered, cut.
         answer: String,
     },
+    /// An answer that is cut would say that the rest is gone.
+    #[error("{program} answered more than {most_bytes} bytes")]
+    TooMuch {
+        /// What was run, as text.
+        program: String,
+        /// What it may answer.
+        most_bytes: usize,
+    },
+    /// Only its keeper brings something in: use [`crate::Mirror::fetch_commit`] for what somebody else has admitted.
+    #[error("the mirror {} is gated: it takes only what CI has found good", folder.display())]
+    Gated {
+        /// The mirror.
+        folder: PathBuf,
+    },
     /// There is no mirror (yet): clone it with [`crate::Mirror::ensure`].
     #[error("there is no mirror at {}", folder.display())]
     NoMirror {

@@ -2,6 +2,7 @@
 
 mod answer;
 mod error;
+mod exact;
 mod export;
 mod mirror;
 mod origin;
@@ -9,6 +10,7 @@ mod program;
 mod refs;
 mod ssh;
 mod stale;
+mod tips;
 mod unpack;
 mod users;
 
@@ -25,12 +27,18 @@ pub use mirror::{Ensured, Fetched, Mirror, mirror_folder};
 pub use origin::{Origin, OriginError, Transport};
 pub use refs::{Change, MovedTag};
 pub use ssh::SshFiles;
+pub use tips::{Tip, Tips};
+
+/// The most that is kept of an answer. A mirror with 100,000 refs answers with about 20 MB.
+const OUTPUT_BYTES: usize = 64 << 20;
 
 /// What bounds each call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
     /// A fetch or a clone. Default 10 minutes.
     pub fetch: Duration,
+    /// A question to an origin: which branches and tags it has. Default 1 minute.
+    pub ask: Duration,
     /// A question to the mirror itself. Default 1 minute.
     pub read: Duration,
     /// An export. Default 10 minutes.
@@ -50,6 +58,7 @@ impl Default for Limits {
         const MINUTE: Duration = Duration::from_secs(60);
         Self {
             fetch: 10 * MINUTE,
+            ask: MINUTE,
             read: MINUTE,
             export: 10 * MINUTE,
             lock: 10 * MINUTE,
@@ -130,8 +139,7 @@ impl Git {
 
     async fn run(&self, program: &Program, time: Duration) -> Result<Output, GitError> {
         let limits = command::Limits {
-            // A mirror with 100,000 refs answers with about 20 MB.
-            output_bytes: 64 << 20,
+            output_bytes: OUTPUT_BYTES,
             ..command::Limits::of(time)
         };
         let ran = self.world.processes.run(program, limits).await;

@@ -96,16 +96,41 @@ impl Mirror {
         })
     }
 
-    /// Clones it if it is missing, and notes its origin.
+    /// Clones it if it is missing, and notes its origin. One that was gated is not any more.
     ///
     /// # Errors
     /// Any of [`GitError`]; nothing half is left at the folder.
     pub async fn ensure(&self, origin: &Origin) -> Result<Ensured, GitError> {
-        if self.exists().await? && self.origin().await.ok().as_ref() == Some(origin) {
+        let clone = |beside: &Path| vec![program::clone(&self.git, origin, beside)];
+        self.ensure_as(origin, Some(false), clone).await
+    }
+
+    /// `gated`: what it is to be; `None` where the caller does not decide that. `make`: what makes a new one in a folder.
+    pub(crate) async fn ensure_as(
+        &self,
+        origin: &Origin,
+        gated: Option<bool>,
+        make: impl FnOnce(&Path) -> Vec<Program>,
+    ) -> Result<Ensured, GitError> {
+        let as_wanted = |settings: &answer::Settings| {
+            let kept = settings.origin.as_deref() == Some(origin.as_str());
+            (kept, gated.is_none_or(|gated| gated == settings.gated))
+        };
+        if self.exists().await? && as_wanted(&self.settings().await?) == (true, true) {
             return Ok(Ensured::Kept);
         }
         let _held = self.lock().await?;
         if self.exists().await? {
+            self.sweep().await?;
+            let (same_origin, same_gate) = as_wanted(&self.settings().await?);
+            // The gate first: a new origin is behind it from its first fetch on.
+            if let Some(gated) = gated.filter(|_| !same_gate) {
+                let program = program::set_gate(&self.git, &self.folder, gated);
+                self.git.must(&program, self.git.limits.read).await?;
+            }
+            if same_origin {
+                return Ok(Ensured::Kept);
+            }
             let program = program::set_origin(&self.git, &self.folder, origin);
             self.git.must(&program, self.git.limits.read).await?;
             return Ok(Ensured::Moved);
@@ -120,10 +145,11 @@ impl Mirror {
             gone.await.map_err(GitError::disk(path))
         };
         clear(beside.clone()).await?;
-        let program = program::clone(&self.git, origin, &beside);
-        if let Err(error) = self.git.must(&program, self.git.limits.fetch).await {
-            clear(beside).await?;
-            return Err(error);
+        for program in make(&beside) {
+            if let Err(error) = self.git.must(&program, self.git.limits.fetch).await {
+                clear(beside).await?;
+                return Err(error);
+            }
         }
         let (from, to) = (beside, self.folder.clone());
         let renamed = self.git.world.on_disk(move |disk| {
@@ -139,10 +165,15 @@ impl Mirror {
     /// tag that has moved there stays and is reported.
     ///
     /// # Errors
-    /// Any of [`GitError`]; what has arrived until then stays.
+    /// Any of [`GitError`]; what has arrived until then stays. [`GitError::Gated`] where only its keeper may.
     pub async fn fetch(&self) -> Result<Fetched, GitError> {
         self.must_exist().await?;
         let _held = self.lock().await?;
+        if self.settings().await?.gated {
+            return Err(GitError::Gated {
+                folder: self.folder.clone(),
+            });
+        }
         self.sweep().await?;
         let transport = self.origin().await?.transport();
         let before = self.read_refs(&[]).await?;
@@ -153,9 +184,8 @@ impl Mirror {
         if !output.success() {
             // 1 without a word is git's way to say that it refused to move a tag.
             if output.code == Some(1) && !answer::names_an_error(&output.stderr) {
-                let program = program::remote_tags(&self.git, &self.folder, transport);
-                let tags = self.git.must(&program, self.git.limits.fetch).await?;
-                moved_tags = moved(&after, &String::from_utf8_lossy(&tags.stdout));
+                let program = program::tips_of_origin(&self.git, &self.folder, transport);
+                moved_tags = moved(&after, &self.git.read_tips(&program).await?);
             }
             if moved_tags.is_empty() {
                 return Err(GitError::failed(&program, &output));
@@ -261,17 +291,24 @@ impl Mirror {
     /// # Errors
     /// [`GitError::Origin`] when that is missing or refused.
     pub async fn origin(&self) -> Result<Origin, GitError> {
-        let program = program::get_origin(&self.git, &self.folder);
-        let output = self.git.run(&program, self.git.limits.read).await?;
-        let text = String::from_utf8_lossy(&output.stdout);
-        let origin = match text.trim_end_matches('\n') {
-            "" => Err(OriginError::Missing),
-            text => text.parse(),
+        let origin = match self.settings().await?.origin {
+            None => Err(OriginError::Missing),
+            Some(text) => text.parse(),
         };
         origin.map_err(|source| GitError::Origin {
             folder: self.folder.clone(),
             source,
         })
+    }
+
+    pub(crate) async fn settings(&self) -> Result<answer::Settings, GitError> {
+        let program = program::settings(&self.git, &self.folder);
+        let output = self.git.run(&program, self.git.limits.read).await?;
+        // 1 says that there are none. Whatever else went wrong must not read as "not gated".
+        if !matches!(output.code, Some(0 | 1)) {
+            return Err(GitError::failed(&program, &output));
+        }
+        Ok(answer::settings(&String::from_utf8_lossy(&output.stdout)))
     }
 
     async fn yes_or_no(&self, program: &Program) -> Result<bool, GitError> {
@@ -291,7 +328,7 @@ impl Mirror {
     }
 
     /// Waits for the mirror's lock.
-    async fn lock(&self) -> Result<Box<dyn Lock>, GitError> {
+    pub(crate) async fn lock(&self) -> Result<Box<dyn Lock>, GitError> {
         const PAUSE: Duration = Duration::from_millis(50);
         let path = self.beside("lock");
         let limit = self.git.limits.lock;
@@ -318,7 +355,7 @@ impl Mirror {
         })
     }
 
-    async fn sweep(&self) -> Result<usize, GitError> {
+    pub(crate) async fn sweep(&self) -> Result<usize, GitError> {
         let stale_s = i64::try_from(self.git.limits.stale.as_secs()).unwrap_or(i64::MAX);
         let now_s = self.git.world.clock.now().as_second();
         let mirror = self.folder.clone();

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use command::Program;
-use events::CommitId;
+use events::{CommitId, RefName};
 
 use crate::{Git, Origin, SshFiles, Transport};
 
@@ -13,6 +13,9 @@ const REFSPECS: [&str; 2] = ["+refs/heads/*:refs/heads/*", "refs/tags/*:refs/tag
 /// Asks nobody, believes only the host keys that are known, and leaves a host that is silent.
 const SSH: &str = "ssh -oBatchMode=yes -oStrictHostKeyChecking=yes -oUpdateHostKeys=no -oConnectTimeout=10 \
     -oServerAliveInterval=15 -oServerAliveCountMax=3";
+
+/// Set in a mirror that only takes what its keeper admits.
+const GATE: &str = "deploykit.gate";
 
 /// An origin on this machine may belong to another user. The settings name it, so it is trusted; git only looks at
 /// settings of the program itself for this, not at those of the one that started it.
@@ -120,16 +123,132 @@ pub(crate) fn fetch(caller: &Git, mirror: &Path, transport: Transport) -> Progra
     upload_pack(program, transport).arg("origin").args(REFSPECS)
 }
 
-/// The tags of the origin, to find those that have moved.
-pub(crate) fn remote_tags(caller: &Git, mirror: &Path, transport: Transport) -> Program {
+/// Nothing but these objects and what they need: no refs, no tags that follow along.
+pub(crate) fn fetch_objects<'a>(
+    caller: &Git,
+    mirror: &Path,
+    transport: Transport,
+    objects: impl Iterator<Item = &'a str>,
+) -> Program {
     let program = remote(caller, transport)
         .arg(format!("--git-dir={}", mirror.display()))
-        .args(["ls-remote", "--quiet", "--tags"]);
+        .args([
+            "fetch",
+            "--quiet",
+            "--no-tags",
+            "--refmap=",
+            "--no-recurse-submodules",
+            "--no-write-fetch-head",
+            "--no-auto-maintenance",
+            "--stdin",
+        ]);
+    upload_pack(program, transport)
+        .arg("origin")
+        .stdin(lines(objects))
+}
+
+/// What becomes of a ref. `before` is what it must still be.
+pub(crate) enum RefUpdate<'a> {
+    Set {
+        name: &'a RefName,
+        before: Option<&'a str>,
+        after: &'a str,
+    },
+    Gone {
+        name: &'a RefName,
+        before: &'a str,
+    },
+}
+
+impl<'a> RefUpdate<'a> {
+    /// The object that it needs.
+    pub(crate) fn after(&self) -> Option<&'a str> {
+        match self {
+            Self::Set { after, .. } => Some(after),
+            Self::Gone { .. } => None,
+        }
+    }
+}
+
+/// All of these, or none.
+pub(crate) fn update_refs(caller: &Git, mirror: &Path, updates: &[RefUpdate<'_>]) -> Program {
+    let line = |update: &RefUpdate<'_>| match update {
+        RefUpdate::Set {
+            name,
+            before: Some(before),
+            after,
+        } => format!("update {name} {after} {before}"),
+        RefUpdate::Set {
+            name,
+            before: None,
+            after,
+        } => format!("create {name} {after}"),
+        RefUpdate::Gone { name, before } => format!("delete {name} {before}"),
+    };
+    local(caller, mirror)
+        .args(["-c", "core.fsync=committed,reference"])
+        .args(["update-ref", "--no-deref", "--stdin"])
+        .stdin(lines(updates.iter().map(line)))
+}
+
+fn lines(lines: impl Iterator<Item = impl AsRef<str>>) -> Vec<u8> {
+    let mut text = String::new();
+    for line in lines {
+        text.push_str(line.as_ref());
+        text.push('\n');
+    }
+    text.into_bytes()
+}
+
+/// A new mirror at `folder` with nothing in it, for ids like this one.
+pub(crate) fn init(caller: &Git, like: &CommitId, folder: &Path) -> Program {
+    let format = match like.as_str().len() {
+        64 => "--object-format=sha256",
+        _ => "--object-format=sha1",
+    };
+    git(caller)
+        .env("GIT_CONFIG_GLOBAL", "/dev/null")
+        .args(["init", "--quiet", "--bare", "--template="])
+        .args([format, "--initial-branch=main", "--"])
+        .arg(folder.display().to_string())
+}
+
+pub(crate) fn set_gate(caller: &Git, mirror: &Path, gated: bool) -> Program {
+    let program = local(caller, mirror).args(["config", "--local"]);
+    if gated {
+        program.args([GATE, "ci"])
+    } else {
+        program.args(["--unset-all", GATE])
+    }
+}
+
+/// The branches and tags of an origin. No mirror is needed, and none that the service happens to be in is looked at.
+pub(crate) fn tips(caller: &Git, origin: &Origin) -> Program {
+    let program = remote(caller, origin.transport()).args([
+        "--git-dir=/dev/null",
+        "ls-remote",
+        "--quiet",
+        "--heads",
+        "--tags",
+    ]);
+    upload_pack(program, origin.transport())
+        .arg("--")
+        .arg(origin.as_str())
+}
+
+/// The branches and tags of a mirror's origin, to find those tags that have moved.
+pub(crate) fn tips_of_origin(caller: &Git, mirror: &Path, transport: Transport) -> Program {
+    let program = remote(caller, transport)
+        .arg(format!("--git-dir={}", mirror.display()))
+        .args(["ls-remote", "--quiet", "--heads", "--tags"]);
     upload_pack(program, transport).arg("origin")
 }
 
-pub(crate) fn get_origin(caller: &Git, mirror: &Path) -> Program {
-    local(caller, mirror).args(["config", "--local", "--get", "remote.origin.url"])
+/// Its origin and whether it is gated; see `answer::settings`.
+pub(crate) fn settings(caller: &Git, mirror: &Path) -> Program {
+    local(caller, mirror)
+        .args(["config", "--local", "--null", "--get-regexp"])
+        .arg(r"^(remote\.origin\.url|deploykit\.gate)$")
 }
 
 pub(crate) fn set_origin(caller: &Git, mirror: &Path, origin: &Origin) -> Program {

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use events::{CommitId, RefName, message::RefTip};
+use events::{CommitId, RefKind, RefName, message::RefTip};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    GitError, Mirror, answer,
+    GitError, Mirror, Tips, answer,
     answer::{Leads, Row},
     program,
 };
@@ -38,7 +38,7 @@ pub struct MovedTag {
 pub(crate) struct Refs {
     pub(crate) tips: Vec<RefTip>,
     /// The object each name has: for an annotated tag that is not its commit.
-    objects: BTreeMap<RefName, String>,
+    pub(crate) objects: BTreeMap<RefName, String>,
     pub(crate) unusable: Vec<String>,
 }
 
@@ -106,16 +106,17 @@ pub(crate) fn changes(before: &[RefTip], after: &[RefTip]) -> Vec<Change> {
         .collect()
 }
 
-pub(crate) fn moved(here: &Refs, there: &str) -> Vec<MovedTag> {
-    let there = answer::remote_tags(there);
+/// Tags that lead somewhere else at the origin than here.
+pub(crate) fn moved(here: &Refs, there: &Tips) -> Vec<MovedTag> {
+    let there = there.by_name();
     let moved = here.tips.iter().filter_map(|tip| {
         let object = here.objects.get(&tip.name)?;
-        let tag = there.get(tip.name.as_str())?;
-        let differs = *object != tag.object;
+        let tag = there.get(&tip.name)?;
+        let differs = matches!(tip.name.kind(), RefKind::Tag(_)) && *object != tag.object;
         differs.then(|| MovedTag {
             name: tip.name.clone(),
             here: tip.commit.clone(),
-            there: tag.peeled.as_ref().unwrap_or(&tag.object).clone(),
+            there: tag.commit.to_string(),
         })
     });
     moved.collect()

@@ -1,6 +1,6 @@
 //! Clones and fetches.
 
-use std::{fs, os::unix::fs::PermissionsExt, path::Path};
+use std::{fs, path::Path};
 
 use git::{Change, Ensured, GitError, GitVersion, Mirror};
 
@@ -204,20 +204,10 @@ async fn an_address_that_leads_to_another_protocol_is_refused_by_git() {
     );
 }
 
-/// A git that thinks every repository belongs to somebody else, or has another version.
-fn wrapper(place: &Place, script: &str) -> git::Git {
-    let path = place.path("wrapper");
-    fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-    place.git.clone().with_program(path)
-}
-
 #[tokio::test]
 async fn an_origin_of_another_user_on_this_machine_is_mirrored() {
     let place = Place::new();
-    let real = std::env::var("TEST_GIT").unwrap_or_else(|_| "git".to_owned());
-    let script = format!("export GIT_TEST_ASSUME_DIFFERENT_OWNER=1\nexec {real} \"$@\"");
-    let git = wrapper(&place, &script);
+    let git = place.wrapped("export GIT_TEST_ASSUME_DIFFERENT_OWNER=1\nexec $REAL \"$@\"");
     let mirror = Mirror::at(place.path("m.git"), &git);
     mirror.ensure(&place.origin()).await.unwrap();
     place.commit("a.txt", "2");
@@ -228,7 +218,8 @@ async fn an_origin_of_another_user_on_this_machine_is_mirrored() {
 async fn a_git_that_is_too_old_is_one_sentence() {
     let place = Place::new();
     assert!(place.git.version().await.unwrap() >= GitVersion::OLDEST);
-    let error = wrapper(&place, "echo git version 2.25.1")
+    let error = place
+        .wrapped("echo git version 2.25.1")
         .version()
         .await
         .unwrap_err();

@@ -14,7 +14,7 @@ use git::{Ensured, GitError, Limits, Mirror, Origin};
 use crate::place::{Place, limits};
 
 /// A server that takes connections and says nothing; `true` from the returned function once somebody has asked.
-fn mute_server() -> (Origin, std::sync::mpsc::Receiver<()>) {
+pub(crate) fn mute_server() -> (Origin, std::sync::mpsc::Receiver<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let (asked, was_asked) = std::sync::mpsc::channel();

@@ -6,6 +6,7 @@
     reason = "tests make origins, locks and silent servers by hand, and end at the first surprise"
 )]
 
+mod exact;
 mod export;
 mod fetch;
 mod hooks;
@@ -13,3 +14,5 @@ mod hostile;
 mod limits;
 mod origin;
 mod place;
+mod served;
+mod tips;

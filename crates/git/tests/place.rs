@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Command, Stdio},
     time::Duration,
@@ -62,6 +63,16 @@ impl Place {
 
     pub(crate) fn mirror(&self) -> Mirror {
         Mirror::at(self.path("mirrors/group/shop.git"), &self.git)
+    }
+
+    /// A git that a shell script stands before; `$REAL` is the real one.
+    pub(crate) fn wrapped(&self, script: &str) -> Git {
+        let path = self.path("wrapper");
+        let real = program();
+        let script = format!("#!/bin/sh\nREAL={}\n{script}\n", real.display());
+        fs::write(&path, script).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        self.git.clone().with_program(path)
     }
 
     /// Writes a file into the origin and commits it.

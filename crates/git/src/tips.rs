@@ -1,0 +1,116 @@
+//! What an origin has, asked without a mirror.
+
+use std::collections::BTreeMap;
+
+use command::Program;
+use events::{CommitId, RefName};
+
+use crate::{Git, GitError, OUTPUT_BYTES, Origin, answer, program};
+
+/// A branch or tag of an origin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tip {
+    /// Which.
+    pub name: RefName,
+    /// Where it leads; annotated tags are followed.
+    pub commit: CommitId,
+    /// The object that it names, which for an annotated tag is not its commit.
+    pub(crate) object: String,
+}
+
+/// All branches and tags of an origin at one moment.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tips {
+    /// Those with names that can be used here, by name.
+    pub tips: Vec<Tip>,
+    /// Refs with names that are refused here (see [`RefName`]), as git lists them.
+    pub unusable: Vec<String>,
+}
+
+impl Tips {
+    /// The lines of `ls-remote`; `None` when they are not that.
+    pub(crate) fn read(text: &str) -> Option<Self> {
+        let mut tips = Self::default();
+        for (name, found) in answer::remote_refs(text)? {
+            let Some(name) = answer::ref_name(&name) else {
+                tips.unusable.push(name);
+                continue;
+            };
+            let commit = found.peeled.as_ref().unwrap_or(&found.object);
+            tips.tips.push(Tip {
+                name,
+                commit: commit.parse().ok()?,
+                object: found.object,
+            });
+        }
+        Some(tips)
+    }
+
+    pub(crate) fn by_name(&self) -> BTreeMap<&RefName, &Tip> {
+        self.tips.iter().map(|tip| (&tip.name, tip)).collect()
+    }
+}
+
+impl Git {
+    /// Asks an origin for its branches and tags, unattended as a fetch is. Nothing is fetched.
+    ///
+    /// # Errors
+    /// [`GitError::Run`] at [`crate::Limits::ask`]; [`GitError::TooMuch`] when it answers 64 MiB or more; any other of [`GitError`].
+    pub async fn tips(&self, origin: &Origin) -> Result<Tips, GitError> {
+        self.read_tips(&program::tips(self, origin)).await
+    }
+
+    pub(crate) async fn read_tips(&self, program: &Program) -> Result<Tips, GitError> {
+        let output = self.run(program, self.limits.ask).await?;
+        if !output.success() {
+            return Err(GitError::failed(program, &output));
+        }
+        // What is kept is as much as fits.
+        if output.stdout.len() >= OUTPUT_BYTES {
+            return Err(GitError::TooMuch {
+                program: program.to_string(),
+                most_bytes: OUTPUT_BYTES,
+            });
+        }
+        let text = String::from_utf8_lossy(&output.stdout);
+        Tips::read(&text).ok_or_else(|| GitError::answer(program, &text))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ONE: &str = "1111111111111111111111111111111111111111";
+    const TWO: &str = "2222222222222222222222222222222222222222";
+
+    #[test]
+    fn an_annotated_tag_is_followed_and_a_name_that_is_refused_is_set_aside() {
+        let text = format!(
+            "{ONE}\trefs/heads/main\n{ONE}\trefs/heads/a;b\n{TWO}\trefs/tags/v1\n{ONE}\trefs/tags/v1^{{}}\n"
+        );
+        let tips = Tips::read(&text).unwrap();
+        let found: Vec<_> = tips
+            .tips
+            .iter()
+            .map(|tip| (tip.name.as_str(), tip.commit.as_str(), tip.object.as_str()))
+            .collect();
+        assert_eq!(
+            found,
+            [("refs/heads/main", ONE, ONE), ("refs/tags/v1", ONE, TWO)]
+        );
+        assert_eq!(tips.unusable, ["refs/heads/a;b"]);
+    }
+
+    #[test]
+    fn a_line_that_is_no_ref_is_not_understood_rather_than_left_out() {
+        for text in [
+            "warning".to_owned(),
+            format!("{ONE} refs/heads/main"),
+            "123\trefs/heads/main".to_owned(),
+            format!("{ONE}\trefs/tags/v1^{{}}"),
+        ] {
+            assert_eq!(Tips::read(&text), None, "{text}");
+        }
+    }
+}
