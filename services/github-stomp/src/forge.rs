@@ -2,8 +2,12 @@
 //!
 //! Read: this file (the words that all of them are told in), then one file for each forge.
 
+mod bitbucket;
+mod bitbucket_server;
 mod commits;
+mod gitea;
 mod github;
+mod gitlab;
 mod json;
 mod news;
 mod repositories;
@@ -24,6 +28,16 @@ use crate::signature::{Claim, Wrong};
 pub enum Kind {
     /// GitHub, the site and the server.
     Github,
+    /// GitLab, the site and the server.
+    Gitlab,
+    /// Gitea.
+    Gitea,
+    /// Forgejo.
+    Forgejo,
+    /// Bitbucket Cloud.
+    Bitbucket,
+    /// Bitbucket Server and Data Center.
+    BitbucketServer,
 }
 
 /// What a webhook says.
@@ -60,17 +74,32 @@ pub enum Refusal {
     #[error(transparent)]
     Name(#[from] NameError),
     /// Neither side of the push is a commit.
-    #[error("a push from nothing to nothing: before and after are both zero")]
+    #[error("a push from nothing to nothing")]
     Nothing,
 }
 
 /// What the headers of a request say about its body. Nothing of it is sure before the claim is verified.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Headers {
     /// What happened, as the forge calls it; empty if there is no such header.
     pub event: String,
     /// The forge's number for this delivery, for logs.
     pub delivery: String,
+}
+
+/// Headers of a forge, those that are looked at first before the others.
+struct Named {
+    event: &'static [&'static str],
+    delivery: &'static [&'static str],
+}
+
+/// What the signature of a form is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signed {
+    /// The form as it is sent.
+    Form,
+    /// The `payload` that is in it.
+    Payload,
 }
 
 impl Kind {
@@ -81,26 +110,52 @@ impl Kind {
     pub fn claim(self, headers: &HeaderMap) -> Result<Claim, Wrong> {
         match self {
             Self::Github => github::claim(headers),
+            Self::Gitlab => gitlab::claim(headers),
+            Self::Gitea => gitea::claim(headers),
+            Self::Forgejo => gitea::claim_of_forgejo(headers),
+            Self::Bitbucket => bitbucket::claim(headers),
+            Self::BitbucketServer => bitbucket_server::claim(headers),
         }
     }
 
     /// What the other headers say.
     #[must_use]
     pub fn headers(self, headers: &HeaderMap) -> Headers {
-        let [event, delivery] = match self {
-            Self::Github => [github::EVENT, github::DELIVERY],
+        let Named { event, delivery } = self.named();
+        let first = |names: &[&str]| {
+            let mut values = names.iter().map(|name| words::header(headers, name));
+            values.find(|value| !value.is_empty()).unwrap_or_default()
         };
         Headers {
-            event: words::header(headers, event),
-            delivery: words::header(headers, delivery),
+            event: first(event),
+            delivery: first(delivery),
         }
     }
 
     /// The header that says what happened.
     #[must_use]
     pub fn event_header(self) -> &'static str {
+        self.named().event[0]
+    }
+
+    fn named(self) -> Named {
         match self {
-            Self::Github => github::EVENT,
+            Self::Github => github::NAMED,
+            Self::Gitlab => gitlab::NAMED,
+            Self::Gitea => gitea::NAMED,
+            Self::Forgejo => gitea::NAMED_BY_FORGEJO,
+            Self::Bitbucket => bitbucket::NAMED,
+            Self::BitbucketServer => bitbucket_server::NAMED,
+        }
+    }
+
+    /// What is signed where events come as forms; `None` where they never do.
+    #[must_use]
+    pub fn form(self) -> Option<Signed> {
+        match self {
+            Self::Github => Some(Signed::Form),
+            Self::Gitea | Self::Forgejo => Some(Signed::Payload),
+            Self::Gitlab | Self::Bitbucket | Self::BitbucketServer => None,
         }
     }
 }
@@ -118,5 +173,9 @@ pub fn read(
     let text = json::text(body)?;
     match kind {
         Kind::Github => github::read(event, text, repositories),
+        Kind::Gitlab => gitlab::read(text, repositories),
+        Kind::Gitea | Kind::Forgejo => gitea::read(event, text, repositories),
+        Kind::Bitbucket => bitbucket::read(event, text, repositories),
+        Kind::BitbucketServer => bitbucket_server::read(event, text, repositories),
     }
 }

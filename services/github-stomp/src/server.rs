@@ -66,7 +66,7 @@ pub(crate) async fn router(
         host: start.host.clone(),
         bus: start.bus.clone(),
         outbox,
-        sources: Sources::new(sources),
+        sources: Sources::new(sources, Arc::clone(&start.world.clock)),
         repositories: Arc::new(Repositories::new(&start.settings.repositories)),
         answer_within: start.settings.answer_within(),
         feed,
@@ -156,8 +156,14 @@ async fn announce(app: &App, source: &str, delivery: &str, pushes: &[Pushed]) ->
             for (pushed, id) in pushes.iter().zip(&ids) {
                 tell(app, source, delivery, news(pushed, id));
             }
-            let ids: Vec<String> = ids.iter().map(Uuid::to_string).collect();
-            return accepted(format!("taken as {}", ids.join(" ")));
+            let more = match ids.len() {
+                0 | 1 => String::new(),
+                all => format!(" and {} more", all - 1),
+            };
+            return accepted(format!(
+                "taken as {}{more}",
+                ids.first().copied().unwrap_or_default()
+            ));
         }
         Ok(Err(error @ AppendError::Unsendable(_))) => {
             let why = causes(&error);

@@ -12,6 +12,7 @@ use serde::Deserialize;
 use world::{Disk, Kind as FileKind};
 
 pub use crate::forge::Kind;
+use crate::signature;
 
 /// The keys of `github-stomp.toml` that are its own.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -47,16 +48,24 @@ pub struct Source {
     pub secret_files: Vec<PathBuf>,
 }
 
-/// What forges call a repository.
+/// What is known of a repository.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Repository {
     /// Full names and URLs.
+    #[serde(default)]
     pub aliases: Vec<String>,
+    /// False where nobody can rewrite its branches.
+    #[serde(default = "force_pushes")]
+    pub force_pushes: bool,
 }
 
 fn listen() -> String {
     "127.0.0.1:8090".to_owned()
+}
+
+fn force_pushes() -> bool {
+    true
 }
 
 fn answer_within_s() -> u64 {
@@ -75,11 +84,13 @@ impl Source {
     /// # Errors
     /// Names the file that is missing or empty.
     pub fn secrets(&self, name: &str, disk: &dyn Disk) -> Result<Vec<Secret>, Failure> {
-        self.files().map(|file| secret(name, file, disk)).collect()
+        self.files()
+            .map(|file| secret(name, self.kind, file, disk))
+            .collect()
     }
 }
 
-fn secret(source: &str, file: &Path, disk: &dyn Disk) -> Result<Secret, Failure> {
+fn secret(source: &str, kind: Kind, file: &Path, disk: &dyn Disk) -> Result<Secret, Failure> {
     let path = file.display();
     let wrong =
         |why: &str| Failure::Settings(format!("sources.{source}: secret file {path}: {why}"));
@@ -89,6 +100,10 @@ fn secret(source: &str, file: &Path, disk: &dyn Disk) -> Result<Secret, Failure>
     if text.trim().is_empty() {
         return Err(wrong("it is empty"));
     }
+    let read = Secret::new(text);
+    if kind == Kind::Gitlab {
+        signature::standard_key(&read).map_err(wrong)?;
+    }
     let open = |mode: u32| mode & 0o077 != 0;
     if let Ok(Some(entry)) = disk.look(file)
         && entry.kind == FileKind::File
@@ -97,7 +112,7 @@ fn secret(source: &str, file: &Path, disk: &dyn Disk) -> Result<Secret, Failure>
         let mode = format!("{:04o}", entry.mode);
         tracing::warn!(source, file = %path, mode, "others can read this secret: chmod 600");
     }
-    Ok(Secret::new(text))
+    Ok(read)
 }
 
 impl Settings {

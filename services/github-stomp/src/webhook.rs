@@ -13,9 +13,10 @@ use bytes::Bytes;
 use chassis::Secret;
 use serde::Deserialize;
 use tokio::{sync::Semaphore, time::timeout};
+use world::Clock;
 
 use crate::{
-    forge::{Headers, Kind},
+    forge::{Headers, Kind, Signed},
     signature,
 };
 
@@ -31,13 +32,21 @@ const SMALL_BYTES: u64 = 1024 * 1024;
 /// How many larger ones are read at once: what they hold in memory, before anybody knows that they are signed, is bounded.
 const LARGE_AT_ONCE: usize = 4;
 
-/// The sources that are let in, each with its secrets, and the places for large bodies.
+/// The sources that are let in, each with its secrets, the places for large bodies, and the time.
 #[derive(Debug, Clone)]
-pub struct Sources(Arc<HashMap<String, (Kind, Vec<Secret>)>>, Arc<Semaphore>);
+pub struct Sources(
+    Arc<HashMap<String, (Kind, Vec<Secret>)>>,
+    Arc<Semaphore>,
+    Arc<dyn Clock>,
+);
 
 impl Sources {
-    pub(crate) fn new(sources: HashMap<String, (Kind, Vec<Secret>)>) -> Self {
-        Self(Arc::new(sources), Arc::new(Semaphore::new(LARGE_AT_ONCE)))
+    pub(crate) fn new(
+        sources: HashMap<String, (Kind, Vec<Secret>)>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let large = Semaphore::new(LARGE_AT_ONCE);
+        Self(Arc::new(sources), Arc::new(large), clock)
     }
 }
 
@@ -82,7 +91,7 @@ where
     type Rejection = Refused;
 
     async fn from_request(mut request: Request, state: &S) -> Result<Self, Refused> {
-        let Sources(sources, large) = FromRef::from_ref(state);
+        let Sources(sources, large, clock) = FromRef::from_ref(state);
         let source = request.extract_parts::<Path<String>>().await;
         let Path(source) =
             source.map_err(|error| Refused::new(error.status(), error.body_text()))?;
@@ -95,20 +104,27 @@ where
         };
         let headers = request.headers();
         let Headers { event, delivery } = kind.headers(headers);
-        let content_type = text(headers, "content-type").unwrap_or_default();
+        let form = kind.form().filter(|_| is_form(headers));
         // Before the body is read: who signs nothing sends nothing.
         let claim = kind.claim(headers).map_err(unsigned)?;
-        let body = whole_body(request, &large).await?;
-        signature::verify(secrets, &body, &claim).map_err(unsigned)?;
+        let mut body = whole_body(request, &large).await?;
+        if form == Some(Signed::Payload) {
+            body = out_of_form(body).await?;
+        }
+        let now_s = clock.now().as_second();
+        signature::verify(secrets, &body, &claim, now_s).map_err(unsigned)?;
         if event.is_empty() {
             let why = format!("there is no {} header", kind.event_header());
             return Err(Refused::new(StatusCode::BAD_REQUEST, why));
+        }
+        if form == Some(Signed::Form) {
+            body = out_of_form(body).await?;
         }
         Ok(Self {
             kind: *kind,
             event,
             delivery,
-            body: out_of_form(&content_type, body).await?,
+            body,
             source,
         })
     }
@@ -140,13 +156,16 @@ async fn whole_body(request: Request, large: &Semaphore) -> Result<Bytes, Refuse
     }
 }
 
-/// The event of a body that may be a form: GitHub's default for hooks made in the browser is `payload=…`.
-async fn out_of_form(content_type: &str, body: Bytes) -> Result<Bytes, Refused> {
-    const FORM: &str = "application/x-www-form-urlencoded";
-    let essence = content_type.split(';').next().unwrap_or_default().trim();
-    if !essence.eq_ignore_ascii_case(FORM) {
-        return Ok(body);
-    }
+const FORM: &str = "application/x-www-form-urlencoded";
+
+fn is_form(headers: &HeaderMap) -> bool {
+    let content_type = text(headers, "content-type").unwrap_or_default();
+    let essence = content_type.split(';').next().unwrap_or_default();
+    essence.trim().eq_ignore_ascii_case(FORM)
+}
+
+/// The event in a form `payload=…`, which is GitHub's default for hooks made in the browser.
+async fn out_of_form(body: Bytes) -> Result<Bytes, Refused> {
     #[derive(Deserialize)]
     struct Fields {
         payload: String,

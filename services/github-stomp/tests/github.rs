@@ -4,7 +4,7 @@ use events::{Payload, RefKind, message::Pushed};
 use github_stomp::forge::{Kind, Refusal, Repositories, Said, read as read_any};
 use serde_json::{Value, json};
 
-const PUSH: &str = include_str!("data/push.json");
+const PUSH: &str = include_str!("data/recorded/github/push.json");
 const ZERO: &str = "0000000000000000000000000000000000000000";
 
 fn push() -> Value {
@@ -193,9 +193,9 @@ fn hostile_names_are_refused_with_the_rule() {
 #[test]
 fn what_is_no_push_is_told_apart() {
     let none = Repositories::default();
-    let create = include_bytes!("data/create.json");
+    let create = include_bytes!("data/recorded/github/create.json");
     assert_eq!(github("create", create, &none).unwrap(), Said::Unhandled);
-    let ping = include_bytes!("data/ping.json");
+    let ping = include_bytes!("data/recorded/github/ping.json");
     assert_eq!(github("ping", ping, &none).unwrap(), Said::Ping);
     let wrong = github("push", create, &none).unwrap_err();
     assert!(

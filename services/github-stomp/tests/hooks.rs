@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use world::World;
 
-const PUSH: &str = include_str!("data/push.json");
+const PUSH: &str = include_str!("data/recorded/github/push.json");
 const SECRET: &str = "It's a Secret to Everybody";
 
 /// The service, and a client that signs.
@@ -197,11 +197,16 @@ async fn bodies_that_are_no_push_are_answered_as_the_readme_says() {
     let mut commits = member.listen(Topic::GitCommits).await;
     let hub = Hub::start(broker.common("hub1")).await;
 
-    let create = include_str!("data/create.json");
+    let create = include_str!("data/recorded/github/create.json");
     let hostile = push("refs/heads/; rm -rf");
-    let gitlab = include_str!("data/gitlab-push.json");
+    let gitlab = include_str!("data/recorded/gitlab/push-event.json");
     let table = [
-        ("ping", include_str!("data/ping.json"), 202, "pong"),
+        (
+            "ping",
+            include_str!("data/recorded/github/ping.json"),
+            202,
+            "pong",
+        ),
         (
             "create",
             create,
@@ -362,7 +367,7 @@ async fn a_full_outbox_answers_503_until_the_broker_has_taken_some() {
     )
     .await;
     // A ping needs no room.
-    let ping = hub.signed("ping", include_str!("data/ping.json"));
+    let ping = hub.signed("ping", include_str!("data/recorded/github/ping.json"));
     assert_eq!(answer(ping).await.0, StatusCode::ACCEPTED);
 
     broker.start_again().await;

@@ -66,8 +66,8 @@ async fn what_was_answered_with_202_arrives_though_the_program_was_killed() {
 
     let program = start(&folder, &url).await;
     for number in 1..=5 {
-        let body =
-            include_str!("data/push.json").replace("heads/master", &format!("heads/b{number}"));
+        let body = include_str!("data/recorded/github/push.json")
+            .replace("heads/master", &format!("heads/b{number}"));
         let answer = Client::new()
             .post(format!("{url}/hook/hub"))
             .header("x-github-event", "push")

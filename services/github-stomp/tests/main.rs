@@ -4,8 +4,12 @@
     reason = "a step of a test that cannot be done fails the test"
 )]
 
+mod bodies;
+mod forged;
+mod forges;
 mod github;
 mod hooks;
 mod killed;
 mod settings;
 mod signature;
+mod sources;

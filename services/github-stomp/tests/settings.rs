@@ -31,6 +31,11 @@ fn every_commented_key_of_the_shipped_file_can_be_switched_on() {
     assert_eq!(own.sources["mirror"].secret_files.len(), 2);
     let shop = &own.repositories[&"shop".parse().unwrap()];
     assert_eq!(shop.aliases[0], "acme/shop");
+    assert!(shop.force_pushes);
+    // There is an example of each kind, named as it is.
+    for (kind, name) in crate::sources::KINDS {
+        assert_eq!(own.sources[name].kind, kind);
+    }
     assert_eq!(common.bus.topics.rename["git.commits"], "site.pushes");
     // What is shown as a default is the default.
     assert_eq!(
@@ -53,7 +58,7 @@ fn wrong_settings_are_refused_by_their_key() {
         ),
         (
             "[sources.hub]\nkind = 'sourceforge'\n".to_owned(),
-            "x:2: key `sources.hub.kind`: unknown variant `sourceforge`, expected `github`",
+            "x:2: key `sources.hub.kind`: unknown variant `sourceforge`, expected one of `github`, `gitlab`, `gitea`, `forgejo`, `bitbucket`, `bitbucket-server`",
         ),
         (
             "[sources.'a/b']\nkind = 'github'\nsecret_file = '/x'\n".to_owned(),
@@ -103,6 +108,27 @@ fn secrets_are_read_whole_and_an_empty_or_missing_one_is_refused() {
             folder.join(name).display()
         );
         assert_eq!(wrong, expected);
+    }
+    // A token that signs is looked at at once.
+    source.kind = Kind::Gitlab;
+    for (text, good) in [
+        ("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", true),
+        ("a token", true),
+        ("whsec_", false),
+        ("whsec_AAAA", false),
+        ("whsec_not base64!", false),
+    ] {
+        source.secret_file = Some(folder.write("token", text));
+        let read = source.secrets("hub", &RealDisk);
+        assert_eq!(read.is_ok(), good, "{text}");
+        if let Err(wrong) = read {
+            let wrong = wrong.to_string();
+            assert!(
+                wrong.contains("it begins with whsec_, and no base64"),
+                "{wrong}"
+            );
+            assert!(!wrong.contains("AAAA"), "{wrong}");
+        }
     }
     source.secret_file = Some(folder.join("missing"));
     let wrong = source.secrets("hub", &RealDisk).unwrap_err();

@@ -14,7 +14,7 @@ pub struct Pushed {
     /// Which ref.
     #[serde(rename = "ref")]
     pub name: RefName,
-    /// Where it was; absent for a new ref.
+    /// Where it was; absent for a new ref, and for a deleted one where the forge does not say it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<CommitId>,
     /// Where it is; absent for a deleted ref.
@@ -26,7 +26,7 @@ pub struct Pushed {
     /// The newest commits of the push, newest last; cut to 20.
     #[serde(default)]
     pub commits: Vec<Commit>,
-    /// How many commits there are in all, where known.
+    /// How many commits there are in all; 0 where that is not known.
     #[serde(default)]
     pub commits_total: usize,
     /// Paths in the repository that the push changed, sorted, each once; absent where the sender does not know them all or

@@ -15,7 +15,11 @@ use serde::{
     de::{SeqAccess, Visitor},
 };
 
-use super::words::{Called, Title};
+use super::{
+    Refusal,
+    json::Object,
+    words::{Called, Title},
+};
 
 /// How many commits travel; the others are counted.
 const KEPT: usize = 20;
@@ -82,8 +86,12 @@ impl<C> Commits<C> {
         fits.then_some(paths).and_then(Pushed::paths)
     }
 
-    /// The newest ones, newest last, of a list that ends in the newest.
-    pub(super) fn newest_last(self) -> Result<Vec<Commit>, NameError> {
+    /// The newest ones, newest last. Some forges list the newest first: then the list begins with where the ref is now.
+    pub(super) fn newest_last(self, after: Option<&CommitId>) -> Result<Vec<Commit>, NameError> {
+        let begins = self.first.first().map(|commit| &*commit.id);
+        if begins.is_some() && begins == after.map(CommitId::as_str) {
+            return self.first.into_iter().rev().map(commit).collect();
+        }
         let spare = (self.first.len() + self.last.len()).saturating_sub(KEPT);
         let all = self.first.into_iter().chain(self.last);
         all.skip(spare).map(commit).collect()
@@ -112,7 +120,7 @@ impl<'de, C: Deserialize<'de> + Into<Listed>> Visitor<'de> for Commits<C> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(mut self, mut list: A) -> Result<Self, A::Error> {
-        while let Some(commit) = list.next_element::<C>()? {
+        while let Some(Object(commit)) = list.next_element::<Object<C>>()? {
             self.add(commit.into());
         }
         Ok(self)
@@ -167,9 +175,20 @@ impl<'de> Visitor<'de> for PathList {
     }
 }
 
-/// One side of a push; all zero stands for none.
-pub(super) fn side(id: &str) -> Result<Option<CommitId>, NameError> {
-    if !id.is_empty() && id.chars().all(|c| c == '0') {
+/// Where a ref was and where it is.
+pub(super) type Sides = (Option<CommitId>, Option<CommitId>);
+
+/// Both sides of a push; all zero stands for none.
+pub(super) fn sides(before: &str, after: &str) -> Result<Sides, Refusal> {
+    match (side(before)?, side(after)?) {
+        (None, None) => Err(Refusal::Nothing),
+        sides => Ok(sides),
+    }
+}
+
+fn side(id: &str) -> Result<Option<CommitId>, NameError> {
+    let none = matches!(id.len(), 40 | 64) && id.bytes().all(|digit| digit == b'0');
+    if none {
         return Ok(None);
     }
     id.parse().map(Some)

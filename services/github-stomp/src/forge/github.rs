@@ -1,20 +1,23 @@
 //! GitHub.
 
 use axum::http::HeaderMap;
-use events::{RefName, message::Pushed};
+use events::{NameError, RefName, message::Pushed};
 use serde::Deserialize;
 
 use super::{
-    Refusal, Repositories, Said,
-    commits::{Commits, Listed, PathList, side},
-    json,
+    Named, Refusal, Repositories, Said,
+    commits::{Commits, Listed, PathList, sides},
+    json::{self, Object},
     news::{MergeRequest, News, Release},
+    repositories::Known,
     words::{Called, Title},
 };
 use crate::signature::{Claim, Wrong, digest};
 
-pub(super) const EVENT: &str = "x-github-event";
-pub(super) const DELIVERY: &str = "x-github-delivery";
+pub(super) const NAMED: Named = Named {
+    event: &["x-github-event"],
+    delivery: &["x-github-delivery"],
+};
 const SIGNATURE: &str = "x-hub-signature-256";
 
 /// GitHub lists at most this many commits of a push ("up to 2048").
@@ -27,9 +30,7 @@ pub(super) fn claim(headers: &HeaderMap) -> Result<Claim, Wrong> {
 /// Tags and branches come and go as pushes too, so `create` and `delete` say nothing new.
 pub(super) fn read(event: &str, text: &str, known: &Repositories) -> Result<Said, Refusal> {
     match event {
-        "push" => Ok(Said::Pushed(vec![
-            json::event::<Push>(text, "push")?.read(known)?,
-        ])),
+        "push" => json::event::<Push>(text, "push")?.read(known),
         "release" => json::event::<ReleaseEvent>(text, "release")?.read(known),
         "pull_request" => json::event::<PullRequestEvent>(text, "pull_request")?.read(known),
         "ping" => Ok(Said::Ping),
@@ -43,13 +44,10 @@ struct Push {
     name: String,
     before: String,
     after: String,
-    repository: Repository,
-    #[serde(default)]
+    repository: Object<Repository>,
     commits: Option<Commits<PushCommit>>,
-    #[serde(default)]
-    pusher: Option<Person>,
-    #[serde(default)]
-    forced: bool,
+    pusher: Option<Object<Person>>,
+    forced: Option<bool>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -63,10 +61,8 @@ pub(super) struct Repository {
 #[derive(Debug, Deserialize)]
 pub(super) struct PushCommit {
     id: String,
-    #[serde(default)]
-    message: Title,
-    #[serde(default)]
-    author: Option<Person>,
+    message: Option<Title>,
+    author: Option<Object<Person>>,
     added: Option<PathList>,
     modified: Option<PathList>,
     removed: Option<PathList>,
@@ -74,14 +70,13 @@ pub(super) struct PushCommit {
 
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct Person {
-    #[serde(default)]
     name: Option<Called>,
 }
 
 impl Repository {
-    pub(super) fn name(&self, known: &Repositories) -> Result<events::RepoName, events::NameError> {
+    pub(super) fn find(&self, known: &Repositories) -> Result<Known, NameError> {
         let urls = [&self.clone_url, &self.ssh_url, &self.html_url];
-        known.name(
+        known.find(
             &self.full_name,
             urls.into_iter().flatten().map(String::as_str),
         )
@@ -90,6 +85,7 @@ impl Repository {
 
 impl From<PushCommit> for Listed {
     fn from(commit: PushCommit) -> Self {
+        let author = commit.author.and_then(|Object(author)| author.name);
         let paths = || {
             let mut paths = commit.added?;
             paths.extend(commit.modified?);
@@ -99,100 +95,93 @@ impl From<PushCommit> for Listed {
         Self {
             paths: paths(),
             id: commit.id,
-            author: commit
-                .author
-                .and_then(|author| author.name)
-                .unwrap_or_default(),
-            title: commit.message,
+            author: author.unwrap_or_default(),
+            title: commit.message.unwrap_or_default(),
         }
     }
 }
 
 impl Push {
-    fn read(self, known: &Repositories) -> Result<Pushed, Refusal> {
-        let repository = self.repository.name(known)?;
+    fn read(self, known: &Repositories) -> Result<Said, Refusal> {
+        let repository = self.repository.0.find(known)?.name;
         let name: RefName = self.name.parse()?;
-        let (before, after) = (side(&self.before)?, side(&self.after)?);
-        if before.is_none() && after.is_none() {
-            return Err(Refusal::Nothing);
-        }
+        let (before, after) = sides(&self.before, &self.after)?;
         let mut commits = self.commits.unwrap_or_default();
         // Not after a new or a rewritten branch: its commits are not all that changed.
-        let whole = before.is_some() && !self.forced && (1..LISTED).contains(&commits.count);
-        Ok(Pushed {
+        let whole =
+            before.is_some() && self.forced != Some(true) && (1..LISTED).contains(&commits.count);
+        let pusher = self.pusher.and_then(|Object(person)| person.name);
+        Ok(Said::Pushed(vec![Pushed {
             repository,
             name,
-            before,
-            after,
-            pusher: self
-                .pusher
-                .and_then(|person| person.name)
-                .map(|Called(name)| name),
+            pusher: pusher.map(|Called(name)| name),
             commits_total: commits.count,
             paths: commits.paths().filter(|_| whole),
-            commits: commits.newest_last()?,
-        })
+            commits: commits.newest_last(after.as_ref())?,
+            before,
+            after,
+        }]))
     }
 }
 
+/// Gitea's and Forgejo's have the same shape.
 #[derive(Debug, Deserialize)]
-struct ReleaseEvent {
-    action: String,
-    release: ReleasePage,
-    repository: Repository,
-    #[serde(default)]
-    sender: Option<Account>,
+pub(super) struct ReleaseEvent {
+    action: Called,
+    release: Object<ReleasePage>,
+    repository: Object<Repository>,
+    sender: Option<Object<Account>>,
 }
 
 #[derive(Debug, Deserialize)]
 struct ReleasePage {
     tag_name: Called,
-    #[serde(default)]
     name: Option<Title>,
 }
 
 #[derive(Debug, Default, Deserialize)]
-struct Account {
-    #[serde(default)]
-    login: Called,
+pub(super) struct Account {
+    pub(super) login: Option<Called>,
 }
 
 impl ReleaseEvent {
-    /// Of the three that a new release makes (`created`, `published`, `released`), one.
-    fn read(self, known: &Repositories) -> Result<Said, Refusal> {
-        let act = match &*self.action {
+    /// Of the three that a new release makes at GitHub (`created`, `published`, `released`), one.
+    pub(super) fn read(self, known: &Repositories) -> Result<Said, Refusal> {
+        let act = match &*self.action.0 {
             "published" => "published",
             "unpublished" => "unpublished",
             "deleted" => "deleted",
             _ => return Ok(Said::Unhandled),
         };
         Ok(Said::News(News::from(Release {
-            repository: self.repository.name(known)?,
+            repository: self.repository.0.find(known)?.name,
             act,
-            tag: self.release.tag_name,
-            title: self.release.name.unwrap_or_default(),
-            by: self.sender.unwrap_or_default().login,
+            tag: self.release.0.tag_name,
+            title: self.release.0.name.unwrap_or_default(),
+            by: self
+                .sender
+                .and_then(|Object(sender)| sender.login)
+                .unwrap_or_default(),
         })))
     }
 }
 
+/// Gitea's and Forgejo's have the same shape.
 #[derive(Debug, Deserialize)]
-struct PullRequestEvent {
-    action: String,
+pub(super) struct PullRequestEvent {
+    action: Called,
     number: u64,
-    pull_request: PullRequest,
-    repository: Repository,
-    #[serde(default)]
-    sender: Option<Account>,
+    pull_request: Object<PullRequest>,
+    repository: Object<Repository>,
+    sender: Option<Object<Account>>,
 }
 
 #[derive(Debug, Deserialize)]
 struct PullRequest {
     title: Title,
-    #[serde(default)]
-    merged: bool,
-    head: Branch,
-    base: Branch,
+    merged: Option<bool>,
+    head: Object<Branch>,
+    base: Object<Branch>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -202,23 +191,26 @@ struct Branch {
 }
 
 impl PullRequestEvent {
-    fn read(self, known: &Repositories) -> Result<Said, Refusal> {
-        let request = self.pull_request;
-        let act = match &*self.action {
+    pub(super) fn read(self, known: &Repositories) -> Result<Said, Refusal> {
+        let Object(request) = self.pull_request;
+        let act = match &*self.action.0 {
             "opened" => "opened",
             "reopened" => "reopened",
-            "closed" if request.merged => "merged",
+            "closed" if request.merged == Some(true) => "merged",
             "closed" => "closed",
             _ => return Ok(Said::Unhandled),
         };
         Ok(Said::News(News::from(MergeRequest {
-            repository: self.repository.name(known)?,
+            repository: self.repository.0.find(known)?.name,
             act,
             number: self.number,
             title: request.title,
-            from: request.head.name,
-            into: request.base.name,
-            by: self.sender.unwrap_or_default().login,
+            from: request.head.0.name,
+            into: request.base.0.name,
+            by: self
+                .sender
+                .and_then(|Object(sender)| sender.login)
+                .unwrap_or_default(),
         })))
     }
 }

@@ -1,10 +1,10 @@
 //! Bodies as JSON, without keeping what nobody asks for: one of 25 MB may have millions of values.
 
-use std::{fmt, str};
+use std::{fmt, marker::PhantomData, str};
 
 use serde::{
     Deserialize, Deserializer,
-    de::{MapAccess, SeqAccess, Visitor},
+    de::{Error, MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer},
 };
 
 use super::Refusal;
@@ -21,7 +21,62 @@ pub(super) fn event<'a, T: Deserialize<'a>>(
     text: &'a str,
     event: &'static str,
 ) -> Result<T, Refusal> {
-    serde_json::from_str(text).map_err(|source| Refusal::Shape { event, source })
+    let read = serde_json::from_str::<Object<T>>(text);
+    read.map(|Object(read)| read)
+        .map_err(|source| Refusal::Shape { event, source })
+}
+
+/// A struct out of an object; serde alone takes a list of its fields too.
+#[derive(Debug, Default)]
+pub(super) struct Object<T>(pub(super) T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let read = deserializer.deserialize_map(Fields(PhantomData));
+        read.map(Self)
+    }
+}
+
+struct Fields<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for Fields<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(map))
+    }
+}
+
+/// A list that ends early: more than `MOST` of its items are refused.
+#[derive(Debug)]
+pub(super) struct Few<T, const MOST: usize>(pub(super) Vec<T>);
+
+impl<'de, T: Deserialize<'de>, const MOST: usize> Deserialize<'de> for Few<T, MOST> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(Self(Vec::new()))
+    }
+}
+
+impl<'de, T: Deserialize<'de>, const MOST: usize> Visitor<'de> for Few<T, MOST> {
+    type Value = Self;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a list of at most {MOST}")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut list: A) -> Result<Self, A::Error> {
+        while let Some(item) = list.next_element()? {
+            if self.0.len() == MOST {
+                return Err(A::Error::invalid_length(MOST + 1, &self));
+            }
+            self.0.push(item);
+        }
+        Ok(self)
+    }
 }
 
 /// Any value, looked at and not kept. `IgnoredAny` would pass numbers, escapes and depths that are no JSON elsewhere.

@@ -1,0 +1,184 @@
+//! GitLab, by hooks of projects, of groups and of the system.
+
+use axum::http::HeaderMap;
+use events::{RefName, message::Pushed};
+use serde::Deserialize;
+
+use super::{
+    Named, Refusal, Repositories, Said,
+    commits::{Commits, sides},
+    github::PushCommit,
+    json::{self, Object},
+    news::{MergeRequest, News, Release},
+    repositories::Known,
+    words::{Called, Title},
+};
+use crate::signature::{self, Claim, Wrong};
+
+pub(super) const NAMED: Named = Named {
+    event: &["x-gitlab-event"],
+    delivery: &["idempotency-key", "webhook-id", "x-gitlab-event-uuid"],
+};
+
+const TOKEN: &str = "x-gitlab-token";
+
+/// The newer signature, the older token, or both: whichever the source has a secret for.
+pub(super) fn claim(headers: &HeaderMap) -> Result<Claim, Wrong> {
+    let token = signature::token(headers, TOKEN);
+    match signature::standard(headers)? {
+        None => token.ok_or(Wrong::Missing(TOKEN)),
+        Some(signed) => Ok(Claim::Either(
+            std::iter::once(signed).chain(token).collect(),
+        )),
+    }
+}
+
+/// What happened is said in the body, which is signed. Hooks of the system have no `object_kind` with pushes.
+pub(super) fn read(text: &str, known: &Repositories) -> Result<Said, Refusal> {
+    let head = json::event::<Head>(text, "GitLab")?;
+    let what = head.object_kind.or(head.event_name).unwrap_or_default();
+    match &*what.0 {
+        "push" => json::event::<Push>(text, "push")?.read(known),
+        "tag_push" => json::event::<Push>(text, "tag push")?.read(known),
+        "release" => json::event::<ReleaseHook>(text, "release")?.read(known),
+        "merge_request" => json::event::<MergeRequestHook>(text, "merge request")?.read(known),
+        _ => Ok(Said::Unhandled),
+    }
+}
+
+#[derive(Debug, Deserialize)]
+struct Head {
+    object_kind: Option<Called>,
+    event_name: Option<Called>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Project {
+    path_with_namespace: String,
+    git_http_url: Option<String>,
+    git_ssh_url: Option<String>,
+    web_url: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Push {
+    #[serde(rename = "ref")]
+    name: String,
+    before: String,
+    after: String,
+    project: Object<Project>,
+    user_username: Option<Called>,
+    user_name: Option<Called>,
+    commits: Option<Commits<PushCommit>>,
+    total_commits_count: Option<usize>,
+}
+
+impl Project {
+    fn find(&self, known: &Repositories) -> Result<Known, events::NameError> {
+        let urls = [&self.git_http_url, &self.git_ssh_url, &self.web_url];
+        let urls = urls.into_iter().flatten().map(String::as_str);
+        known.find(&self.path_with_namespace, urls)
+    }
+}
+
+impl Push {
+    fn read(self, known: &Repositories) -> Result<Said, Refusal> {
+        let Known {
+            name: repository,
+            force_pushes,
+        } = self.project.0.find(known)?;
+        let name: RefName = self.name.parse()?;
+        let (before, after) = sides(&self.before, &self.after)?;
+        let mut commits = self.commits.unwrap_or_default();
+        let total = self
+            .total_commits_count
+            .unwrap_or_default()
+            .max(commits.count);
+        // At most 20 commits are listed, and whether a branch was rewritten is not said.
+        let whole = before.is_some() && !force_pushes && (1..=total).contains(&commits.count);
+        let whole = whole && commits.count == total;
+        let pusher = self.user_username.or(self.user_name);
+        Ok(Said::Pushed(vec![Pushed {
+            repository,
+            name,
+            pusher: pusher.map(|Called(name)| name),
+            commits_total: total,
+            paths: commits.paths().filter(|_| whole),
+            commits: commits.newest_last(after.as_ref())?,
+            before,
+            after,
+        }]))
+    }
+}
+
+#[derive(Debug, Deserialize)]
+struct ReleaseHook {
+    action: Called,
+    tag: Called,
+    name: Option<Title>,
+    project: Object<Project>,
+}
+
+impl ReleaseHook {
+    /// GitLab does not say who did it.
+    fn read(self, known: &Repositories) -> Result<Said, Refusal> {
+        let act = match &*self.action.0 {
+            "create" => "published",
+            "delete" => "deleted",
+            _ => return Ok(Said::Unhandled),
+        };
+        Ok(Said::News(News::from(Release {
+            repository: self.project.0.find(known)?.name,
+            act,
+            tag: self.tag,
+            title: self.name.unwrap_or_default(),
+            by: Called::default(),
+        })))
+    }
+}
+
+#[derive(Debug, Deserialize)]
+struct MergeRequestHook {
+    object_attributes: Object<Attributes>,
+    project: Object<Project>,
+    user: Option<Object<User>>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Attributes {
+    iid: u64,
+    title: Title,
+    /// Absent in what the *Test* button sends.
+    action: Option<Called>,
+    source_branch: Called,
+    target_branch: Called,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct User {
+    username: Option<Called>,
+    name: Option<Called>,
+}
+
+impl MergeRequestHook {
+    fn read(self, known: &Repositories) -> Result<Said, Refusal> {
+        let Object(request) = self.object_attributes;
+        let act = match request.action.as_ref().map(|Called(action)| &**action) {
+            Some("open") => "opened",
+            Some("reopen") => "reopened",
+            Some("close") => "closed",
+            Some("merge") => "merged",
+            _ => return Ok(Said::Unhandled),
+        };
+        let Object(user) = self.user.unwrap_or_default();
+        Ok(Said::News(News::from(MergeRequest {
+            repository: self.project.0.find(known)?.name,
+            act,
+            number: request.iid,
+            title: request.title,
+            from: request.source_branch,
+            into: request.target_branch,
+            by: user.username.or(user.name).unwrap_or_default(),
+        })))
+    }
+}
