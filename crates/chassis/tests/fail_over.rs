@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chassis::{BusSettings, Listen};
+use chassis::{BusSettings, Listen, outbox};
 use events::{Topic, message::Beat};
 use tokio::time::{Instant, sleep};
 
@@ -272,7 +272,7 @@ async fn what_goes_out_in_order_stays_in_order_on_the_way_back() {
     let push = |batch: &mut chassis::bus::InOrder<u64>, numbers: std::ops::Range<u64>| {
         for number in numbers {
             let envelope = tester.bus.seal(&Beat { number, ..beat() }).unwrap();
-            batch.push(number, &Topic::Keepalive, false, &envelope);
+            batch.push(number, &outbox::Waiting::of(&beat(), envelope));
         }
     };
     push(&mut batch, 0..5);

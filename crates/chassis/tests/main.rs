@@ -18,6 +18,7 @@ mod limits;
 mod log;
 mod metrics;
 mod outbox;
+mod outbox_levels;
 mod peer;
 mod run_loop;
 mod settings;

@@ -1,10 +1,9 @@
 //! What is counted, and where it is read.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, sync::Arc};
 
 use chassis::{
     BusSettings, Common, Failure, Listen, Metrics, MetricsSettings, Settings, Start, compose,
-    outbox::{Outbox, OutboxSettings, Waiting, drop_off},
     settings::parse,
 };
 use events::{Envelope, Topic, message::Beat};
@@ -17,7 +16,7 @@ use world::{Boxed, Listener, Net, RealNet, Stream, World};
 
 use crate::peer::{OnSend, Peer, Tester, host, until, within};
 
-fn beat(number: u64) -> Beat {
+pub(crate) fn beat(number: u64) -> Beat {
     Beat {
         from: "hub1".to_owned(),
         number,
@@ -26,7 +25,7 @@ fn beat(number: u64) -> Beat {
 }
 
 /// The value of a line of the text: `bus_connected{broker="a:1"}`, without the prefix.
-fn value(metrics: &Metrics, line: &str) -> f64 {
+pub(crate) fn value(metrics: &Metrics, line: &str) -> f64 {
     let text = metrics.text();
     let begins = format!("deploykit_{line} ");
     let found = text.lines().find_map(|it| it.strip_prefix(&begins));
@@ -113,114 +112,6 @@ async fn what_becomes_of_messages_is_counted() {
         .unwrap();
     assert_eq!(value(metrics, "bus_duplicates_total"), 1.0);
     assert_eq!(value(metrics, "bus_dead_letters_total"), 1.0);
-    tester.disconnect().await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn an_outbox_tells_how_much_waits_for_how_long_and_warns_once() {
-    let log = crate::log::Log::catch();
-    let folder = tempfile::tempdir().unwrap();
-    let peer = Peer::new();
-    peer.leave();
-    let world = peer.world();
-    let tester = Tester::new(&peer);
-    let metrics = tester.bus.metrics();
-    let settings = OutboxSettings {
-        messages: 2,
-        warn_age_s: 60,
-        ..OutboxSettings::default()
-    };
-    // A message of an hour ago, by its name.
-    let then = world.clock.now().as_microsecond() - 3_600_000_000;
-    let file = folder.path().join(format!("{then:020}-x.json"));
-    std::fs::write(&file, "nonsense").unwrap();
-    let opened = Outbox::open(&tester.bus, &world, &settings, folder.path());
-    let (outbox, keeper) = opened.await.unwrap();
-    let age = value(metrics, "outbox_oldest_age_seconds");
-    assert!((3600.0..3700.0).contains(&age), "{age}");
-    assert_eq!(value(metrics, "outbox_messages"), 1.0);
-    assert_eq!(value(metrics, "outbox_bytes"), 8.0);
-    assert_eq!(value(metrics, "outbox_limit_messages"), 2.0);
-    assert_eq!(value(metrics, "outbox_limit_bytes"), 268_435_456.0);
-    let stop = CancellationToken::new();
-    let doing = async {
-        until("it is put aside", || {
-            value(metrics, "outbox_put_aside_total") == 1.0
-        })
-        .await;
-        std::fs::write(&file, serde_json::to_vec(&serde_json::json!({
-            "topic": "git-commits", "persistent": true,
-            "envelope": Envelope::seal(Uuid::from_u128(7), "/test", Timestamp::UNIX_EPOCH, &beat(1)).unwrap(),
-        })).unwrap()).unwrap();
-        tokio::time::sleep(Duration::from_secs(30)).await;
-        outbox.append(&beat(2)).await.unwrap();
-        outbox.append(&beat(3)).await.unwrap_err();
-        outbox.append(&beat(4)).await.unwrap_err();
-        assert_eq!(value(metrics, "outbox_refused_total{why=\"full\"}"), 2.0);
-        assert_eq!(value(metrics, "outbox_refused_total{why=\"disk\"}"), 0.0);
-        peer.come_back();
-        until("it is empty", || outbox.holds() == (0, 0)).await;
-        assert_eq!(value(metrics, "outbox_oldest_age_seconds"), 0.0);
-        tokio::time::sleep(Duration::from_secs(2)).await;
-        stop.cancel();
-    };
-    within(async { tokio::join!(keeper.run(&stop), doing) }).await;
-    let text = log.text();
-    let said = |what: &str| text.matches(what).count();
-    assert_eq!(said("messages wait for the broker"), 1, "{text}");
-    assert_eq!(said("messages go out in time again"), 1, "{text}");
-    assert_eq!(said("the outbox is full"), 1, "{text}");
-    assert_eq!(said("the outbox takes messages again"), 1, "{text}");
-    tester.disconnect().await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn an_outbox_that_others_fill_says_so_once_until_there_is_room() {
-    let log = crate::log::Log::catch();
-    let folder = tempfile::tempdir().unwrap();
-    let peer = Peer::new();
-    peer.leave();
-    let world = peer.world();
-    let tester = Tester::new(&peer);
-    let settings = OutboxSettings {
-        messages: 2,
-        ..OutboxSettings::default()
-    };
-    let opened = Outbox::open(&tester.bus, &world, &settings, folder.path());
-    let (outbox, keeper) = opened.await.unwrap();
-    let hook = |number| {
-        let envelope = Envelope::seal(
-            Uuid::from_u128(number),
-            "/test",
-            Timestamp::UNIX_EPOCH,
-            &beat(1),
-        );
-        let waiting = Waiting {
-            topic: Topic::Keepalive,
-            persistent: true,
-            envelope: envelope.unwrap(),
-        };
-        drop_off(&world, folder.path(), settings.limits(), &[waiting])
-    };
-    let full = || log.text().matches("the outbox is full").count();
-    let stop = CancellationToken::new();
-    let doing = async {
-        hook(1).unwrap();
-        tokio::time::sleep(Duration::from_secs(5)).await;
-        assert_eq!(full(), 0);
-        hook(2).unwrap();
-        tokio::time::sleep(Duration::from_secs(5)).await;
-        assert_eq!(full(), 1, "{}", log.text());
-        peer.come_back();
-        until("it is empty", || outbox.holds() == (0, 0)).await;
-        until("it says so", || {
-            log.text().contains("the outbox takes messages again")
-        })
-        .await;
-        stop.cancel();
-    };
-    within(async { tokio::join!(keeper.run(&stop), doing) }).await;
-    assert_eq!(full(), 1, "{}", log.text());
     tester.disconnect().await;
 }
 

@@ -38,27 +38,26 @@ fn beat(number: u64) -> Envelope {
     Envelope::seal(id, "/test", Timestamp::UNIX_EPOCH, &beat).unwrap()
 }
 
-fn waiting(number: u64) -> Waiting {
+pub(crate) fn waiting(number: u64) -> Waiting {
     Waiting {
         topic: Topic::Keepalive,
         persistent: true,
+        until: None,
         envelope: beat(number),
     }
 }
 
 /// As a hook does: one call, one file.
-fn hook(world: &World, folder: &Path, numbers: impl IntoIterator<Item = u64>) {
+pub(crate) fn hook(world: &World, folder: &Path, numbers: impl IntoIterator<Item = u64>) {
     let messages: Vec<Waiting> = numbers.into_iter().map(waiting).collect();
     drop_off(world, folder, Limits::default(), &messages).unwrap();
 }
 
 async fn append(outbox: &Outbox, number: u64) -> Result<(), AppendError> {
-    outbox
-        .append_envelope(&Topic::Keepalive, true, &beat(number))
-        .await
+    outbox.append_waiting(&waiting(number)).await
 }
 
-fn files(folder: &Path) -> Vec<String> {
+pub(crate) fn files(folder: &Path) -> Vec<String> {
     let mut names: Vec<String> = fs::read_dir(folder)
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
@@ -68,7 +67,7 @@ fn files(folder: &Path) -> Vec<String> {
 }
 
 /// The numbers that the broker got, doubles too.
-fn numbers(peer: &Peer) -> Vec<u64> {
+pub(crate) fn numbers(peer: &Peer) -> Vec<u64> {
     peer.sent()
         .iter()
         .map(|sent| sent.envelope().open::<Beat>().unwrap().number)
@@ -90,7 +89,7 @@ async fn open(bus: &Bus, world: &World, folder: &Path) -> (Outbox, Keeper) {
 }
 
 /// Runs the keeper while something is done, and stops it then.
-async fn kept<T>(keeper: Keeper, doing: impl Future<Output = T>) -> T {
+pub(crate) async fn kept<T>(keeper: Keeper, doing: impl Future<Output = T>) -> T {
     let stop = CancellationToken::new();
     let doing = async {
         let done = doing.await;

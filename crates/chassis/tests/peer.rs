@@ -10,14 +10,15 @@ use std::{
 use chassis::{Bus, BusSettings, bus::Connection};
 use events::{Envelope, HostName};
 use futures_util::{SinkExt, StreamExt};
+use jiff::Timestamp;
 use stomp::{Codec, Command, Frame, FrameLimits, Item};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     sync::mpsc,
-    time::timeout,
+    time::{Instant, timeout},
 };
 use tokio_util::{codec::Framed, sync::CancellationToken};
-use world::{Boxed, Listener, Net, Stream, World};
+use world::{Boxed, Clock, Listener, Net, Stream, World};
 
 /// No test waits longer for anything.
 const LIMIT: Duration = Duration::from_secs(600);
@@ -61,6 +62,16 @@ pub(crate) enum OnConnect {
     Stall,
 }
 
+/// The wall's clock, which goes on with tokio's: where that one is paused, so is this.
+#[derive(Debug, Clone, Copy)]
+struct TestClock(Timestamp, Instant);
+
+impl Clock for TestClock {
+    fn now(&self) -> Timestamp {
+        self.0 + self.1.elapsed()
+    }
+}
+
 /// What a client sent, and a message that waits for clients.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Sent {
@@ -84,6 +95,7 @@ struct Waiting {
 
 #[derive(Debug)]
 struct State {
+    clock: TestClock,
     up: bool,
     on_connect: BTreeMap<String, OnConnect>,
     on_send: OnSend,
@@ -120,6 +132,7 @@ pub(crate) struct Peer(Arc<Mutex<State>>);
 impl Peer {
     pub(crate) fn new() -> Self {
         Self(Arc::new(Mutex::new(State {
+            clock: TestClock(World::real().clock.now(), Instant::now()),
             up: true,
             on_connect: BTreeMap::new(),
             on_send: OnSend::Confirm,
@@ -144,6 +157,7 @@ impl Peer {
     pub(crate) fn world(&self) -> World {
         let mut world = World::real().with_inline_disk();
         world.net = Arc::new(self.clone());
+        world.clock = Arc::new(self.state().clock);
         world
     }
 

@@ -10,7 +10,7 @@ use chassis::{
     outbox::{Outbox, OutboxSettings, Waiting},
 };
 use events::{
-    CommitId, Envelope, HostName, NameError, Payload, RefName, RepoName, SealError, message::Pushed,
+    CommitId, HostName, NameError, Payload, RefName, RepoName, SealError, message::Pushed,
 };
 use serde::Deserialize;
 use world::World;
@@ -123,12 +123,7 @@ impl<'a> Sealer<'a> {
     /// # Errors
     /// When it does not fit a frame.
     pub fn seal<P: Payload>(&self, payload: &P) -> Result<Waiting, SealError> {
-        let Self { source, world } = self;
-        Ok(Waiting {
-            topic: payload.topic(),
-            persistent: P::PERSISTENT,
-            envelope: Envelope::seal(world.new_id(), source, world.clock.now(), payload)?,
-        })
+        Waiting::seal(payload, &self.source, self.world)
     }
 }
 

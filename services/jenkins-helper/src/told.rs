@@ -2,7 +2,7 @@
 
 use chassis::outbox::Waiting;
 use events::{
-    Envelope, HostName, Payload, SealError,
+    HostName, SealError,
     message::{CiFailed, CiStarted, CiSucceeded},
 };
 use world::World;
@@ -31,9 +31,9 @@ impl Told {
     ) -> Result<Waiting, SealError> {
         let source = format!("/deploykit/{service}/{host}");
         match self {
-            Self::Started(it) => sealed(it, &source, world),
-            Self::Succeeded(it) => sealed(it, &source, world),
-            Self::Failed(it) => sealed(it, &source, world),
+            Self::Started(it) => Waiting::seal(it, &source, world),
+            Self::Succeeded(it) => Waiting::seal(it, &source, world),
+            Self::Failed(it) => Waiting::seal(it, &source, world),
         }
     }
 
@@ -51,12 +51,4 @@ impl Told {
             build.job, build.number
         )
     }
-}
-
-fn sealed<P: Payload>(payload: &P, source: &str, world: &World) -> Result<Waiting, SealError> {
-    Ok(Waiting {
-        topic: payload.topic(),
-        persistent: P::PERSISTENT,
-        envelope: Envelope::seal(world.new_id(), source, world.clock.now(), payload)?,
-    })
 }

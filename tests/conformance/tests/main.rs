@@ -9,6 +9,7 @@ mod expiry;
 mod failover;
 mod links;
 mod outage;
+mod outbox;
 mod raw;
 mod rights;
 mod site;
@@ -73,6 +74,7 @@ properties! {
     rights::people_find_the_dead_letters_of_all_services,
     outage::what_was_confirmed_outlives_a_stop_and_a_kill,
     outage::a_killed_broker_is_found_again_and_nothing_confirmed_is_lost,
+    outbox::what_an_outbox_took_arrives_in_its_order_through_a_kill,
     failover::services_go_on_at_the_second_broker_and_come_back_to_the_first,
 }
 

@@ -2,15 +2,17 @@
 
 use std::collections::VecDeque;
 
-use events::{Envelope, Topic};
-use stomp::{Client, Message, Receipt, SendError};
+use stomp::{Client, Receipt, SendError};
 use tokio::{
     sync::watch,
     time::{Instant, sleep_until},
 };
 
-use super::{Bus, Link, PublishError, REFUSED_AGAIN, check_size};
-use crate::causes;
+use super::{
+    Bus, Link, PublishError, REFUSED_AGAIN, check_size,
+    expiry::{Expired, Outgoing},
+};
+use crate::{causes, outbox::Waiting};
 
 /// Messages that go out in the order in which they were pushed; `T` says whose they are.
 ///
@@ -34,7 +36,7 @@ pub struct InOrder<T> {
 #[derive(Debug)]
 struct Item<T> {
     whose: T,
-    message: Message,
+    outgoing: Outgoing,
     stands: Stands,
     /// The broker has refused it.
     refused: bool,
@@ -50,6 +52,8 @@ enum Stands {
     Confirmed,
     /// It can never be sent.
     Unsendable(String),
+    /// Its time was over before it could be sent.
+    Expired,
 }
 
 impl<T> Item<T> {
@@ -89,25 +93,34 @@ impl<T> InOrder<T> {
     }
 
     /// Puts a message last. It goes out while [`InOrder::settled`] is waited for.
-    pub fn push(&mut self, whose: T, topic: &Topic, persistent: bool, envelope: &Envelope) {
-        let message = self.bus.message(topic, persistent, envelope);
+    pub fn push(&mut self, whose: T, waiting: &Waiting) {
+        let Waiting {
+            topic,
+            persistent,
+            until,
+            envelope,
+        } = waiting;
+        let message = self.bus.message(topic, *persistent, envelope);
         let stands = match check_size(&message) {
             Ok(()) => Stands::Waits,
             Err(error) => Stands::Unsendable(causes(&error)),
         };
         self.queue.push_back(Item {
             whose,
-            message,
+            outgoing: Outgoing {
+                message,
+                until: *until,
+            },
             stands,
             refused: false,
         });
     }
 
-    /// The outcome of the first message that is left, once the broker has confirmed it or it turns out that it can never be
-    /// sent. Waits for a broker for ever. May be cancelled (in a `select!`) without loss; never ends while nothing is left.
+    /// The outcome of the first message that is left, once the broker has confirmed it, or it turns out that it can never be
+    /// sent or that nobody wants it any more. Waits for a broker for ever. May be cancelled (in a `select!`) without loss; never ends while nothing is left.
     ///
     /// # Errors
-    /// `Unsendable`; or `Stopped`, when the connection is closed for good: then the same for all that are left.
+    /// `Unsendable`; `Expired`; or `Stopped`, when the connection is closed for good: then the same for all that are left.
     pub async fn settled(&mut self) -> (T, Result<(), PublishError>) {
         loop {
             if let Some(settled) = self.settled_already() {
@@ -155,6 +168,7 @@ impl<T> InOrder<T> {
             Stands::Waits | Stands::Sent(_) => return None,
             Stands::Confirmed => Ok(()),
             Stands::Unsendable(why) => Err(PublishError::Unsendable(why.clone())),
+            Stands::Expired => Err(PublishError::Expired),
         };
         let first = self.queue.pop_front()?;
         self.bus.counts().published(&outcome);
@@ -194,7 +208,12 @@ impl<T> InOrder<T> {
             if !matches!(item.stands, Stands::Waits) {
                 continue;
             }
-            item.stands = match client.start(&item.message).await {
+            let now = self.bus.shared.world.clock.now();
+            if let Err(Expired) = item.outgoing.stamp(now) {
+                item.stands = Stands::Expired;
+                continue;
+            }
+            item.stands = match client.start(&item.outgoing.message).await {
                 Ok(receipt) => Stands::Sent(receipt),
                 Err(error @ (SendError::Invalid(_) | SendError::TooLong { .. })) => {
                     Stands::Unsendable(causes(&error))

@@ -18,7 +18,13 @@ fn broker(name: &str) -> Label {
 }
 
 /// The kinds of failures, all of them shown from the start.
-const KINDS: [&str; 4] = ["not_confirmed", "refused", "unsendable", "stopped"];
+const KINDS: [&str; 5] = [
+    "not_confirmed",
+    "refused",
+    "unsendable",
+    "stopped",
+    "expired",
+];
 
 fn kind(error: &PublishError) -> &'static str {
     match error {
@@ -26,6 +32,7 @@ fn kind(error: &PublishError) -> &'static str {
         PublishError::Refused(_) => KINDS[1],
         PublishError::Unsendable(_) => KINDS[2],
         PublishError::Stopped => KINDS[3],
+        PublishError::Expired => KINDS[4],
     }
 }
 

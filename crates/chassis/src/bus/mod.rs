@@ -8,7 +8,7 @@ mod connection;
 mod counts;
 mod dead_letter;
 mod delivery;
-mod expiry;
+pub(crate) mod expiry;
 mod forget;
 mod in_hand;
 mod inbox;
@@ -23,7 +23,7 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use events::{Envelope, HostName, MAX_FRAME_BYTES, Names, Payload, Topic, message::Line};
 use jiff::Timestamp;
-use stomp::{Client, Expires, Message, SendError};
+use stomp::{Client, Message, SendError};
 use tokio::{
     sync::{mpsc, oneshot, watch},
     time::{Instant, timeout_at},
@@ -42,6 +42,7 @@ pub use passcode::passcode;
 
 use crate::{BusSettings, Failure, Metrics, causes};
 use counts::Counts;
+use expiry::{Expired, Outgoing};
 
 /// The wait after a refusal: it cost the whole connection, and somebody has to mend a permission.
 const REFUSED_AGAIN: Duration = Duration::from_secs(30);
@@ -64,6 +65,9 @@ pub enum PublishError {
     /// The message itself cannot be sent, ever: too large, or a header that STOMP cannot carry.
     #[error("it cannot be sent: {0}")]
     Unsendable(String),
+    /// Its time was over before it could be sent, or sent again after a lost connection.
+    #[error("nobody wants it any more: its time was over before a broker confirmed it")]
+    Expired,
     /// The service stops; its connection is gone.
     #[error("the connection was closed because the service stops")]
     Stopped,
@@ -141,14 +145,14 @@ impl Bus {
     /// Publishes a message under a new id and waits until the broker has it.
     ///
     /// Waits for a connection too, at most `[bus] publish_limit_s` in all. A connection lost meanwhile is followed by
-    /// sending it again on the next one, under the same id. It expires after its [`Payload::TIME_TO_LIVE`].
+    /// sending it again on the next one, under the same id. It expires at its [`Payload::TIME_TO_LIVE`] after it was made,
+    /// however long it waited for the connection.
     ///
     /// # Errors
     /// See [`PublishError`].
     pub async fn publish<P: Payload>(&self, payload: &P) -> Result<Uuid, PublishError> {
-        let now = self.shared.world.clock.now();
-        let expires = P::TIME_TO_LIVE.and_then(|life| expiry::after(now, life));
-        self.publish_expiring(payload, expires).await
+        let until = expiry::until(self.shared.world.clock.now(), P::TIME_TO_LIVE);
+        self.publish_expiring(payload, until).await
     }
 
     /// [`Bus::publish`] for a message that nobody wants any more from a moment on.
@@ -160,21 +164,18 @@ impl Bus {
         payload: &P,
         until: Timestamp,
     ) -> Result<Uuid, PublishError> {
-        let now = self.shared.world.clock.now();
-        let life = Duration::try_from(until.duration_since(now)).unwrap_or_default();
-        self.publish_expiring(payload, expiry::after(now, life))
-            .await
+        self.publish_expiring(payload, Some(until)).await
     }
 
     async fn publish_expiring<P: Payload>(
         &self,
         payload: &P,
-        expires: Option<Expires>,
+        until: Option<Timestamp>,
     ) -> Result<Uuid, PublishError> {
         let sealed = self.seal(payload);
         let envelope = sealed.inspect_err(|error| self.counts().failed(error))?;
         let message = self.message(&payload.topic(), P::PERSISTENT, &envelope);
-        self.confirmed(Message { expires, ..message }).await?;
+        self.confirmed(Outgoing { message, until }).await?;
         Ok(envelope.id)
     }
 
@@ -205,7 +206,8 @@ impl Bus {
         envelope: &Envelope,
     ) -> Result<(), PublishError> {
         let message = self.message(topic, persistent, envelope);
-        self.confirmed(message).await
+        let until = None;
+        self.confirmed(Outgoing { message, until }).await
     }
 
     /// Publishes many messages in order, with up to `window` of them on their way at once.
@@ -237,7 +239,8 @@ impl Bus {
         body: Bytes,
     ) -> Result<(), PublishError> {
         let message = raw(destination, persistent, body);
-        self.confirmed(message).await
+        let until = None;
+        self.confirmed(Outgoing { message, until }).await
     }
 
     /// Publishes a lone line end, for clients that are none of ours and must see something now and then. It expires after
@@ -250,20 +253,20 @@ impl Bus {
         destination: &str,
         life: Duration,
     ) -> Result<(), PublishError> {
-        let expires = expiry::after(self.shared.world.clock.now(), life);
+        let until = expiry::until(self.shared.world.clock.now(), Some(life));
         let message = raw(destination, false, "\n".into());
-        self.confirmed(Message { expires, ..message }).await
+        self.confirmed(Outgoing { message, until }).await
     }
 
-    async fn confirmed(&self, message: Message) -> Result<(), PublishError> {
-        let outcome = self.until_confirmed(message).await;
+    async fn confirmed(&self, outgoing: Outgoing) -> Result<(), PublishError> {
+        let outcome = self.until_confirmed(outgoing).await;
         self.counts().published(&outcome);
         outcome
     }
 
     /// Sends it on one connection after the other until a broker confirms it, or the limit is over.
-    async fn until_confirmed(&self, message: Message) -> Result<(), PublishError> {
-        check_size(&message)?;
+    async fn until_confirmed(&self, mut outgoing: Outgoing) -> Result<(), PublishError> {
+        check_size(&outgoing.message)?;
         let limit = Duration::from_secs(self.shared.settings.publish_limit_s);
         let deadline = Instant::now() + limit;
         let late = |why: String| PublishError::NotConfirmed { limit, why };
@@ -284,7 +287,11 @@ impl Bus {
                 return Err(late(why));
             };
             tried = number;
-            match timeout_at(deadline, client.send(message.clone())).await {
+            let now = self.shared.world.clock.now();
+            outgoing
+                .stamp(now)
+                .map_err(|Expired| PublishError::Expired)?;
+            match timeout_at(deadline, client.send(outgoing.message.clone())).await {
                 Err(_) => return Err(late("no receipt".to_owned())),
                 Ok(Ok(())) => return Ok(()),
                 Ok(Err(SendError::Refused(text))) => return Err(PublishError::Refused(text)),
@@ -293,7 +300,7 @@ impl Bus {
                 }
                 Ok(Err(error)) => {
                     tracing::debug!(
-                        destination = message.destination,
+                        destination = outgoing.message.destination,
                         error = causes(&error),
                         "goes out again on the next connection"
                     );

@@ -70,6 +70,8 @@ struct Deliverer<'a> {
     /// Files that could not be read, each logged once.
     unreadable: BTreeSet<String>,
     again: Option<Instant>,
+    /// Says it when the next message has expired.
+    tell_expired: bool,
 }
 
 /// Delivers what is there and what comes, until the stop.
@@ -91,6 +93,7 @@ pub(super) async fn run(
         staying: BTreeMap::new(),
         unreadable: BTreeSet::new(),
         again: None,
+        tell_expired: true,
     };
     while !stop.is_cancelled() {
         deliverer.fill(stop).await;
@@ -134,12 +137,7 @@ impl Deliverer<'_> {
     async fn fill(&mut self, stop: &CancellationToken) {
         while self.queue.has_room() && !stop.is_cancelled() {
             if let Some((place, message)) = self.read.pop_front() {
-                let Waiting {
-                    topic,
-                    persistent,
-                    envelope,
-                } = message;
-                self.queue.push(place, &topic, persistent, &envelope);
+                self.queue.push(place, &message);
                 continue;
             }
             let Some(name) = self.stock.first_but(&self.taken) else {
@@ -212,9 +210,16 @@ impl Deliverer<'_> {
     async fn settle(&mut self, place: Place, outcome: Result<(), PublishError>) {
         let Place { file, line } = place;
         let settled = match outcome {
-            Ok(()) => true,
+            Ok(()) => {
+                self.tell_expired = true;
+                true
+            }
             Err(error @ PublishError::Unsendable(_)) => {
                 self.put_aside_line(&file, line, &causes(&error)).await
+            }
+            Err(PublishError::Expired) => {
+                self.expired();
+                true
             }
             // The service stops: the file stays for the next start.
             Err(_) => return,
@@ -226,6 +231,15 @@ impl Deliverer<'_> {
         open.left -= 1;
         if open.left == 0 {
             self.close(file).await;
+        }
+    }
+
+    /// A message is dropped, which is said at the first of several.
+    fn expired(&mut self) {
+        self.stock.counts.expired.inc();
+        if std::mem::replace(&mut self.tell_expired, false) {
+            let folder = self.stock.folder().display();
+            tracing::warn!(%folder, "messages waited for longer than their time to live and are dropped; outbox_expired counts them");
         }
     }
 

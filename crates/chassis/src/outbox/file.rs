@@ -2,10 +2,13 @@
 
 use std::{ffi::OsStr, io, path::Path};
 
-use events::{Envelope, Topic};
+use events::{Envelope, Payload, SealError, Topic};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
-use world::{Disk, Entry};
+use world::{Disk, Entry, World};
+
+use crate::bus::expiry;
 
 /// A file that is not finished after this many seconds belongs to nobody: its writer is gone.
 const UNFINISHED_S: i64 = 3600;
@@ -23,26 +26,37 @@ pub struct Waiting {
     pub topic: Topic,
     /// Outlives a crash of the broker.
     pub persistent: bool,
+    /// Nobody wants it any more from then on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
     /// The message.
     pub envelope: Envelope,
 }
 
-/// [`Waiting`], borrowed.
-#[derive(Serialize)]
-struct Line<'a> {
-    topic: &'a Topic,
-    persistent: bool,
-    envelope: &'a Envelope,
+impl Waiting {
+    /// A payload that was sealed in this envelope; its time to live began then.
+    pub fn of<P: Payload>(payload: &P, envelope: Envelope) -> Self {
+        Self {
+            topic: payload.topic(),
+            persistent: P::PERSISTENT,
+            until: expiry::until(envelope.time, P::TIME_TO_LIVE),
+            envelope,
+        }
+    }
+
+    /// A payload under a new id, made now by this source.
+    ///
+    /// # Errors
+    /// When it cannot be written as JSON.
+    pub fn seal<P: Payload>(payload: &P, source: &str, world: &World) -> Result<Self, SealError> {
+        let envelope = Envelope::seal(world.new_id(), source, world.clock.now(), payload)?;
+        Ok(Self::of(payload, envelope))
+    }
 }
 
 /// A message as a line of a file, its end included.
-pub(super) fn line(topic: &Topic, persistent: bool, envelope: &Envelope) -> Vec<u8> {
-    let line = Line {
-        topic,
-        persistent,
-        envelope,
-    };
-    let mut line = serde_json::to_vec(&line).expect("an envelope holds only JSON values");
+pub(super) fn line(message: &Waiting) -> Vec<u8> {
+    let mut line = serde_json::to_vec(message).expect("an envelope holds only JSON values");
     line.push(b'\n');
     line
 }

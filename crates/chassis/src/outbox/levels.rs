@@ -17,6 +17,7 @@ use crate::{
 pub(super) struct Counts {
     refused: Family<Label, Counter>,
     pub(super) put_aside: Counter,
+    pub(super) expired: Counter,
 }
 
 fn why(why: &str) -> Label {
@@ -32,14 +33,15 @@ impl Default for Counts {
         Self {
             refused,
             put_aside: Counter::default(),
+            expired: Counter::default(),
         }
     }
 }
 
 impl Counts {
-    pub(super) fn refused(&self, reason: &str, messages: usize) {
+    pub(super) fn refused(&self, reason: &str, messages: u64) {
         let counter = self.refused.get_or_create_owned(&why(reason));
-        counter.inc_by(messages as u64);
+        counter.inc_by(messages);
     }
 }
 
@@ -60,6 +62,11 @@ pub(super) fn add(metrics: &Metrics, stock: &Arc<Stock>, world: &World) {
         "outbox_put_aside",
         "Messages that can never be sent",
         stock.counts.put_aside.clone(),
+    );
+    metrics.add(
+        "outbox_expired",
+        "Messages that nobody wanted any more when they could be sent, and were dropped",
+        stock.counts.expired.clone(),
     );
     metrics.add_collector(Levels {
         stock: Arc::clone(stock),

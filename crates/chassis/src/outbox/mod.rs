@@ -27,7 +27,7 @@ use std::{
     sync::Arc,
 };
 
-use events::{Envelope, Payload, Topic};
+use events::Payload;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -127,9 +127,10 @@ impl Outbox {
             disk.create_folders(&made, 0o750)?;
             let entries = disk.list(&made)?;
             file::remove_unfinished(disk, &entries, now_s)?;
-            Ok(entries)
+            Ok((drop_off::take_refused(disk, &entries), entries))
         });
-        let files = files.await.map_err(|error| stock.disk_error(error))?;
+        let (refused, files) = files.await.map_err(|error| stock.disk_error(error))?;
+        stock.hooks_refused(refused);
         stock.found(&files, &stock.mark());
         levels::add(bus.metrics(), &stock, world);
         let (sender, requests) = mpsc::channel(CALLERS);
@@ -158,9 +159,9 @@ impl Outbox {
     /// See [`AppendError`].
     pub async fn append<P: Payload>(&self, payload: &P) -> Result<Uuid, AppendError> {
         let sealed = self.seal(payload)?;
-        self.append_envelope(&payload.topic(), P::PERSISTENT, &sealed)
-            .await?;
-        Ok(sealed.id)
+        let id = sealed.envelope.id;
+        self.append_waiting(&sealed).await?;
+        Ok(id)
     }
 
     /// Takes several messages like [`Outbox::append`], all or none: they are in one file.
@@ -172,8 +173,8 @@ impl Outbox {
         let mut lines = Vec::new();
         for payload in payloads {
             let sealed = self.seal(payload)?;
-            ids.push(sealed.id);
-            lines.extend(file::line(&payload.topic(), P::PERSISTENT, &sealed));
+            ids.push(sealed.envelope.id);
+            lines.extend(file::line(&sealed));
         }
         if let Some(&first) = ids.first() {
             self.append_lines(first, ids.len(), lines).await?;
@@ -181,25 +182,21 @@ impl Outbox {
         Ok(ids)
     }
 
-    /// Takes an envelope as it is, like [`Outbox::append`].
+    /// Takes a message that was sealed before, like [`Outbox::append`].
     ///
     /// # Errors
     /// See [`AppendError`].
-    pub async fn append_envelope(
-        &self,
-        topic: &Topic,
-        persistent: bool,
-        envelope: &Envelope,
-    ) -> Result<(), AppendError> {
-        let line = file::line(topic, persistent, envelope);
-        self.append_lines(envelope.id, 1, line).await
+    pub async fn append_waiting(&self, message: &Waiting) -> Result<(), AppendError> {
+        let line = file::line(message);
+        self.append_lines(message.envelope.id, 1, line).await
     }
 
-    fn seal<P: Payload>(&self, payload: &P) -> Result<Envelope, AppendError> {
-        self.bus.seal(payload).map_err(|error| match error {
+    fn seal<P: Payload>(&self, payload: &P) -> Result<Waiting, AppendError> {
+        let sealed = self.bus.seal(payload).map_err(|error| match error {
             PublishError::Unsendable(why) => AppendError::Unsendable(why),
             other => AppendError::Unsendable(other.to_string()),
-        })
+        });
+        Ok(Waiting::of(payload, sealed?))
     }
 
     async fn append_lines(
@@ -240,7 +237,7 @@ impl Keeper {
     /// gives what is on its way 2 s to be confirmed. What other processes leave in the folder is found within a second.
     ///
     /// A message that can never be sent is put aside as a file that ends in `.bad`, and logged; the others of its file go
-    /// out. A file that cannot be read or removed is logged and tried again.
+    /// out. One whose time to live was over before it could be sent is dropped, and counted. A file that cannot be read or removed is logged and tried again.
     pub async fn run(self, stop: &CancellationToken) {
         let Self {
             bus,

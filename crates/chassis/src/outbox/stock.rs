@@ -131,7 +131,7 @@ impl Stock {
             || total.bytes + bytes > self.limits.bytes
         {
             self.refuse_for_room(&mut held);
-            self.counts.refused("full", messages);
+            self.counts.refused("full", messages as u64);
             return Err(AppendError::Full {
                 folder: self.folder.clone(),
                 messages: total.messages,
@@ -172,6 +172,15 @@ impl Stock {
         }
     }
 
+    /// Hooks, which count nothing themselves, were refused for want of room.
+    pub(super) fn hooks_refused(&self, messages: u64) {
+        if messages > 0 {
+            self.counts.refused("full", messages);
+            let folder = self.folder.display();
+            tracing::error!(%folder, messages, "hooks were refused: what they had to announce is lost");
+        }
+    }
+
     fn take_again(&self, held: &mut Held) {
         held.refusing = None;
         tracing::info!(folder = %self.folder.display(), "the outbox takes messages again");
@@ -179,7 +188,7 @@ impl Stock {
 
     /// A file could not be written.
     pub(super) fn not_written(&self, messages: usize, error: &io::Error) {
-        self.counts.refused("disk", messages);
+        self.counts.refused("disk", messages as u64);
         let before = self.held().refusing.replace(Refusing::Disk);
         if before != Some(Refusing::Disk) {
             tracing::error!(folder = %self.folder.display(), %error, "the outbox cannot be written: messages are refused");

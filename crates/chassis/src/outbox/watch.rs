@@ -7,7 +7,7 @@ use tokio::{sync::Notify, time::sleep};
 use tokio_util::sync::CancellationToken;
 use world::World;
 
-use super::stock::Stock;
+use super::{drop_off::take_refused, stock::Stock};
 
 /// How soon a message that another process left is found.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -28,8 +28,13 @@ pub(super) async fn run(
             () = stop.cancelled() => return,
         }
         let (folder, mark) = (stock.folder().to_owned(), stock.mark());
-        match world.on_disk(move |disk| disk.list(&folder)).await {
-            Ok(entries) => {
+        let listing = world.on_disk(move |disk| {
+            let entries = disk.list(&folder)?;
+            Ok((take_refused(disk, &entries), entries))
+        });
+        match listing.await {
+            Ok((refused, entries)) => {
+                stock.hooks_refused(refused);
                 if stock.found(&entries, &mark) {
                     look.notify_one();
                 }
