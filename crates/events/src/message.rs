@@ -1,6 +1,6 @@
 //! The messages, one file each. Each has a golden file in `tests/golden/` and a row in `docs/bus.md`.
 //!
-//! Hints ("look again at this"): [`Pushed`], [`SvnCommitted`], [`Fetched`], [`CiStarted`], [`CiSucceeded`], [`CiFailed`],
+//! Hints ("look again at this"): [`Pushed`], [`SvnCommitted`], [`Fetched`], [`CiStarted`], [`CiSucceeded`], [`CiFailed`], [`CiAsked`], [`CiAnswered`],
 //! [`PackagesUpdated`], [`PackagesRefreshed`], [`Present`]. Orders and their answers: [`Ordered`],
 //! [`Reported`], [`ScriptOutput`]. About the bus itself: [`Beat`], [`Line`], [`DeadLetter`].
 
@@ -18,6 +18,7 @@ mod pushed;
 mod reported;
 mod script_output;
 mod svn_committed;
+mod verdicts;
 
 pub use beat::Beat;
 pub use built::{BuildResult, Built, CiFailed, CiStarted, CiSucceeded};
@@ -32,3 +33,4 @@ pub use pushed::{Commit, Pushed};
 pub use reported::{Reported, Running, State, Step, StepReport, StepState};
 pub use script_output::ScriptOutput;
 pub use svn_committed::{ChangedPath, PathChange, SvnCommitted};
+pub use verdicts::{CiAnswered, CiAsked, CommitVerdict, Verdict};

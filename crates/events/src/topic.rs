@@ -28,6 +28,10 @@ pub enum Topic {
     CiSucceeded,
     /// Builds that are not: `ci.failed`.
     CiFailed,
+    /// Questions for what CI has found: `ci.asked`.
+    CiAsked,
+    /// What CI has found of commits: `ci.answered`.
+    CiAnswered,
     /// Agents that are there: `agents.presence`.
     AgentsPresence,
     /// Orders to one agent: `deploy.orders.HOST`.
@@ -48,7 +52,7 @@ pub enum Topic {
 
 impl Topic {
     /// The names of all topics, those with a host or component at the end without it.
-    pub const STEMS: [&'static str; 15] = [
+    pub const STEMS: [&'static str; 17] = [
         "git.commits",
         "git.fetched",
         "svn.commits",
@@ -57,6 +61,8 @@ impl Topic {
         "ci.started",
         "ci.succeeded",
         "ci.failed",
+        "ci.asked",
+        "ci.answered",
         "agents.presence",
         "deploy.orders",
         "deploy.reports",
@@ -78,6 +84,8 @@ impl Topic {
             Self::CiStarted => "ci.started",
             Self::CiSucceeded => "ci.succeeded",
             Self::CiFailed => "ci.failed",
+            Self::CiAsked => "ci.asked",
+            Self::CiAnswered => "ci.answered",
             Self::AgentsPresence => "agents.presence",
             Self::DeployOrders(_) => "deploy.orders",
             Self::DeployReports => "deploy.reports",
@@ -108,6 +116,8 @@ impl Topic {
             | Self::CiStarted
             | Self::CiSucceeded
             | Self::CiFailed
+            | Self::CiAsked
+            | Self::CiAnswered
             | Self::AgentsPresence
             | Self::DeployReports
             | Self::DeployOutput
@@ -149,6 +159,13 @@ impl Names {
     #[must_use]
     pub fn subscription(&self, service: &str, host: &HostName) -> String {
         format!("{}.{service}.{}", self.prefix, host.segment())
+    }
+
+    /// The name of a service's further durable subscription, to this topic: `deploykit.deploy-orchestrator.hub1-ci-failed`.
+    #[must_use]
+    pub fn further_subscription(&self, service: &str, host: &HostName, topic: &Topic) -> String {
+        let topic = topic.stem().replace('.', "-");
+        format!("{}-{topic}", self.subscription(service, host))
     }
 
     /// Says what is wrong with these settings, if anything.

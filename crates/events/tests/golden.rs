@@ -10,8 +10,9 @@ use std::{
 use events::{
     Envelope, Payload, Topic,
     message::{
-        Beat, CiFailed, CiStarted, CiSucceeded, DeadLetter, Fetched, Line, Ordered,
-        PackagesRefreshed, PackagesUpdated, Present, Pushed, Reported, ScriptOutput, SvnCommitted,
+        Beat, CiAnswered, CiAsked, CiFailed, CiStarted, CiSucceeded, DeadLetter, Fetched, Line,
+        Ordered, PackagesRefreshed, PackagesUpdated, Present, Pushed, Reported, ScriptOutput,
+        SvnCommitted,
     },
 };
 
@@ -77,6 +78,8 @@ fn written_again(envelope: &Envelope) -> (Envelope, Facts) {
         CiStarted::TYPE => again::<CiStarted>,
         CiSucceeded::TYPE => again::<CiSucceeded>,
         CiFailed::TYPE => again::<CiFailed>,
+        CiAsked::TYPE => again::<CiAsked>,
+        CiAnswered::TYPE => again::<CiAnswered>,
         Present::TYPE => again::<Present>,
         Ordered::TYPE => again::<Ordered>,
         Reported::TYPE => again::<Reported>,

@@ -18,6 +18,8 @@ fn all() -> Vec<(Topic, &'static str)> {
         (Topic::CiStarted, "ci.started"),
         (Topic::CiSucceeded, "ci.succeeded"),
         (Topic::CiFailed, "ci.failed"),
+        (Topic::CiAsked, "ci.asked"),
+        (Topic::CiAnswered, "ci.answered"),
         (Topic::AgentsPresence, "agents.presence"),
         (
             Topic::DeployOrders(host()),
@@ -81,6 +83,10 @@ fn a_subscription_is_named_by_prefix_service_and_host() {
     assert_eq!(
         names.subscription("deploy-agent", &host()),
         "deploykit.deploy-agent.web1_example_org"
+    );
+    assert_eq!(
+        names.further_subscription("deploy-orchestrator", &host(), &Topic::CiFailed),
+        "deploykit.deploy-orchestrator.web1_example_org-ci-failed"
     );
 }
 

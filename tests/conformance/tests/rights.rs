@@ -115,7 +115,14 @@ async fn does_what_it_does(site: &Site, user: &User, rows: &[Row]) {
         let topic = row.topic(host, service);
         let destination = Names::default().destination(&topic);
         let listen = if row.durably.contains(service) {
-            Listen::durable(topic, Names::default().subscription(service, host))
+            let names = Names::default();
+            let name = match topic {
+                Topic::CiSucceeded | Topic::CiFailed => {
+                    names.further_subscription(service, host, &topic)
+                }
+                _ => names.subscription(service, host),
+            };
+            Listen::durable(topic, name)
         } else {
             Listen::hints([topic])
         };
