@@ -47,6 +47,8 @@ struct Shared {
     waiting: usize,
     first: Duration,
     due: Mutex<BTreeMap<Key, Due>>,
+    /// Held while the file of a notification and its place in `due` change, so that one that comes in is not taken for the one that is done.
+    turn: tokio::sync::Mutex<()>,
     arrived: Notify,
 }
 
@@ -65,6 +67,7 @@ impl Desk {
     /// It lasts from then on. Several about one build are one.
     pub(crate) async fn take(&self, notice: Notice) -> Result<(), Refused> {
         let key = (notice.job.clone(), notice.number);
+        let _turn = self.0.turn.lock().await;
         let mut kept = Kept {
             notice,
             since: self.0.world.clock.now(),
@@ -136,6 +139,7 @@ impl<'a> Work<'a> {
             waiting: receiver.waiting,
             first,
             due: Mutex::default(),
+            turn: tokio::sync::Mutex::default(),
             arrived: Notify::new(),
         }));
         for kept in kept {
@@ -190,6 +194,7 @@ impl<'a> Work<'a> {
     async fn settle(&self, key: Key, before: &Kept, after: Kept, pause: Duration, outcome: &After) {
         let world = &self.start.world;
         let longest = Duration::from_millis(self.receiver.poll_longest_ms);
+        let _turn = self.desk.0.turn.lock().await;
         // What came in meanwhile about the same build is looked at all the same.
         let newer = self
             .desk

@@ -147,6 +147,20 @@ async fn a_build_is_told_by_what_jenkins_says_of_it_and_not_by_the_notification(
 }
 
 #[tokio::test]
+async fn one_that_comes_while_the_one_before_is_put_away_is_told_too() {
+    let mut rig = Rig::start().await;
+    for round in 0..40 {
+        let number = rig.built(&commit('a')).await;
+        assert_eq!(rig.notify("STARTED", number).await, 202);
+        let _started: CiStarted = rig.started.hear(|_| true).await;
+        // The file of the first one is being removed about now.
+        assert_eq!(rig.notify("COMPLETED", number).await, 202, "{round}");
+        rig.jenkins.finish("backend/shop", number, "SUCCESS");
+        let _good: CiSucceeded = rig.succeeded.hear(|_| true).await;
+    }
+}
+
+#[tokio::test]
 async fn one_that_comes_too_early_is_believed_once_it_is_true_and_one_about_nothing_never() {
     let mut rig = Rig::start().await;
     let number = rig.built(&commit('a')).await;
