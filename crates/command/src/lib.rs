@@ -161,6 +161,13 @@ pub trait Processes: Send + Sync + std::fmt::Debug {
         end: Boxed<'a, ()>,
     ) -> Boxed<'a, Result<Output, RunError>>;
 
+    /// Runs a program whose standard output and error are this program's own; `Output` has neither. Otherwise as [`Processes::run`].
+    fn run_shown<'a>(
+        &'a self,
+        program: &'a Program,
+        limits: Limits,
+    ) -> Boxed<'a, Result<Output, RunError>>;
+
     /// Starts a program that outlives this one: own process group, no standard streams, nobody waits for it.
     ///
     /// # Errors

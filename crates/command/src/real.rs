@@ -38,7 +38,7 @@ impl Processes for Real {
         limits: Limits,
     ) -> Boxed<'a, Result<Output, RunError>> {
         Box::pin(async move {
-            let mut child = spawn(program, Stdio::piped())?;
+            let mut child = spawn(program, Stdio::piped(), Stdio::piped())?;
             let mut kept = Vec::new();
             let stdout = read_bounded(child.stdout.take(), limits.output_bytes, &mut kept);
             let output = run_to_end(program, limits, child, stdout, Some(LINGER)).await?;
@@ -57,7 +57,7 @@ impl Processes for Real {
     ) -> Boxed<'a, Result<Output, RunError>> {
         Box::pin(async move {
             let (mut reader, writer) = io::pipe().map_err(|source| start_error(program, source))?;
-            let child = spawn(program, Stdio::from(OwnedFd::from(writer)))?;
+            let child = spawn(program, Stdio::from(OwnedFd::from(writer)), Stdio::piped())?;
             let stdout = on_thread(move || {
                 consumer(&mut reader)?;
                 // What the consumer left must be read, or the program would wait for ever.
@@ -76,6 +76,17 @@ impl Processes for Real {
         end: Boxed<'a, ()>,
     ) -> Boxed<'a, Result<Output, RunError>> {
         Box::pin(run_into(program, limits, into, end))
+    }
+
+    fn run_shown<'a>(
+        &'a self,
+        program: &'a Program,
+        limits: Limits,
+    ) -> Boxed<'a, Result<Output, RunError>> {
+        Box::pin(async move {
+            let child = spawn(program, Stdio::inherit(), Stdio::inherit())?;
+            run_to_end(program, limits, child, async { Ok(()) }, Some(LINGER)).await
+        })
     }
 
     fn start_detached(&self, program: &Program) -> Result<(), RunError> {
@@ -139,7 +150,7 @@ fn spawn_into(program: &Program, stdout: Stdio, stderr: Stdio) -> Result<Child, 
         .map_err(|source| start_error(program, source))
 }
 
-fn spawn(program: &Program, stdout: Stdio) -> Result<Child, RunError> {
+fn spawn(program: &Program, stdout: Stdio, stderr: Stdio) -> Result<Child, RunError> {
     #[expect(
         clippy::disallowed_methods,
         reason = "this is the place that starts programs"
@@ -151,7 +162,7 @@ fn spawn(program: &Program, stdout: Stdio) -> Result<Child, RunError> {
     } else {
         Stdio::piped()
     };
-    command.stdin(stdin).stdout(stdout).stderr(Stdio::piped());
+    command.stdin(stdin).stdout(stdout).stderr(stderr);
     command
         .spawn()
         .map_err(|source| start_error(program, source))

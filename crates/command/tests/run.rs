@@ -198,3 +198,25 @@ async fn a_run_that_is_dropped_before_its_first_step_starts_nothing() {
     let other = Real.run(&sh("exit 0"), ample()).await;
     assert!(other.is_ok() && fs::metadata(&file).is_err());
 }
+
+#[tokio::test]
+async fn a_shown_program_has_its_input_and_its_limit_and_leaves_nothing_behind() {
+    let folder = TempDir::new().expect("a folder");
+    let file = folder.path().join("pid");
+    let script = format!(
+        "read line; [ \"$line\" = hello ]; code=$?; sleep 1000 & echo $! > {}; exit $((code + 5))",
+        file.display()
+    );
+    let output = Real
+        .run_shown(&sh(&script).stdin("hello\n"), ample())
+        .await
+        .expect("it runs");
+    assert_eq!(
+        (output.code, output.stdout, output.stderr),
+        (Some(5), vec![], vec![])
+    );
+    let pid = pid_in(&file).await;
+    until("what it left behind is gone", || !is_running(pid)).await;
+    let ended = Real.run_shown(&sh("sleep 1000"), short(100, 100)).await;
+    assert!(matches!(ended, Err(RunError::Limit { .. })), "{ended:?}");
+}

@@ -2,11 +2,11 @@
 //!
 //! Names have dots only, so that the same ones work on RabbitMQ, ActiveMQ and Artemis.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::name::HostName;
+use crate::{NameError, name::HostName};
 
 /// A topic of the bus, without the site's prefix.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -123,6 +123,55 @@ impl Topic {
             | Self::DeployOutput
             | Self::Keepalive => stem.to_owned(),
         }
+    }
+}
+
+/// A topic by its dotted name, as people type it; `events` is all of `events.*`.
+impl FromStr for Topic {
+    type Err = NameError;
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        let refuse = |rule| NameError {
+            kind: "topic",
+            input: text.chars().take(80).collect(),
+            rule,
+        };
+        let plain = [
+            Self::GitCommits,
+            Self::GitFetched,
+            Self::SvnCommits,
+            Self::PackagesUpdated,
+            Self::PackagesRefreshed,
+            Self::CiStarted,
+            Self::CiSucceeded,
+            Self::CiFailed,
+            Self::CiAsked,
+            Self::CiAnswered,
+            Self::AgentsPresence,
+            Self::DeployReports,
+            Self::DeployOutput,
+            Self::Keepalive,
+            Self::AllEvents,
+        ];
+        if let Some(topic) = plain.into_iter().find(|it| it.dotted() == text) {
+            return Ok(topic);
+        }
+        if text == Self::AllEvents.stem() {
+            return Ok(Self::AllEvents);
+        }
+        if let Some(host) = text.strip_prefix("deploy.orders.") {
+            return HostName::from_segment(host)
+                .map(Self::DeployOrders)
+                .map_err(|_| refuse("after deploy.orders. comes a host, with _ for each dot"));
+        }
+        let component = |text: &str| {
+            let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+            (!text.is_empty() && text.chars().all(inner)).then(|| text.to_owned())
+        };
+        let of = |stem: &str| text.strip_prefix(stem).and_then(component);
+        of("events.")
+            .map(Self::Events)
+            .or_else(|| of("dead.").map(Self::Dead))
+            .ok_or_else(|| refuse("the topics are in docs/bus.md, such as git.commits, ci.succeeded, events.stomp-git or events"))
     }
 }
 

@@ -53,6 +53,30 @@ fn each_topic_has_its_name_below_the_prefix() {
 }
 
 #[test]
+fn a_topic_is_read_as_it_is_written_and_there_is_no_other() {
+    for (topic, dotted) in all() {
+        assert_eq!(dotted.parse::<Topic>().unwrap(), topic);
+    }
+    assert_eq!("events".parse::<Topic>().unwrap(), Topic::AllEvents);
+    let read: Vec<_> = all().into_iter().map(|(topic, _)| topic.stem()).collect();
+    let unread = Topic::STEMS.iter().find(|stem| !read.contains(stem));
+    assert_eq!(unread, None, "a stem without a topic in this test");
+    for wrong in [
+        "",
+        "git",
+        "git.commits.x",
+        "events.",
+        "dead.*",
+        "events.a.b",
+        "deploy.orders.Web1",
+        "dead",
+    ] {
+        let error = wrong.parse::<Topic>().unwrap_err().to_string();
+        assert!(error.contains("is not a topic: "), "{error}");
+    }
+}
+
+#[test]
 fn a_renamed_topic_keeps_its_host_or_component() {
     let names = renamed(&[
         ("git.commits", "acme.pushes"),

@@ -2,6 +2,7 @@
 
 mod announcing;
 mod asking;
+mod on;
 
 use std::path::PathBuf;
 
@@ -13,6 +14,7 @@ pub use announcing::{BuildArgs, BuildSays, SpoolArgs};
 pub use asking::{
     Ask, Control, Deploy, History, HostAction, Hosts, Logs, Rollback, Show, Status, Tags,
 };
+pub use on::On;
 
 /// Deploys to plain servers over a message bus.
 #[derive(Debug, Parser)]
@@ -85,6 +87,8 @@ pub enum Command {
     Pause(Control),
     /// Go on with a paused deploy
     Resume(Control),
+    /// Run a command of your own for each message of a topic
+    On(On),
     /// Tell the bus of something that happened (for hooks)
     #[command(subcommand)]
     Announce(Announce),

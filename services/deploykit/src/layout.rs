@@ -173,6 +173,12 @@ impl Layout {
         )
     }
 
+    /// `on.toml`: how `deploykit on` reaches the bus.
+    #[must_use]
+    pub fn on(&self, bus: &BusSettings) -> String {
+        self.common(HUB, bus)
+    }
+
     /// `deploy-orchestrator.toml`
     #[must_use]
     pub fn deploy_orchestrator(&self, bus: &BusSettings) -> String {

@@ -13,6 +13,7 @@ pub mod failure;
 pub mod home;
 pub mod layout;
 pub mod listening;
+pub mod on;
 pub mod pipeline;
 pub mod screen;
 pub mod setup;
@@ -21,7 +22,7 @@ pub mod trust;
 pub mod up;
 pub mod words;
 
-use std::{ffi::OsString, path::Path, process::ExitCode};
+use std::{collections::BTreeMap, ffi::OsString, path::Path, process::ExitCode};
 
 use clap::{CommandFactory, Parser};
 use events::RepoName;
@@ -71,6 +72,14 @@ pub async fn run() -> ExitCode {
             chassis::run_with_args(ANNOUNCE, args, announce::serve).await
         }
         Command::Step { folder } => deploy_agent::step(folder).await,
+        Command::On(args) => {
+            let world = World::real();
+            let ended = on::run(args, cli.at.as_deref(), &Folders::of_user(), &world).await;
+            ended.unwrap_or_else(|failure| {
+                complain(&failure);
+                failure.exit_code()
+            })
+        }
         Command::Announce(Announce::Git {
             repository,
             pusher,
@@ -168,7 +177,9 @@ async fn carry_out(cli: &Cli) -> Result<(), Failure> {
             screen::say(announce::hook(hook).unwrap_or_default().trim_end());
             Ok(())
         }
-        Command::Agent { .. } | Command::Step { .. } | Command::Announce(_) => Ok(()),
+        Command::Agent { .. } | Command::Step { .. } | Command::On(_) | Command::Announce(_) => {
+            Ok(())
+        }
     }
 }
 
@@ -221,6 +232,13 @@ fn host_name() -> events::HostName {
         .to_lowercase();
     name.parse()
         .unwrap_or_else(|_| "localhost".parse().expect("it is a host name"))
+}
+
+/// The variables that are text.
+fn environment() -> BTreeMap<String, String> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
 }
 
 fn person_name() -> Option<String> {

@@ -271,6 +271,9 @@ impl Starter<'_> {
             &spool,
             announce::serve,
         )?;
+        let on = self.layout.settings("on");
+        let text = self.layout.on(self.bus);
+        self.world.disk.replace(&on, text.as_bytes(), 0o644)?;
         let text = self.layout.github_stomp(self.bus);
         let address = self.service(
             "github-stomp",

@@ -48,6 +48,11 @@ pub fn complain(line: impl Display) {
     let _closed = writeln!(anstream::stderr(), "{BAD}deploykit:{BAD:#} {line}");
 }
 
+/// Prints a value as one line of JSON to standard error, for machines.
+pub fn complain_json(value: &serde_json::Value) {
+    let _closed = writeln!(std::io::stderr(), "{value}");
+}
+
 /// A text in a style.
 #[must_use]
 pub fn paint(style: Style, text: impl Display) -> String {

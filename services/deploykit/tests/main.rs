@@ -16,6 +16,7 @@ mod hooks;
 mod layout;
 mod machine;
 mod metrics;
+mod on;
 mod story;
 mod up;
 mod words;

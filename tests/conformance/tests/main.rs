@@ -4,6 +4,7 @@
 //! of them, and those that do not hold are told at the end, each with its cause. What a broker does not offer is named in
 //! [`NOT_OFFERED`].
 
+mod chains;
 mod durable;
 mod expiry;
 mod failover;
@@ -75,6 +76,7 @@ properties! {
     outage::what_was_confirmed_outlives_a_stop_and_a_kill,
     outage::a_killed_broker_is_found_again_and_nothing_confirmed_is_lost,
     outbox::what_an_outbox_took_arrives_in_its_order_through_a_kill,
+    chains::the_documented_scripts_hear_what_is_kept_for_them,
     failover::services_go_on_at_the_second_broker_and_come_back_to_the_first,
 }
 

@@ -10,10 +10,10 @@ use events::{PackageName, RepoName};
 use jenkins_helper::build_step;
 use world::World;
 
-use super::{NAME, Sealer, Spool, packages, spool::environment, svn};
+use super::{NAME, Sealer, Spool, packages, svn};
 use crate::{
     cli::{BuildSays, SpoolArgs},
-    host_name,
+    environment, host_name,
     screen::complain,
 };
 

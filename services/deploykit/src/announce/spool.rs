@@ -1,6 +1,6 @@
 //! The spool of a hook: its folder, and how much it may hold.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::path::PathBuf;
 
 use chassis::{
     outbox::{Limits, Waiting, drop_off},
@@ -9,7 +9,7 @@ use chassis::{
 use world::World;
 
 use super::{Deliver, NAME, SPOOL};
-use crate::{cli::SpoolArgs, screen::complain};
+use crate::{cli::SpoolArgs, environment, screen::complain};
 
 /// Where a hook leaves its messages.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,11 +50,4 @@ impl Spool {
         drop_off(world, &self.folder, self.limits, messages)?;
         Ok(())
     }
-}
-
-/// The variables that are text.
-pub(super) fn environment() -> BTreeMap<String, String> {
-    std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-        .collect()
 }
