@@ -53,6 +53,19 @@ pub enum Said {
     Unhandled,
 }
 
+impl Said {
+    /// All pushes of a delivery, of which there may be none.
+    fn all(pushes: Vec<Pushed>) -> Self {
+        match pushes.is_empty() {
+            true => Self::Unhandled,
+            false => Self::Pushed(pushes),
+        }
+    }
+}
+
+/// Refs of one delivery that are taken. One of more is refused, and found by whoever looks by a timer.
+const REFS: usize = 5000;
+
 /// Why a body is not an event.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
@@ -63,12 +76,12 @@ pub enum Refusal {
     #[error("the body is not JSON")]
     NotJson(#[source] serde_json::Error),
     /// It is JSON, but not such an event.
-    #[error("the body is not a {event} event")]
+    #[error("the body is not a {event} event: {why}")]
     Shape {
         /// The event that the forge named.
         event: &'static str,
-        /// What is wrong.
-        source: serde_json::Error,
+        /// What is wrong; the middle is left out where it is long, because it quotes the body.
+        why: String,
     },
     /// A name in it is not one that is let in.
     #[error(transparent)]

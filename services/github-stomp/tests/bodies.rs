@@ -1,5 +1,7 @@
 //! All bodies that the tests have, and the settings they are read with.
 
+use std::sync::LazyLock;
+
 use github_stomp::{
     Settings,
     forge::{Kind, Repositories},
@@ -42,6 +44,7 @@ pub(crate) const BODIES: &[Body] = bodies! {
     Gitlab "Push Hook" "hand-made/gitlab/push-branch-deleted"
     Gitlab "Tag Push Hook" "hand-made/gitlab/tag-deleted"
     Gitlab "System Hook" "hand-made/gitlab/system-push"
+    Gitlab "System Hook" "hand-made/gitlab/system-repository-update"
     Gitlab "Release Hook" "hand-made/gitlab/release"
     Gitlab "Merge Request Hook" "hand-made/gitlab/merge-request"
     Gitea "push" "recorded/gitea/push-event"
@@ -81,11 +84,12 @@ pub(crate) fn section() -> String {
 }
 
 /// As the service has it.
-pub(crate) fn repositories() -> Repositories {
-    let text = format!(
-        "{}[sources.x]\nkind = 'github'\nsecret_file = '/x'\n",
-        section()
-    );
-    let (_, settings) = chassis::settings::parse::<Settings>(&text, "x").unwrap();
-    Repositories::new(&settings.repositories)
+pub(crate) fn repositories() -> &'static Repositories {
+    static READ: LazyLock<Repositories> = LazyLock::new(|| {
+        let source = "[sources.x]\nkind = 'github'\nsecret_file = '/x'\n";
+        let text = format!("{source}{}", section());
+        let (_, settings) = chassis::settings::parse::<Settings>(&text, "x").unwrap();
+        Repositories::new(&settings.repositories)
+    });
+    &READ
 }

@@ -49,7 +49,7 @@ fn every_body_says_what_it_should() {
     let known = repositories();
     let mut all = String::new();
     for body in BODIES {
-        let said = read(body.kind, body.event, body.text.as_bytes(), &known).unwrap();
+        let said = read(body.kind, body.event, body.text.as_bytes(), known).unwrap();
         let lines = told(&said).into_iter().map(|line| format!("  {line}\n"));
         all.extend(std::iter::once(format!("{}\n", body.name)).chain(lines));
     }
@@ -64,7 +64,7 @@ fn with(name: &str, changes: Value) -> Result<Said, Refusal> {
         *value.pointer_mut(path).unwrap() = new.clone();
     }
     let bytes = value.to_string().into_bytes();
-    read(body.kind, body.event, &bytes, &repositories())
+    read(body.kind, body.event, &bytes, repositories())
 }
 
 #[test]
@@ -146,7 +146,7 @@ fn of_pull_requests_of_bitbucket_only_what_people_wait_for_is_told() {
         let body = BODIES.iter().find(|body| body.name == name).unwrap();
         for (event, expected) in events {
             match (
-                read(kind, event, body.text.as_bytes(), &known).unwrap(),
+                read(kind, event, body.text.as_bytes(), known).unwrap(),
                 expected,
             ) {
                 (Said::Unhandled, "") => {}

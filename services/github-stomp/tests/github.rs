@@ -275,11 +275,3 @@ fn releases_and_pull_requests_are_lines_for_the_feed() {
         }
     }
 }
-
-#[test]
-fn a_truncated_body_is_never_a_push() {
-    let body = PUSH.trim_end().as_bytes();
-    for length in 0..body.len() {
-        assert!(read(&body[..length]).is_err(), "cut to {length} bytes");
-    }
-}

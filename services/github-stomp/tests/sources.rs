@@ -112,7 +112,7 @@ async fn every_body_is_taken_from_its_forge_and_what_it_says_is_on_the_bus() {
         let headers = forged::headers(body.kind, body.event, NEW, bytes, now_s());
         let (status, text) = sources.post(body.kind, &headers, bytes).await;
         assert_eq!(status, StatusCode::ACCEPTED, "{}: {text}", body.name);
-        let said = read(body.kind, body.event, bytes, &known).unwrap();
+        let said = read(body.kind, body.event, bytes, known).unwrap();
         let begins = match said {
             Said::Pushed(pushes) => {
                 expected.extend(pushes);

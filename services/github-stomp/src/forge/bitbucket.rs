@@ -5,7 +5,7 @@ use events::{CommitId, NameError, RefName, RepoName, TagName, message::Pushed};
 use serde::Deserialize;
 
 use super::{
-    Named, Refusal, Repositories, Said,
+    Named, REFS, Refusal, Repositories, Said,
     commits::{Commits, Listed},
     json::{self, Few, Object},
     news::{MergeRequest, News},
@@ -17,9 +17,6 @@ pub(super) const NAMED: Named = Named {
     event: &["x-event-key"],
     delivery: &["x-request-uuid"],
 };
-
-/// Refs of one push that are taken. A push of more is refused, and found by whoever looks by a timer.
-pub(super) const REFS: usize = 5000;
 
 /// In the header in which GitHub has its older signature.
 pub(super) fn claim(headers: &HeaderMap) -> Result<Claim, Wrong> {
@@ -100,7 +97,7 @@ struct Change {
 #[derive(Debug, Deserialize)]
 struct Tip {
     #[serde(rename = "type")]
-    kind: Called,
+    kind: String,
     name: String,
     target: Object<Target>,
 }
@@ -160,7 +157,7 @@ impl Tip {
     /// `None` for what is neither a branch nor a tag.
     fn name(&self) -> Result<Option<RefName>, NameError> {
         let name: TagName = self.name.parse()?;
-        Ok(match &*self.kind.0 {
+        Ok(match &*self.kind {
             "branch" | "named_branch" => Some(RefName::branch(&name)),
             "tag" | "annotated_tag" => Some(RefName::tag(&name)),
             _ => None,
@@ -176,11 +173,7 @@ impl PushEvent {
         let changes = self.push.0.changes.0.into_iter();
         let pushes = changes.map(|Object(change)| change.read(&repository, pusher.as_deref()));
         let pushes: Vec<Option<Pushed>> = pushes.collect::<Result<_, _>>()?;
-        let pushes: Vec<Pushed> = pushes.into_iter().flatten().collect();
-        Ok(match pushes.is_empty() {
-            true => Said::Unhandled,
-            false => Said::Pushed(pushes),
-        })
+        Ok(Said::all(pushes.into_iter().flatten().collect()))
     }
 }
 

@@ -5,7 +5,7 @@ use events::{NameError, RefName, RepoName, message::Pushed};
 use serde::Deserialize;
 
 use super::{
-    Named, Refusal, Repositories, Said, bitbucket,
+    Named, REFS, Refusal, Repositories, Said, bitbucket,
     commits::{Commits, Listed, sides},
     json::{self, Few, Object},
     news::{MergeRequest, News},
@@ -52,7 +52,7 @@ pub(super) fn read(event: &str, text: &str, known: &Repositories) -> Result<Said
 struct RefsChanged {
     actor: Option<Object<Actor>>,
     repository: Object<Repository>,
-    changes: Few<Object<Change>, { bitbucket::REFS }>,
+    changes: Few<Object<Change>, REFS>,
     /// Since 8.0, of the whole push.
     commits: Option<Commits<PushCommit>>,
 }
@@ -155,16 +155,8 @@ impl RefsChanged {
                 after,
             })
         };
-        let pushes: Vec<Pushed> = self
-            .changes
-            .0
-            .into_iter()
-            .map(push)
-            .collect::<Result<_, _>>()?;
-        Ok(match pushes.is_empty() {
-            true => Said::Unhandled,
-            false => Said::Pushed(pushes),
-        })
+        let changes = self.changes.0.into_iter();
+        changes.map(push).collect::<Result<_, _>>().map(Said::all)
     }
 }
 

@@ -98,7 +98,7 @@ fn login(account: Option<Object<Account>>) -> Option<String> {
 struct Delete {
     #[serde(rename = "ref")]
     name: String,
-    ref_type: Called,
+    ref_type: String,
     repository: Object<Repository>,
     sender: Option<Object<Account>>,
 }
@@ -106,7 +106,7 @@ struct Delete {
 impl Delete {
     /// Where the branch was is not said.
     fn read(self, known: &Repositories) -> Result<Said, Refusal> {
-        if self.ref_type.0 != "branch" {
+        if self.ref_type != "branch" {
             return Ok(Said::Unhandled);
         }
         let name: TagName = self.name.parse()?;

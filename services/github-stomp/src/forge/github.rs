@@ -127,7 +127,7 @@ impl Push {
 /// Gitea's and Forgejo's have the same shape.
 #[derive(Debug, Deserialize)]
 pub(super) struct ReleaseEvent {
-    action: Called,
+    action: String,
     release: Object<ReleasePage>,
     repository: Object<Repository>,
     sender: Option<Object<Account>>,
@@ -147,7 +147,7 @@ pub(super) struct Account {
 impl ReleaseEvent {
     /// Of the three that a new release makes at GitHub (`created`, `published`, `released`), one.
     pub(super) fn read(self, known: &Repositories) -> Result<Said, Refusal> {
-        let act = match &*self.action.0 {
+        let act = match &*self.action {
             "published" => "published",
             "unpublished" => "unpublished",
             "deleted" => "deleted",
@@ -169,7 +169,7 @@ impl ReleaseEvent {
 /// Gitea's and Forgejo's have the same shape.
 #[derive(Debug, Deserialize)]
 pub(super) struct PullRequestEvent {
-    action: Called,
+    action: String,
     number: u64,
     pull_request: Object<PullRequest>,
     repository: Object<Repository>,
@@ -193,7 +193,7 @@ struct Branch {
 impl PullRequestEvent {
     pub(super) fn read(self, known: &Repositories) -> Result<Said, Refusal> {
         let Object(request) = self.pull_request;
-        let act = match &*self.action.0 {
+        let act = match &*self.action {
             "opened" => "opened",
             "reopened" => "reopened",
             "closed" if request.merged == Some(true) => "merged",

@@ -5,10 +5,10 @@ use events::{RefName, message::Pushed};
 use serde::Deserialize;
 
 use super::{
-    Named, Refusal, Repositories, Said,
+    Named, REFS, Refusal, Repositories, Said,
     commits::{Commits, sides},
     github::PushCommit,
-    json::{self, Object},
+    json::{self, Few, Object},
     news::{MergeRequest, News, Release},
     repositories::Known,
     words::{Called, Title},
@@ -37,9 +37,10 @@ pub(super) fn claim(headers: &HeaderMap) -> Result<Claim, Wrong> {
 pub(super) fn read(text: &str, known: &Repositories) -> Result<Said, Refusal> {
     let head = json::event::<Head>(text, "GitLab")?;
     let what = head.object_kind.or(head.event_name).unwrap_or_default();
-    match &*what.0 {
+    match &*what {
         "push" => json::event::<Push>(text, "push")?.read(known),
         "tag_push" => json::event::<Push>(text, "tag push")?.read(known),
+        "repository_update" => json::event::<Update>(text, "repository update")?.read(known),
         "release" => json::event::<ReleaseHook>(text, "release")?.read(known),
         "merge_request" => json::event::<MergeRequestHook>(text, "merge request")?.read(known),
         _ => Ok(Said::Unhandled),
@@ -48,8 +49,8 @@ pub(super) fn read(text: &str, known: &Repositories) -> Result<Said, Refusal> {
 
 #[derive(Debug, Deserialize)]
 struct Head {
-    object_kind: Option<Called>,
-    event_name: Option<Called>,
+    object_kind: Option<String>,
+    event_name: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -111,9 +112,48 @@ impl Push {
     }
 }
 
+/// What a hook of the system tells once of each push, however many refs it moved.
+#[derive(Debug, Deserialize)]
+struct Update {
+    project: Object<Project>,
+    user_name: Option<Called>,
+    changes: Few<Object<Change>, REFS>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Change {
+    #[serde(rename = "ref")]
+    name: String,
+    before: String,
+    after: String,
+}
+
+impl Update {
+    fn read(self, known: &Repositories) -> Result<Said, Refusal> {
+        let repository = self.project.0.find(known)?.name;
+        let pusher = self.user_name.map(|Called(name)| name);
+        let push = |Object(change): Object<Change>| -> Result<Pushed, Refusal> {
+            let name: RefName = change.name.parse()?;
+            let (before, after) = sides(&change.before, &change.after)?;
+            Ok(Pushed {
+                repository: repository.clone(),
+                name,
+                before,
+                after,
+                pusher: pusher.clone(),
+                commits: Vec::new(),
+                commits_total: 0,
+                paths: None,
+            })
+        };
+        let changes = self.changes.0.into_iter();
+        changes.map(push).collect::<Result<_, _>>().map(Said::all)
+    }
+}
+
 #[derive(Debug, Deserialize)]
 struct ReleaseHook {
-    action: Called,
+    action: String,
     tag: Called,
     name: Option<Title>,
     project: Object<Project>,
@@ -122,7 +162,7 @@ struct ReleaseHook {
 impl ReleaseHook {
     /// GitLab does not say who did it.
     fn read(self, known: &Repositories) -> Result<Said, Refusal> {
-        let act = match &*self.action.0 {
+        let act = match &*self.action {
             "create" => "published",
             "delete" => "deleted",
             _ => return Ok(Said::Unhandled),
@@ -149,7 +189,7 @@ struct Attributes {
     iid: u64,
     title: Title,
     /// Absent in what the *Test* button sends.
-    action: Option<Called>,
+    action: Option<String>,
     source_branch: Called,
     target_branch: Called,
 }
@@ -163,7 +203,7 @@ struct User {
 impl MergeRequestHook {
     fn read(self, known: &Repositories) -> Result<Said, Refusal> {
         let Object(request) = self.object_attributes;
-        let act = match request.action.as_ref().map(|Called(action)| &**action) {
+        let act = match request.action.as_deref() {
             Some("open") => "opened",
             Some("reopen") => "reopened",
             Some("close") => "closed",

@@ -9,6 +9,9 @@ use serde::{
 
 use super::Refusal;
 
+/// Characters of each end of what is wrong.
+const END: usize = 120;
+
 /// The body as text that is JSON from its first character to its last.
 pub(super) fn text(body: &[u8]) -> Result<&str, Refusal> {
     let text = str::from_utf8(body).map_err(Refusal::NotText)?;
@@ -22,8 +25,21 @@ pub(super) fn event<'a, T: Deserialize<'a>>(
     event: &'static str,
 ) -> Result<T, Refusal> {
     let read = serde_json::from_str::<Object<T>>(text);
-    read.map(|Object(read)| read)
-        .map_err(|source| Refusal::Shape { event, source })
+    read.map(|Object(read)| read).map_err(|error| {
+        let why = ends(&error.to_string());
+        Refusal::Shape { event, why }
+    })
+}
+
+/// A text without its middle where it is long.
+fn ends(text: &str) -> String {
+    let length = text.chars().count();
+    if length <= 2 * END {
+        return text.to_owned();
+    }
+    let first = text.chars().take(END);
+    let last = text.chars().skip(length - END);
+    first.chain(" … ".chars()).chain(last).collect()
 }
 
 /// A struct out of an object; serde alone takes a list of its fields too.
