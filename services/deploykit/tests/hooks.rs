@@ -52,20 +52,8 @@ impl Hub {
         self.folder.join("spool")
     }
 
-    /// A hook as it is shipped, where it can be run.
-    fn hook(&self, name: &str, to: &Path) {
-        fs::write(to, announce::hook(name).unwrap()).unwrap();
-        fs::set_permissions(to, fs::Permissions::from_mode(0o755)).unwrap();
-    }
-
-    /// The settings file of a hook: a word and a value a line.
     fn settings(&self, at: &Path, repository: &str) {
-        let spool = self.spool();
-        let text = format!(
-            "repository {repository}\nspool {}\ncommand {PROGRAM}\n",
-            spool.display()
-        );
-        fs::write(at, text).unwrap();
+        settings(&self.spool(), at, repository);
     }
 
     async fn ear(&self, topic: Topic) -> Ear {
@@ -77,33 +65,33 @@ async fn heard<P: Payload + std::fmt::Debug>(ear: &mut Ear) -> P {
     ear.hear(|_: &P| true).await
 }
 
-/// A repository whose hooks announce it as `acme`.
-fn announced_by(hub: &Hub) -> AptRepository {
+/// A hook as it is shipped, where it can be run.
+fn hook(name: &str, to: &Path) {
+    fs::write(to, announce::hook(name).unwrap()).unwrap();
+    fs::set_permissions(to, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+/// The settings file of a hook: a word and a value a line.
+fn settings(spool: &Path, at: &Path, repository: &str) {
+    let spool = spool.display();
+    let text = format!("repository {repository}\nspool {spool}\ncommand {PROGRAM}\n");
+    fs::write(at, text).unwrap();
+}
+
+/// A repository whose hooks, which are in this folder, announce it as `acme`.
+pub(crate) fn announced_by(folder: &Folder, spool: &Path) -> AptRepository {
     let repository = AptRepository::new();
-    let (log, end) = (
-        hub.folder.join("reprepro-log"),
-        hub.folder.join("reprepro-end"),
-    );
-    hub.hook("reprepro-log", &log);
-    hub.hook("reprepro-end", &end);
+    let (log, end) = (folder.join("reprepro-log"), folder.join("reprepro-end"));
+    hook("reprepro-log", &log);
+    hook("reprepro-end", &end);
     repository.hooks(&log, &end);
-    hub.settings(&repository.path().join("conf/deploykit"), "acme");
+    settings(spool, &repository.path().join("conf/deploykit"), "acme");
     repository
 }
 
-#[tokio::test]
-async fn a_package_that_is_uploaded_is_the_candidate_of_a_host_at_the_end() {
-    let hub = Hub::new().await;
-    let repository = announced_by(&hub);
-    repository.upload("shop", "1.0");
-    let mirror = Mirror::start().await;
-    mirror.sync(&repository.path());
-    let apt = AptHost::new();
-    apt.add_source("acme.sources", &mirror.url(), &repository);
-    apt.install("shop", "1.0");
-    // The root part, at its socket.
-    let socket = hub.folder.join("refresh.sock");
-    let listener = UnixListener::bind(&socket).unwrap();
+/// The root part of `stomp-repo` for this apt, at this socket.
+pub(crate) fn root_part(apt: &AptHost, socket: &Path) -> JoinSet<()> {
+    let listener = UnixListener::bind(socket).unwrap();
     listener.set_nonblocking(true).unwrap();
     let listener = tokio::net::UnixListener::from_std(listener).unwrap();
     let part = Part {
@@ -117,6 +105,21 @@ async fn a_package_that_is_uploaded_is_the_candidate_of_a_host_at_the_end() {
             part.serve(&mut stream, &World::real()).await;
         }
     });
+    root
+}
+
+#[tokio::test]
+async fn a_package_that_is_uploaded_is_the_candidate_of_a_host_at_the_end() {
+    let hub = Hub::new().await;
+    let repository = announced_by(&hub.folder, &hub.spool());
+    repository.upload("shop", "1.0");
+    let mirror = Mirror::start().await;
+    mirror.sync(&repository.path());
+    let apt = AptHost::new();
+    apt.add_source("acme.sources", &mirror.url(), &repository);
+    apt.install("shop", "1.0");
+    let socket = hub.folder.join("refresh.sock");
+    let _root = root_part(&apt, &socket);
     let text = format!(
         "socket = {socket:?}\napt_config = {:?}\nsplay_s = 0\nretry_s = 1\n\
          [sources.\"acme.sources\"]\nrepositories = [\"acme\"]\n",
@@ -167,7 +170,7 @@ async fn a_package_that_is_uploaded_is_the_candidate_of_a_host_at_the_end() {
 async fn reprepro_ends_as_without_the_hooks_and_its_notes_are_gone() {
     let hub = Hub::new().await;
     let mut ear = hub.ear(Topic::PackagesUpdated).await;
-    let repository = announced_by(&hub);
+    let repository = announced_by(&hub.folder, &hub.spool());
     let noted =
         || fs::read_dir(repository.path().join("logs/deploykit")).map_or(0, Iterator::count);
     let shop = repository.deb("shop", "1.0").display().to_string();
@@ -238,7 +241,7 @@ async fn a_commit_to_subversion_is_announced() {
     let repository = hub.folder.join("legacy");
     let home = hub.folder.path();
     run(program("svnadmin", home).arg("create").arg(&repository));
-    hub.hook("svn-post-commit", &repository.join("hooks/post-commit"));
+    hook("svn-post-commit", &repository.join("hooks/post-commit"));
     hub.settings(&repository.join("conf/deploykit"), "legacy");
     let url = format!("file://{}", repository.display());
     let svn = |args: &[&str]| {

@@ -7,6 +7,7 @@
 
 mod announce;
 mod announced;
+mod arrivals;
 mod checker;
 mod command_line;
 mod consent;
