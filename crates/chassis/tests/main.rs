@@ -13,6 +13,7 @@ mod composing;
 mod counted;
 mod fail_over;
 mod faulty;
+mod feed;
 mod http;
 mod limits;
 mod log;

@@ -3,6 +3,7 @@
 pub mod envelope;
 pub mod message;
 pub mod name;
+pub mod one_line;
 pub mod pattern;
 pub mod topic;
 
@@ -10,7 +11,8 @@ pub use envelope::{Envelope, MAX_FRAME_BYTES, OpenError, ParseError, Payload, Se
 pub use name::{
     AptSource, Architecture, CommitId, ComponentName, EnvironmentName, GroupName, HostName,
     JobName, NameError, PackageName, PackageVersion, PageUrl, ProjectName, RefKind, RefName,
-    RepoName, SuiteName, SvnPath, TagName,
+    RepoName, ServiceName, SuiteName, SvnPath, TagName,
 };
+pub use one_line::OneLine;
 pub use pattern::Pattern;
 pub use topic::{Names, Topic};

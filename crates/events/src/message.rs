@@ -24,7 +24,7 @@ pub use beat::Beat;
 pub use built::{BuildResult, Built, CiFailed, CiStarted, CiSucceeded};
 pub use dead_letter::DeadLetter;
 pub use fetched::{Fetched, RefTip};
-pub use line::Line;
+pub use line::{Level, Line, RECORD_BYTES, Said};
 pub use ordered::{Ordered, Phase, Signature, Signed};
 pub use packages_refreshed::{Candidate, PackagesRefreshed};
 pub use packages_updated::{PackageUpdate, PackagesUpdated};

@@ -109,6 +109,10 @@ name! {
     GroupName, group
 }
 name! {
+    /// A component: `stomp-git`. One word, so that it can be a part of a topic.
+    ServiceName, service
+}
+name! {
     /// A full git ref: `refs/heads/main`, `refs/tags/v1`.
     RefName, full_ref
 }
@@ -270,6 +274,10 @@ fn project(text: &str) -> Result<String, NameError> {
 
 fn environment(text: &str) -> Result<String, NameError> {
     word("environment name", text)
+}
+
+fn service(text: &str) -> Result<String, NameError> {
+    word("service name", text)
 }
 
 fn group(text: &str) -> Result<String, NameError> {

@@ -9,6 +9,7 @@ mod cut;
 mod envelope;
 mod fetched;
 mod golden;
+mod lines;
 mod names;
 mod pattern;
 mod pushed;

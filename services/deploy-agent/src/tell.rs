@@ -13,7 +13,7 @@ use chassis::{
 };
 use events::{
     GroupName, HostName, ProjectName,
-    message::{Present, ProjectState, Reported, ScriptOutput, State},
+    message::{Level, Present, ProjectState, Reported, Said, ScriptOutput, State},
 };
 use tokio::{
     sync::{Notify, mpsc},
@@ -130,8 +130,7 @@ impl Reports {
             if report.state.is_final() {
                 // A project that does not hear it sends the report again when it starts.
                 let _unheard = project.try_send(Mail::Told(report.order));
-                let (line, record) = line(&report);
-                bus.line(line, record).await;
+                bus.say(said(&report));
             }
         }
     }
@@ -172,28 +171,50 @@ impl Collector for Levels {
 }
 
 /// One line for people: `web1: shop v2 is live`.
-fn line(report: &Reported) -> (String, serde_json::Value) {
-    let Reported {
-        host,
-        project,
-        phase,
-        ..
-    } = report;
+fn said(report: &Reported) -> Said {
+    let Reported { project, phase, .. } = report;
     let live = report.live.as_ref().map_or("nothing", |live| live.label());
-    let text = match &report.state {
-        State::Live => format!("{host}: {project} {live} is live"),
-        State::Prepared { release } => format!("{host}: {project} has {release} prepared"),
-        State::PutBack { reason } => format!("{host}: {project} is back on {live}: {reason}"),
-        State::Failed { reason } => format!("{host}: {project} failed, {live} untouched: {reason}"),
-        State::Broken { reason } => format!("{host}: {project} NEEDS A PERSON: {reason}"),
-        State::Refused { reason } => format!("{host}: {project} {phase} refused: {reason}"),
-        _ => format!("{host}: {project} {phase} ended, {live} is live"),
+    let (event, level, text) = match &report.state {
+        State::Live => ("live", Level::Info, format!("{live} is live")),
+        State::Prepared { release } => ("prepared", Level::Info, format!("has {release} prepared")),
+        State::PutBack { reason } => (
+            "put-back",
+            Level::Problem,
+            format!("is back on {live}: {reason}"),
+        ),
+        State::Failed { reason } => (
+            "failed",
+            Level::Problem,
+            format!("failed, {live} untouched: {reason}"),
+        ),
+        State::Broken { reason } => ("broken", Level::Alarm, format!("NEEDS A PERSON: {reason}")),
+        State::Refused { reason } => (
+            "refused",
+            Level::Problem,
+            format!("{phase} refused: {reason}"),
+        ),
+        _ => (
+            "aborted",
+            Level::Info,
+            format!("{phase} ended, {live} is live"),
+        ),
     };
-    let record = serde_json::json!({
-        "host": host, "project": project, "phase": phase, "deploy": report.deploy,
-        "order": report.order, "state": report.state, "live": report.live,
-    });
-    (text, record)
+    let reason = match &report.state {
+        State::PutBack { reason }
+        | State::Failed { reason }
+        | State::Broken { reason }
+        | State::Refused { reason } => Some(reason),
+        _ => None,
+    };
+    Said::new(event, format!("{project} {text}"))
+        .level(level)
+        .with("project", project)
+        .with("phase", phase)
+        .with("deploy", report.deploy)
+        .with("order", report.order)
+        .with("reason", reason)
+        .with("live", report.live.as_ref().map(|live| live.label()))
+        .with("revision", report.live.as_ref().map(|live| &live.revision))
 }
 
 /// What this host says about itself.

@@ -14,6 +14,7 @@ mod serve;
 pub mod settings;
 pub mod store;
 pub mod texts;
+pub mod told;
 pub mod trust;
 pub mod views;
 pub mod waves;

@@ -21,7 +21,10 @@ use std::{
 
 use anyhow::Context as _;
 use chassis::{Bus, Delivery, Failure, Inbox, Status};
-use events::{HostName, message::Phase};
+use events::{
+    HostName,
+    message::{Phase, Said},
+};
 use futures_util::FutureExt;
 use jiff::{SignedDuration, Timestamp};
 use tokio::{
@@ -40,6 +43,7 @@ use crate::{
     settings::Settings,
     store::{Changes, Loaded, Store, StoredOrder},
     texts,
+    told::{self, Stood},
     trust::Trust,
     views::Scene,
 };
@@ -85,6 +89,8 @@ pub(crate) struct Orchestrator {
     met: BTreeSet<HostName>,
     /// To be published once stored.
     outgoing: Vec<StoredOrder>,
+    /// To be told to the feed once stored.
+    said: Vec<Said>,
     /// The last line that was written about each deploy.
     told: HashMap<Uuid, String>,
     /// When what was only heard is stored.
@@ -134,6 +140,7 @@ impl Orchestrator {
             moved: BTreeSet::new(),
             met: BTreeSet::new(),
             outgoing: Vec::new(),
+            said: Vec::new(),
             told: HashMap::new(),
             flush_at: None,
             back_at: None,
@@ -258,7 +265,10 @@ impl Orchestrator {
         let Some(found) = self.running.get_mut(&deploy) else {
             return;
         };
-        for output in found.rollout.step(now, input) {
+        let stood = Stood::of(&found.rollout);
+        let outputs = found.rollout.step(now, input);
+        self.said.extend(told::went_on(stood, found));
+        for output in outputs {
             match output {
                 Output::Order { host, phase } => self.order(now, deploy, &host, phase),
                 Output::Changed | Output::Ended => {}
@@ -276,7 +286,6 @@ impl Orchestrator {
             };
             if let Some(line) = news(&mut self.told, found) {
                 tracing::info!(%deploy, project = %found.about.project, "{line}");
-                self.sender.line(line.clone(), found);
                 self.changes.lines.push((deploy, now, line));
             }
             self.changes.rollouts.push(found.rollout.clone());
@@ -296,6 +305,9 @@ impl Orchestrator {
             .save(changes)
             .await
             .context("cannot keep what happened")?;
+        for said in self.said.drain(..) {
+            self.parts.bus.say(said);
+        }
         for order in std::mem::take(&mut self.outgoing) {
             self.sender.send(order);
         }

@@ -15,5 +15,6 @@ mod settings;
 mod store;
 mod support;
 mod texts;
+mod told;
 mod watch;
 mod waves;

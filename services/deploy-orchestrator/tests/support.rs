@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use deploy_orchestrator::{
     api::Action,
+    deploy::{About, Deploy},
     rollout::{Input, Issued, OnFailure, Output, Policy, Rollout, Spec, after},
     waves::Size,
 };
 use events::{
     HostName,
-    message::{Phase, Reported, Running, State, Step, StepReport, StepState},
+    message::{Phase, Reported, Running, Signed, State, Step, StepReport, StepState},
 };
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
@@ -92,6 +93,33 @@ impl Story {
             rollout: Rollout::new(spec),
             now: at(0),
             number: 0,
+        }
+    }
+
+    /// The deploy of `shop v2` that it tells.
+    pub(crate) fn deploy_v2(&self) -> Deploy {
+        let is_deploy = self.rollout.action == Action::Deploy;
+        let about = About {
+            id: Uuid::from_u128(0x0123_4567_89ab),
+            project: "shop".parse().expect("a project"),
+            environment: "prod".parse().expect("an environment"),
+            action: self.rollout.action,
+            commit: is_deploy.then(|| commit("v2")),
+            tag: is_deploy.then(|| "v2".parse().expect("a tag")),
+            reason: None,
+            by: vec!["ann".to_owned()],
+            created: at(0),
+            targets: self.rollout.hosts.keys().cloned().collect(),
+            grant: Signed {
+                payload_type: String::new(),
+                payload: String::new(),
+                signatures: Vec::new(),
+            },
+            digest: String::new(),
+        };
+        Deploy {
+            about,
+            rollout: self.rollout.clone(),
         }
     }
 

@@ -1,43 +1,17 @@
 //! What a person is told to type next.
 
 use deploy_orchestrator::{
-    api::{Action, HostState},
-    deploy::{About, Deploy},
+    api::{Action, DeployView, HostState},
     rollout::{Input, Policy},
     texts,
     waves::Size,
 };
-use events::message::{Phase, Signed, State};
-use uuid::Uuid;
+use events::message::{Phase, State};
 
-use crate::support::{Story, at, commit, rules};
+use crate::support::{Story, rules};
 
-/// The deploy of `shop v2` that a story tells, as the API shows it.
-fn view(story: &Story) -> deploy_orchestrator::api::DeployView {
-    let is_deploy = story.rollout.action == Action::Deploy;
-    let grant = Signed {
-        payload_type: String::new(),
-        payload: String::new(),
-        signatures: Vec::new(),
-    };
-    let about = About {
-        id: Uuid::from_u128(0x0123_4567_89ab),
-        project: "shop".parse().expect("a project"),
-        environment: "prod".parse().expect("an environment"),
-        action: story.rollout.action,
-        commit: is_deploy.then(|| commit("v2")),
-        tag: is_deploy.then(|| "v2".parse().expect("a tag")),
-        reason: None,
-        by: vec!["ann".to_owned()],
-        created: at(0),
-        targets: story.rollout.hosts.keys().cloned().collect(),
-        grant,
-        digest: String::new(),
-    };
-    texts::view(&Deploy {
-        about,
-        rollout: story.rollout.clone(),
-    })
+fn view(story: &Story) -> DeployView {
+    texts::view(&story.deploy_v2())
 }
 
 fn next(story: &Story) -> Vec<String> {

@@ -9,9 +9,7 @@ pub mod webhook;
 use std::time::Duration;
 
 use anyhow::Context;
-use chassis::{Bus, Failure, Start, http, outbox::Outbox};
-use serde_json::Value;
-use tokio::sync::mpsc;
+use chassis::{Failure, Start, http, outbox::Outbox};
 use tokio_util::sync::CancellationToken;
 use world::Listener;
 
@@ -42,7 +40,7 @@ pub async fn serve_on(start: Start<Settings>, listener: Box<dyn Listener>) -> Re
     let outbox = &start.settings.outbox;
     let opened = Outbox::open(&start.bus, &start.world, outbox, OUTBOX).await;
     let (outbox, keeper) = opened.map_err(|error| Failure::Failed(error.into()))?;
-    let (router, lines) = server::router(&start, outbox).await?;
+    let router = server::router(&start, outbox).await?;
     let address = listener.local_address().context("where it listens")?;
     tracing::info!(%address, sources = start.settings.sources.len(), "waits for hooks");
     start.status.ready();
@@ -53,13 +51,6 @@ pub async fn serve_on(start: Start<Settings>, listener: Box<dyn Listener>) -> Re
         http::serve(router, listener, &start.stop, GRACE).await;
         answered.cancel();
     };
-    tokio::join!(serving, keeper.run(&answered), feed(&start.bus, lines));
+    tokio::join!(serving, keeper.run(&answered));
     Ok(())
-}
-
-/// Puts lines on the feed until the last handler is gone.
-async fn feed(bus: &Bus, mut lines: mpsc::Receiver<(String, Value)>) {
-    while let Some((line, record)) = lines.recv().await {
-        bus.line(line, record).await;
-    }
 }

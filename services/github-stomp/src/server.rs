@@ -13,9 +13,8 @@ use chassis::{
     Bus, Failure, Start, causes,
     outbox::{AppendError, Outbox},
 };
-use events::{HostName, message::Pushed};
-use serde_json::{Value, json};
-use tokio::{sync::mpsc, time::timeout};
+use events::message::Pushed;
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use crate::{
@@ -24,22 +23,17 @@ use crate::{
     webhook::{BODY_BYTES, Refused, Sources, Webhook},
 };
 
-/// Lines for the feed that wait; more are dropped, because a hook never waits for the feed.
-const FEED: usize = 256;
-
 /// What a forge is told to wait before it tries again, where it does.
 const RETRY_AFTER_S: &str = "30";
 
 /// What the handlers share.
 #[derive(Debug, Clone)]
 pub(crate) struct App {
-    host: HostName,
     bus: Bus,
     outbox: Outbox,
     sources: Sources,
     repositories: Arc<Repositories>,
     answer_within: Duration,
-    feed: mpsc::Sender<(String, Value)>,
 }
 
 impl FromRef<App> for Sources {
@@ -48,35 +42,29 @@ impl FromRef<App> for Sources {
     }
 }
 
-/// The routes, and the lines for the feed that they produce.
+/// The routes.
 ///
 /// # Errors
 /// When a secret cannot be read or is empty.
-pub(crate) async fn router(
-    start: &Start<Settings>,
-    outbox: Outbox,
-) -> Result<(Router, mpsc::Receiver<(String, Value)>), Failure> {
+pub(crate) async fn router(start: &Start<Settings>, outbox: Outbox) -> Result<Router, Failure> {
     let mut sources = HashMap::new();
     for (name, source) in &start.settings.sources {
         let secrets = source.secrets(name, &*start.world.disk)?;
         sources.insert(name.clone(), (source.kind, secrets));
     }
-    let (feed, lines) = mpsc::channel(FEED);
     let app = App {
-        host: start.host.clone(),
         bus: start.bus.clone(),
         outbox,
         sources: Sources::new(sources, Arc::clone(&start.world.clock)),
         repositories: Arc::new(Repositories::new(&start.settings.repositories)),
         answer_within: start.settings.answer_within(),
-        feed,
     };
     let router = Router::new()
         .route("/hook/{source}", post(hook))
         .layer(DefaultBodyLimit::max(BODY_BYTES))
         .route("/healthz", get(health))
         .with_state(app);
-    Ok((router, lines))
+    Ok(router)
 }
 
 /// Well while it takes pushes, with or without a broker.
@@ -133,20 +121,11 @@ fn accepted(text: impl Into<String>) -> Response {
     (StatusCode::ACCEPTED, format!("{text}\n")).into_response()
 }
 
-/// Puts a line on the feed; it is dropped where the feed is full.
+/// Puts a line on the feed and in the log.
 fn tell(app: &App, source: &str, delivery: &str, news: News) {
-    let News { line, mut record } = news;
-    let line = format!("{}: {line}", app.host);
-    tracing::info!(source, delivery, "{line}");
-    record["source"] = source.into();
-    record["delivery"] = delivery.into();
-    if app.feed.try_send((line, record)).is_err() {
-        tracing::debug!(
-            source,
-            delivery,
-            "the feed is full; its line stays in this log"
-        );
-    }
+    tracing::info!(source, delivery, "{}", news.text());
+    app.bus
+        .say(news.with("source", source).with("delivery", delivery));
 }
 
 /// Takes the pushes of a delivery, all or none; 202 once they are safe on disk.
@@ -203,16 +182,15 @@ fn news(pushed: &Pushed, id: &Uuid) -> News {
     let Pushed {
         repository, name, ..
     } = pushed;
-    News {
-        line: format!("{repository} {name} {moved}{commits}{by}"),
-        record: json!({
-            "what": "push",
-            "id": id,
-            "repository": repository,
-            "ref": name,
-            "before": pushed.before,
-            "after": pushed.after,
-            "pusher": pushed.pusher,
-        }),
-    }
+    News::new(
+        "pushed",
+        format!("{repository} {name} {moved}{commits}{by}"),
+    )
+    .with("id", id)
+    .with("repository", repository)
+    .with("ref", name)
+    .with("before", &pushed.before)
+    .with("after", &pushed.after)
+    .with("commits", pushed.commits_total)
+    .with("pusher", &pushed.pusher)
 }

@@ -265,9 +265,9 @@ fn releases_and_pull_requests_are_lines_for_the_feed() {
         {
             match (github(event, &body, &none).unwrap(), line) {
                 (Said::News(news), Some(line)) => {
-                    assert_eq!(news.line, line);
-                    assert_eq!(news.record["repository"], "acme/shop");
-                    assert_eq!(news.record["by"], "ann");
+                    assert_eq!(news.text(), line);
+                    assert_eq!(news.field("repository"), Some(&"acme/shop".into()));
+                    assert_eq!(news.field("by"), Some(&"ann".into()));
                 }
                 (Said::Unhandled, None) => {}
                 (other, line) => panic!("{event} {action}: {other:?}, not {line:?}"),

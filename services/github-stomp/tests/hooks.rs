@@ -123,7 +123,7 @@ async fn a_signed_push_is_on_the_bus_when_it_is_answered_and_its_line_on_the_fee
     assert_eq!(pushed.repository.as_str(), "binkkatal/sample_app");
     let line = feed.hear(|_: &Line| true).await;
     assert_eq!(
-        line.line,
+        line.line.as_str(),
         "hub1: binkkatal/sample_app refs/heads/master 737d38c599..fd489864e7, 1 commit by binkkatal"
     );
     assert_eq!(line.record["source"], "hub");

@@ -3,7 +3,7 @@
 use chassis::outbox::Waiting;
 use events::{
     HostName, SealError,
-    message::{CiFailed, CiStarted, CiSucceeded},
+    message::{Built, CiFailed, CiStarted, CiSucceeded, Level, Said},
 };
 use world::World;
 
@@ -40,15 +40,39 @@ impl Told {
     /// `shop 1f0c1e9d5b: backend/shop 42 succeeded`
     #[must_use]
     pub fn line(&self) -> String {
-        let (build, word) = match self {
-            Self::Started(it) => (&it.build, "started"),
-            Self::Succeeded(it) => (&it.build, "succeeded"),
-            Self::Failed(it) => (&it.build, "failed"),
-        };
+        let (build, word) = self.parts();
         let (repository, commit) = (&build.repository, build.commit.short());
         format!(
             "{repository} {commit}: {} {} {word}",
             build.job, build.number
         )
+    }
+
+    fn parts(&self) -> (&Built, &'static str) {
+        match self {
+            Self::Started(it) => (&it.build, "started"),
+            Self::Succeeded(it) => (&it.build, "succeeded"),
+            Self::Failed(it) => (&it.build, "failed"),
+        }
+    }
+
+    /// For the feed.
+    #[must_use]
+    pub fn said(&self) -> Said {
+        let (build, word) = self.parts();
+        let (level, result) = match self {
+            Self::Failed(it) => (Level::Problem, Some(it.result)),
+            _ => (Level::Info, None),
+        };
+        Said::new(word, self.line())
+            .level(level)
+            .with("repository", &build.repository)
+            .with("ref", &build.name)
+            .with("commit", &build.commit)
+            .with("project", &build.project)
+            .with("job", &build.job)
+            .with("number", build.number)
+            .with("url", &build.url)
+            .with("result", result)
     }
 }

@@ -8,9 +8,11 @@ use std::{
 };
 
 use chassis::{Failure, Start, causes, outbox::Outbox};
-use events::JobName;
+use events::{
+    JobName,
+    message::{Level, Said},
+};
 use jenkins::{Jenkins, Kind};
-use serde_json::json;
 use tokio::{
     sync::Notify,
     time::{Instant, sleep_until},
@@ -243,16 +245,14 @@ impl<'a> Work<'a> {
                     tracing::warn!(%job, number, %trouble, "Jenkins cannot be asked about a notification; tried again");
                     return After::Again;
                 }
-                self.alarm(&job, number, &format!("was not told: Jenkins {trouble}"))
-                    .await;
+                self.alarm(&job, number, &format!("was not told: Jenkins {trouble}"));
                 return After::Done;
             }
         };
         match judge(&job, &build, &self.start.settings) {
             Known::Nothing(_) if build.outcome.is_none() && !late => After::Again,
             Known::Nothing(why) => {
-                self.alarm(&job, number, &format!("was not told: {why}"))
-                    .await;
+                self.alarm(&job, number, &format!("was not told: {why}"));
                 After::Done
             }
             Known::Runs(started) => {
@@ -292,16 +292,15 @@ impl<'a> Work<'a> {
         }
         let line = told.line();
         tracing::info!("{line}");
-        let line = format!("{}: {line}", self.start.host);
-        self.start.bus.line(line, json!({ "alarm": false })).await;
+        self.start.bus.say(told.said());
         true
     }
 
-    async fn alarm(&self, job: &JobName, number: u64, text: &str) {
+    fn alarm(&self, job: &JobName, number: u64, text: &str) {
         let line = format!("{job} {number} {text}");
         tracing::error!("{line}");
-        let line = format!("{}: {line}", self.start.host);
-        let record = json!({ "job": job, "number": number, "alarm": true });
-        self.start.bus.line(line, record).await;
+        let said = Said::new("not-told", line).level(Level::Alarm);
+        let said = said.with("job", job).with("number", number);
+        self.start.bus.say(said);
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use chassis::{Start, settings::parse};
 use events::{
     Topic,
-    message::{BuildResult, CiFailed, CiStarted, CiSucceeded, Line},
+    message::{BuildResult, CiFailed, CiStarted, CiSucceeded, Level, Line},
 };
 use jenkins_helper::{Settings, serve_on};
 use testkit::{
@@ -166,7 +166,7 @@ async fn one_that_comes_too_early_is_believed_once_it_is_true_and_one_about_noth
     let number = rig.built(&commit('a')).await;
     assert_eq!(rig.notify("COMPLETED", 777).await, 202);
     let ours =
-        |it: &Line| it.record["alarm"] == true && it.line.contains("backend/shop 777 was not told");
+        |it: &Line| it.level() == Level::Alarm && it.line.contains("backend/shop 777 was not told");
     rig.feed.hear(ours).await;
     assert_eq!(rig.notify("FINALIZED", number).await, 202);
     let _started: CiStarted = rig.started.hear(|_| true).await;

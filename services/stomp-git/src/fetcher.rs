@@ -5,7 +5,7 @@ use events::{HostName, message::RefTip};
 use git::{Ensured, Fetched, Git, GitError, Mirror, Origin, mirror_folder};
 
 use crate::{
-    lines::{Place, Said},
+    lines::Place,
     run::Look,
     settings::Settings,
     work::{Done, Job, Reason, Told},
@@ -38,10 +38,6 @@ impl Fetcher {
         }
     }
 
-    async fn tell(&self, said: Said) {
-        self.bus.line(said.line, said.record).await;
-    }
-
     async fn found(&self, job: &Job, place: Place<'_>, brought: Brought) -> Told {
         let Brought {
             ensured,
@@ -55,19 +51,19 @@ impl Fetcher {
             unsaid = !self.publish(place, refs).await;
         }
         if job.failed > 0 {
-            self.tell(place.again(job.failed)).await;
+            self.bus.say(place.again(job.failed));
         }
         for said in cloned.into_iter().chain(place.changed(&fetched.changed)) {
-            self.tell(said).await;
+            self.bus.say(said);
         }
         for tag in &fetched.moved_tags {
             if !job.told.moved_tags.contains(tag) {
                 tracing::warn!(repository = %job.repository, name = %tag.name, here = %tag.here, there = tag.there, "a tag was moved");
-                self.tell(place.moved(tag)).await;
+                self.bus.say(place.moved(tag));
             }
         }
         if !fetched.unusable.is_empty() && fetched.unusable != job.told.unusable {
-            self.tell(place.unusable(&fetched.unusable)).await;
+            self.bus.say(place.unusable(&fetched.unusable));
         }
         Told {
             moved_tags: fetched.moved_tags,
@@ -113,7 +109,7 @@ impl Look for Fetcher {
                 let cause = causes(&error);
                 tracing::warn!(%repository, cause, failed = job.failed + 1, "cannot be fetched");
                 if job.failed == 0 {
-                    self.tell(place.problem(&cause)).await;
+                    self.bus.say(place.problem(&cause));
                 }
                 None
             }

@@ -2,17 +2,9 @@
 
 use events::{
     CommitId, HostName, MAX_FRAME_BYTES, RefKind, RefName, RepoName,
-    message::{Fetched, RefTip},
+    message::{Fetched, Level, RefTip, Said},
 };
 use git::{Change, MovedTag};
-use serde_json::{Value, json};
-
-/// One line, and the same as fields.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Said {
-    pub(crate) line: String,
-    pub(crate) record: Value,
-}
 
 /// More changes than this at once are counted.
 const CHANGES: usize = 20;
@@ -28,14 +20,9 @@ pub(crate) struct Place<'a> {
 }
 
 impl Place<'_> {
-    fn say(self, event: &str, text: &str, fields: Value) -> Said {
-        let Self { host, repository } = self;
-        let mut record = json!({ "event": event, "host": host, "repository": repository });
-        if let (Some(record), Value::Object(fields)) = (record.as_object_mut(), fields) {
-            record.extend(fields);
-        }
-        let line = format!("{host} {repository} {text}");
-        Said { line, record }
+    fn say(self, event: &'static str, text: &str) -> Said {
+        let repository = self.repository;
+        Said::new(event, format!("{repository} {text}")).with("repository", repository)
     }
 
     /// All that is in the mirror now, cut from its end so that it fits a frame.
@@ -65,11 +52,9 @@ impl Place<'_> {
             .count();
         let branches = refs.len() - tags;
         let text = format!("cloned: {branches} branches, {tags} tags");
-        self.say(
-            "cloned",
-            &text,
-            json!({ "branches": branches, "tags": tags }),
-        )
+        self.say("cloned", &text)
+            .with("branches", branches)
+            .with("tags", tags)
     }
 
     pub(crate) fn changed(self, changes: &[Change]) -> Vec<Said> {
@@ -77,11 +62,8 @@ impl Place<'_> {
         let mut lines: Vec<Said> = said.iter().map(|change| self.change(change)).collect();
         if !counted.is_empty() {
             let more = counted.len();
-            lines.push(self.say(
-                "changed",
-                &format!("and {more} more changes"),
-                json!({ "more": more }),
-            ));
+            let text = format!("and {more} more changes");
+            lines.push(self.say("changed", &text).with("more", more));
         }
         lines
     }
@@ -98,11 +80,10 @@ impl Place<'_> {
             (None, Some(after)) => format!("{short} new at {}", after.short()),
             (_, None) => format!("{short} gone"),
         };
-        self.say(
-            "changed",
-            &text,
-            json!({ "ref": name, "before": before, "after": after }),
-        )
+        self.say("changed", &text)
+            .with("ref", name)
+            .with("before", before)
+            .with("after", after)
     }
 
     pub(crate) fn moved(self, tag: &MovedTag) -> Said {
@@ -114,11 +95,11 @@ impl Place<'_> {
             short(name),
             here.short()
         );
-        self.say(
-            "tag-moved",
-            &text,
-            json!({ "ref": name, "here": here, "there": there }),
-        )
+        self.say("tag-moved", &text)
+            .level(Level::Alarm)
+            .with("ref", name)
+            .with("here", here)
+            .with("there", there)
     }
 
     pub(crate) fn unusable(self, names: &[String]) -> Said {
@@ -128,24 +109,23 @@ impl Place<'_> {
             more => format!("has {more} refs that are left out for their names, such as {first:?}"),
         };
         let some: Vec<&String> = names.iter().take(CHANGES).collect();
-        self.say(
-            "unusable",
-            &text,
-            json!({ "refs": some, "refs_total": names.len() }),
-        )
+        self.say("unusable", &text)
+            .level(Level::Problem)
+            .with("refs", some)
+            .with("refs_total", names.len())
     }
 
     pub(crate) fn problem(self, cause: &str) -> Said {
-        self.say(
-            "problem",
-            &format!("cannot be fetched: {cause}"),
-            json!({ "cause": cause }),
-        )
+        self.say("problem", &format!("cannot be fetched: {cause}"))
+            .level(Level::Problem)
+            .with("cause", cause)
     }
 
     pub(crate) fn again(self, failed: u32) -> Said {
         let text = format!("fetched again after {failed} failures");
-        self.say("again", &text, json!({ "failures": failed }))
+        self.say("again", &text)
+            .level(Level::Over)
+            .with("failures", failed)
     }
 }
 
@@ -160,7 +140,8 @@ fn short(name: &RefName) -> String {
 
 #[cfg(test)]
 mod tests {
-    use events::{Envelope, Payload};
+    use events::{Envelope, Payload, message::Line};
+    use serde_json::json;
 
     use super::*;
 
@@ -172,6 +153,10 @@ mod tests {
         let repository = "shop".parse().unwrap();
         let (host, repository) = (&host, &repository);
         say(Place { host, repository })
+    }
+
+    fn line(said: Said) -> Line {
+        said.line("stomp-git".parse().unwrap(), &"web1".parse().unwrap())
     }
 
     fn change(name: &str, before: Option<&str>, after: Option<&str>) -> Change {
@@ -190,18 +175,19 @@ mod tests {
             change("refs/heads/old", Some(ONE), None),
         ];
         let said = at(|place| place.changed(&changes));
-        let lines: Vec<&str> = said.iter().map(|said| said.line.as_str()).collect();
+        let lines: Vec<Line> = said.into_iter().map(line).collect();
+        let texts: Vec<&str> = lines.iter().map(|line| line.line.as_str()).collect();
         let expected = [
-            "web1 shop main 1111111111..2222222222",
-            "web1 shop tag v2 new at 2222222222",
-            "web1 shop old gone",
+            "web1: shop main 1111111111..2222222222",
+            "web1: shop tag v2 new at 2222222222",
+            "web1: shop old gone",
         ];
-        assert_eq!(lines, expected);
+        assert_eq!(texts, expected);
         let record = json!({
-            "event": "changed", "host": "web1", "repository": "shop",
+            "event": "changed", "level": "info", "repository": "shop",
             "ref": "refs/heads/main", "before": ONE, "after": TWO,
         });
-        assert_eq!(said[0].record, record);
+        assert_eq!(lines[0].record, record);
     }
 
     #[test]
@@ -209,7 +195,7 @@ mod tests {
         let changes = vec![change("refs/heads/main", None, Some(TWO)); 50];
         let said = at(|place| place.changed(&changes));
         assert_eq!(said.len(), 21);
-        assert_eq!(said[20].line, "web1 shop and 30 more changes");
+        assert_eq!(said[20].text(), "shop and 30 more changes");
     }
 
     #[test]
@@ -221,8 +207,8 @@ mod tests {
         };
         let said = at(|place| place.moved(&tag));
         assert_eq!(
-            said.line,
-            "web1 shop tag v1 was moved to 2222222222 at its origin and stays at 1111111111 here"
+            said.text(),
+            "shop tag v1 was moved to 2222222222 at its origin and stays at 1111111111 here"
         );
     }
 

@@ -103,7 +103,7 @@ async fn a_push_is_fetched_and_said() {
         ),
         ("web1", "shop", 1)
     );
-    host.says("web1 shop cloned: 1 branches, 0 tags").await;
+    host.says("web1: shop cloned: 1 branches, 0 tags").await;
 
     let before = origin.commit_of("main");
     origin.commit(&[("a.txt", "2")]).tag("v1");
@@ -112,13 +112,13 @@ async fn a_push_is_fetched_and_said() {
     assert_eq!(names(&second), ["refs/tags/v1", "refs/heads/main"]);
     let after = origin.commit_of("main");
     assert!(second.refs.iter().all(|tip| tip.commit == after));
-    let line = host.says("web1 shop main ").await;
+    let line = host.says("web1: shop main ").await;
     assert_eq!(
-        line.line,
-        format!("web1 shop main {}..{}", before.short(), after.short())
+        line.line.as_str(),
+        format!("web1: shop main {}..{}", before.short(), after.short())
     );
     assert_eq!(line.record["after"], after.as_str());
-    host.says("web1 shop tag v1 new").await;
+    host.says("web1: shop tag v1 new").await;
     assert!(host.base.has("mirrors/shop.git/HEAD"));
     host.service.stop().await.unwrap();
 }
@@ -173,7 +173,7 @@ async fn failures_are_said_once_and_their_end_once() {
         );
     })
     .await;
-    host.says("web1 shop cannot be fetched: ").await;
+    host.says("web1: shop cannot be fetched: ").await;
     let asked = |host: &Host| {
         fs::read_to_string(host.base.join("asked"))
             .unwrap_or_default()
@@ -193,7 +193,7 @@ async fn failures_are_said_once_and_their_end_once() {
             "said again: {}",
             line.line
         );
-        line.line.contains("web1 shop fetched again after ")
+        line.line.contains("web1: shop fetched again after ")
     };
     let line = host.lines.hear::<Line>(back).await;
     assert!(line.record["failures"].as_u64() >= Some(3), "{line:?}");

@@ -220,11 +220,13 @@ impl Followed {
         let took = build.parameters.get("DEPLOYKIT_COMMIT").map(String::as_str);
         let ours = build.commits.contains(&wanted.commit)
             || (build.commits.is_empty() && took == Some(wanted.commit.as_str()));
+        let number = build.number;
         let mut step = Step::quiet(Next::Soon);
         if ours && !self.told_start {
             let build = self.named(build);
             step.tell.push(Tell::Started(CiStarted { build }));
             self.told_start = true;
+            step.line = Some((format!("began as {number}"), false));
         }
         let Some(outcome) = build.outcome else {
             if self.over(limits.build, now) {
@@ -240,7 +242,6 @@ impl Followed {
             return self.other(build, now);
         }
         let named = self.named(build);
-        let number = build.number;
         let (how, text) = match outcome.verdict(self.wanted.unstable_is_good) {
             Ok(()) => {
                 step.tell

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use chassis::{Start, causes, outbox::Outbox};
+use events::message::{Level, Said};
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use jenkins::Jenkins;
-use serde_json::json;
 use tokio::{
     sync::Semaphore,
     time::{Instant, MissedTickBehavior, interval_at, sleep},
@@ -15,7 +15,7 @@ use crate::{
     Settings,
     board::Board,
     book::{Book, remembered_since},
-    follow::{Ask, Followed, Next, Said, Tell},
+    follow::{self, Ask, End, Followed, Next, Stage, Tell},
     plan::ID,
 };
 
@@ -133,7 +133,7 @@ impl Work<'_> {
                 return followed;
             }
             if let Some((text, alarm)) = &step.line {
-                self.say(&followed, text, *alarm).await;
+                self.say(&followed, text, *alarm);
             }
             if followed.stage != before.stage {
                 pace = Pace::new(settings);
@@ -150,7 +150,7 @@ impl Work<'_> {
         followed
     }
 
-    async fn ask(&self, followed: &Followed, ask: Ask, requests: &Semaphore) -> Said {
+    async fn ask(&self, followed: &Followed, ask: Ask, requests: &Semaphore) -> follow::Said {
         let _turn = requests.acquire().await;
         let (jenkins, wanted) = (self.jenkins, &followed.wanted);
         let job = &wanted.job;
@@ -158,21 +158,21 @@ impl Work<'_> {
             Ask::Trigger => {
                 let parameters: Vec<_> = wanted.parameters.clone().into_iter().collect();
                 match jenkins.trigger(job, &parameters).await {
-                    Ok(item) => Said::Item(item),
-                    Err(trouble) => Said::NotTriggered(trouble),
+                    Ok(item) => follow::Said::Item(item),
+                    Err(trouble) => follow::Said::NotTriggered(trouble),
                 }
             }
             Ask::Find(item) => {
                 let found = jenkins.find(job, (ID, &wanted.id), item).await;
-                found.map_or_else(Said::Trouble, Said::Found)
+                found.map_or_else(follow::Said::Trouble, follow::Said::Found)
             }
             Ask::Item(item) => {
                 let item = jenkins.item(item).await;
-                item.map_or_else(Said::Trouble, Said::Queue)
+                item.map_or_else(follow::Said::Trouble, follow::Said::Queue)
             }
             Ask::Build(number) => {
                 let build = jenkins.build(job, number).await;
-                build.map_or_else(Said::Trouble, Said::Build)
+                build.map_or_else(follow::Said::Trouble, follow::Said::Build)
             }
         }
     }
@@ -211,7 +211,7 @@ impl Work<'_> {
         true
     }
 
-    async fn say(&self, followed: &Followed, text: &str, alarm: bool) {
+    fn say(&self, followed: &Followed, text: &str, alarm: bool) {
         let wanted = &followed.wanted;
         let (repository, name, commit, job) = (
             &wanted.repository,
@@ -225,12 +225,21 @@ impl Work<'_> {
         } else {
             tracing::info!(id = wanted.id, %commit, "{line}");
         }
-        let record = json!({
-            "repository": repository, "ref": name, "commit": commit, "job": job, "project": wanted.project,
-            "id": wanted.id, "stage": followed.stage, "alarm": alarm,
-        });
-        let line = format!("{}: {line}", self.start.host);
-        self.start.bus.line(line, record).await;
+        let level = match followed.stage {
+            _ if alarm => Level::Alarm,
+            Stage::Ended { how: End::Bad(_) } => Level::Problem,
+            _ => Level::Info,
+        };
+        let said = Said::new(followed.stage.word(), line)
+            .level(level)
+            .with("repository", repository)
+            .with("ref", name)
+            .with("commit", commit)
+            .with("job", job)
+            .with("project", &wanted.project)
+            .with("number", followed.stage.number())
+            .with("build", &wanted.id);
+        self.start.bus.say(said);
     }
 
     /// False at the stop.

@@ -3,7 +3,7 @@
 use chassis::settings::parse;
 use events::{
     Topic,
-    message::{Built, CiFailed, CiStarted, CiSucceeded, Line, Pushed},
+    message::{Built, CiFailed, CiStarted, CiSucceeded, Level, Line, Pushed},
 };
 use stomp_jenkins::{Settings, serve};
 use testkit::{Ear, Folder, Jenkins, Job, LONG, Member, Running, TestBroker, until};
@@ -150,7 +150,7 @@ impl Rig {
 
     /// The next alarm with this text.
     pub(crate) async fn hears_alarm(&mut self, text: &str) -> Line {
-        let ours = |it: &Line| it.record["alarm"] == true && it.line.contains(text);
+        let ours = |it: &Line| it.level() == Level::Alarm && it.line.contains(text);
         self.feed.hear(ours).await
     }
 

@@ -11,8 +11,10 @@ use std::{
 };
 
 use chassis::{Bus, Failure, Handler, Listen, Start, Verdict, causes, consume};
-use events::{Envelope, Topic, message::Beat};
-use serde_json::json;
+use events::{
+    Envelope, Topic,
+    message::{Beat, Level, Said},
+};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use measured::Measured;
@@ -146,9 +148,14 @@ async fn tell(start: &Start<Settings>, rounds: &Mutex<Rounds>, change: Option<Pa
     } else {
         tracing::info!(limit_ms, "the bus is well again: {pace}");
     }
-    let line = format!("{}: bus {pace}", start.host);
-    let record = json!({ "slow": pace.is_bad(), "limit_ms": limit_ms });
-    start.bus.line(line, record).await;
+    let said = Said::new(pace.word(), format!("bus {pace}"))
+        .level(match pace.is_bad() {
+            true => Level::Problem,
+            false => Level::Over,
+        })
+        .with("took_ms", pace.time().map(|time| time.as_millis()))
+        .with("limit_ms", limit_ms);
+    start.bus.say(said);
 }
 
 fn with<T>(rounds: &Mutex<Rounds>, look: impl FnOnce(&mut Rounds) -> T) -> T {

@@ -30,6 +30,27 @@ impl Pace {
         self.rank() > 0
     }
 
+    /// The word for the feed.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Unknown | Self::Well(_) => "well",
+            Self::Slow(_) | Self::Missing(_) => "slow",
+            Self::Lost(_) => "lost",
+        }
+    }
+
+    /// What was measured.
+    #[must_use]
+    pub fn time(self) -> Option<Duration> {
+        match self {
+            Self::Unknown => None,
+            Self::Well(time) | Self::Slow(time) | Self::Missing(time) | Self::Lost(time) => {
+                Some(time)
+            }
+        }
+    }
+
     fn rank(self) -> u8 {
         match self {
             Self::Unknown | Self::Well(_) => 0,

@@ -3,7 +3,7 @@
 use chassis::{Listen, Start};
 use events::{
     Topic,
-    message::{Beat, Line},
+    message::{Beat, Level, Line},
 };
 use stomp_keepalive::{Settings, serve};
 use testkit::{LONG, Member, Running, TestBroker};
@@ -69,7 +69,7 @@ async fn a_broker_that_is_away_shows_in_the_status_and_its_return_on_the_feed() 
     let mut feed = member
         .listen(Topic::Events("stomp-keepalive".to_owned()))
         .await;
-    let line = feed.hear(|line: &Line| line.record["slow"] == false).await;
+    let line = feed.hear(|line: &Line| line.level() == Level::Over).await;
     assert!(line.line.starts_with("hub1: bus round trip "), "{line:?}");
     says("round trip ").await;
     running.stop().await.unwrap();

@@ -1,16 +1,11 @@
 //! What is said about a look: lines for people, with records of the same. Pure.
 
-use events::{AptSource, HostName, PackageVersion, message::Candidate};
-use serde_json::{Value, json};
+use events::{
+    AptSource, PackageVersion,
+    message::{Candidate, Level, Said},
+};
 
 use crate::plan::{AptName, Want};
-
-/// One line, and the same as fields.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Said {
-    pub(crate) line: String,
-    pub(crate) record: Value,
-}
 
 /// More changes than this at once are counted.
 const CHANGES: usize = 20;
@@ -18,19 +13,12 @@ const CHANGES: usize = 20;
 /// Where this is about.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Place<'a> {
-    pub(crate) host: &'a HostName,
     pub(crate) source: &'a AptSource,
 }
 
 impl Place<'_> {
-    fn say(self, event: &str, text: &str, fields: Value) -> Said {
-        let Self { host, source } = self;
-        let mut record = json!({ "event": event, "host": host, "source": source });
-        if let (Some(record), Value::Object(fields)) = (record.as_object_mut(), fields) {
-            record.extend(fields);
-        }
-        let line = format!("{host} {text}");
-        Said { line, record }
+    fn say(self, event: &'static str, text: impl Into<String>) -> Said {
+        Said::new(event, text).with("source", self.source)
     }
 
     /// One line for each of the first, and one for the number of the others.
@@ -40,7 +28,7 @@ impl Place<'_> {
         if !counted.is_empty() {
             let more = counted.len();
             let text = format!("and {more} more packages of {}", self.source);
-            lines.push(self.say("changed", &text, json!({ "more": more })));
+            lines.push(self.say("changed", text).with("more", more));
         }
         lines
     }
@@ -66,7 +54,12 @@ impl Place<'_> {
                 format!("{name} {after} can be installed, before {before} (installed: {installed})")
             }
         };
-        self.say("changed", &text, json!({ "package": change }))
+        self.say("changed", text)
+            .with("package", &change.name)
+            .with("architecture", &change.architecture)
+            .with("installed", &change.installed)
+            .with("before", &change.before)
+            .with("after", &change.after)
     }
 
     /// What was announced has not come.
@@ -81,10 +74,12 @@ impl Place<'_> {
             "{name} {} was announced by {} and is not in {} after {} refreshes; apt has {has}",
             want.version, want.repository, self.source, want.tries
         );
-        let fields = json!({
-            "package": name.to_string(), "announced": want.version, "candidate": candidate, "refreshes": want.tries,
-        });
-        self.say("given-up", &text, fields)
+        self.say("given-up", text)
+            .level(Level::Problem)
+            .with("package", name.to_string())
+            .with("announced", &want.version)
+            .with("candidate", candidate)
+            .with("refreshes", want.tries)
     }
 
     /// What was announced has come, and apt prefers another version.
@@ -99,17 +94,23 @@ impl Place<'_> {
             "{name} {} is there, but apt is set to prefer {has}",
             want.version
         );
-        let fields = json!({ "package": name.to_string(), "announced": want.version, "candidate": candidate });
-        self.say("pinned", &text, fields)
+        self.say("pinned", text)
+            .with("package", name.to_string())
+            .with("announced", &want.version)
+            .with("candidate", candidate)
     }
 
     pub(crate) fn problem(self, cause: &str) -> Said {
         let text = format!("{} cannot be refreshed: {cause}", self.source);
-        self.say("problem", &text, json!({ "cause": cause }))
+        self.say("problem", text)
+            .level(Level::Problem)
+            .with("cause", cause)
     }
 
     pub(crate) fn again(self, failed: u32) -> Said {
         let text = format!("{} refreshed again after {failed} failures", self.source);
-        self.say("again", &text, json!({ "failures": failed }))
+        self.say("again", text)
+            .level(Level::Over)
+            .with("failures", failed)
     }
 }

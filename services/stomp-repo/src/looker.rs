@@ -10,7 +10,7 @@ use events::{
 
 use crate::{
     apt::{Apt, AptError},
-    lines::{Place, Said},
+    lines::Place,
     plan::{AptName, Standing, Weighed, weigh},
     refresh::{Answer, ask},
     run::Look,
@@ -40,10 +40,6 @@ impl Looker {
             apt,
             bus,
         }
-    }
-
-    async fn tell(&self, said: Said) {
-        self.bus.line(said.line, said.record).await;
     }
 
     /// How everything of interest stands: what is installed and named in the settings, and what is upcoming.
@@ -96,14 +92,14 @@ impl Looker {
         }
         *told = candidates(now);
         for said in place.changed(&changes) {
-            self.tell(said).await;
+            self.bus.say(said);
         }
     }
 
     async fn failed(&self, place: Place<'_>, job: Job, cause: &str) -> Done {
         tracing::warn!(source = %place.source, cause, failed = job.failed + 1, "cannot be refreshed");
         if job.failed == 0 {
-            self.tell(place.problem(cause)).await;
+            self.bus.say(place.problem(cause));
         }
         let ending = Ending::Failed;
         Done { job, ending }
@@ -112,7 +108,7 @@ impl Looker {
     async fn busy(&self, place: Place<'_>, job: Job, cause: &str) -> Done {
         tracing::info!(source = %place.source, cause, tries = job.busy + 1, "another apt is at work");
         if job.busy + 1 == TOLD_BUSY {
-            self.tell(place.problem(cause)).await;
+            self.bus.say(place.problem(cause));
         }
         let ending = Ending::Busy;
         Done { job, ending }
@@ -127,12 +123,12 @@ impl Looker {
             let candidate = standing.candidate.as_ref();
             match weigh(&want, standing) {
                 Weighed::NotInstalled | Weighed::Candidate => {}
-                Weighed::Pinned => self.tell(place.pinned(&name, &want, candidate)).await,
+                Weighed::Pinned => self.bus.say(place.pinned(&name, &want, candidate)),
                 Weighed::Unknown => {
                     want.tries += 1;
                     if want.tries > self.settings.lag_tries {
                         tracing::warn!(package = %name, announced = %want.version, "does not come");
-                        self.tell(place.given_up(&name, &want, candidate)).await;
+                        self.bus.say(place.given_up(&name, &want, candidate));
                     } else {
                         tracing::info!(package = %name, announced = %want.version, tries = want.tries, "is not at the mirror yet");
                         waiting.insert(name, want);
@@ -147,10 +143,7 @@ impl Looker {
 impl Look for Looker {
     async fn look(&self, mut job: Job) -> Done {
         let name = job.source.clone();
-        let place = Place {
-            host: &self.host,
-            source: &name,
-        };
+        let place = Place { source: &name };
         let Some(source) = self.settings.sources.get(&name) else {
             let ending = Ending::Looked;
             return Done { job, ending };
@@ -188,7 +181,7 @@ impl Look for Looker {
             Err(error) => return self.failed(place, job, &causes(&error)).await,
         };
         if job.failed > 0 {
-            self.tell(place.again(job.failed)).await;
+            self.bus.say(place.again(job.failed));
         }
         self.publish(place, &mut job.told, &after).await;
         self.settle(place, &mut job, &after).await;

@@ -164,10 +164,10 @@ async fn an_announced_version_comes_to_be_the_candidate_and_nothing_is_installed
         assert_eq!(host.sees().await, [format!("shop {before} -> {version}")]);
         assert_eq!(host.apt.candidate("shop"), version);
     }
-    let line = host.says("web1 shop 1.1 can be installed").await;
+    let line = host.says("web1: shop 1.1 can be installed").await;
     assert_eq!(
-        line.line,
-        "web1 shop 1.1 can be installed, before 1.0 (installed: 1.0)"
+        line.line.as_str(),
+        "web1: shop 1.1 can be installed, before 1.0 (installed: 1.0)"
     );
     let policy = host.apt.run("apt-cache", &["policy", "shop"]);
     assert!(policy.contains("Installed: 1.0\n"), "{policy}");
@@ -219,8 +219,8 @@ async fn a_version_that_never_comes_is_given_up_and_said() {
     host.announce(&[("shop", "7.0")]).await;
     let line = host.says("shop 7.0 was announced by acme").await;
     assert_eq!(
-        line.line,
-        "web1 shop 7.0 was announced by acme and is not in acme.sources after 2 refreshes; apt has 1.0"
+        line.line.as_str(),
+        "web1: shop 7.0 was announced by acme and is not in acme.sources after 2 refreshes; apt has 1.0"
     );
     assert_eq!(host.mirror.asked(), asked + 2);
     host.upload("shop", "7.1").await;
@@ -242,8 +242,8 @@ async fn a_version_that_apt_is_told_not_to_prefer_is_said_and_not_tried_again() 
     host.upload("shop", "1.1").await;
     let line = host.says("shop 1.1 is there").await;
     assert_eq!(
-        line.line,
-        "web1 shop 1.1 is there, but apt is set to prefer 1.0"
+        line.line.as_str(),
+        "web1: shop 1.1 is there, but apt is set to prefer 1.0"
     );
     let asked = host.mirror.asked();
     host.upload("worker", "1").await;
@@ -260,7 +260,7 @@ async fn an_unreachable_source_is_said_once_tried_again_and_said_when_it_is_over
     let line = host.says("cannot be refreshed").await;
     assert!(
         line.line
-            .starts_with("web1 acme.sources cannot be refreshed: apt-get update: exit 100: "),
+            .starts_with("web1: acme.sources cannot be refreshed: apt-get update: exit 100: "),
         "{}",
         line.line
     );

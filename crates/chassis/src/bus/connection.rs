@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use events::HostName;
+use events::{Envelope, HostName, ServiceName};
 use tokio::{
     sync::{mpsc, watch},
     task::JoinSet,
@@ -15,6 +15,7 @@ use super::{
     Bus, Link, Listen, NewListen, Shared,
     attempt::{Files, Made, attempt},
     counts::Counts,
+    feed,
     inbox::Subscribed,
     live::Live,
 };
@@ -43,6 +44,8 @@ pub struct Connection {
     left: JoinSet<()>,
     /// How many connections there have been.
     number: u64,
+    /// What the service says.
+    lines: mpsc::Receiver<Envelope>,
 }
 
 /// A listen for as long as somebody reads it.
@@ -80,15 +83,19 @@ impl Connection {
         settings
             .check()
             .map_err(|wrong| Failure::Settings(format!("bus.{wrong}")))?;
+        let service: ServiceName = service
+            .parse()
+            .map_err(|wrong: events::NameError| Failure::Settings(wrong.to_string()))?;
         // Read again at each connection; here only so that a wrong path is known at the start.
         Files::read(&settings, &*world.disk, &world).map_err(Failure::Settings)?;
         let (link, link_seen) = watch::channel(Link::Down("not tried yet".into()));
         let (connected, connected_seen) = watch::channel(false);
         let (listens, requests) = mpsc::unbounded_channel();
-        let metrics = Metrics::new(service);
+        let (lines, said) = feed::lines();
+        let metrics = Metrics::new(service.as_str());
         let counts = Counts::new(&metrics, &settings.brokers);
         let shared = Arc::new(Shared {
-            service: service.to_owned(),
+            service,
             host: host.clone(),
             settings,
             world,
@@ -97,6 +104,7 @@ impl Connection {
             metrics,
             counts,
             listens,
+            lines,
         });
         let bus = Bus {
             shared: Arc::clone(&shared),
@@ -109,13 +117,25 @@ impl Connection {
             listens: Vec::new(),
             left: JoinSet::new(),
             number: 0,
+            lines: said,
         };
         Ok((bus, connection))
     }
 
     /// Connects, and connects again, until the stop; then says goodbye to the broker.
     pub async fn run(mut self, stop: CancellationToken) {
-        self.until_stop(&stop).await;
+        let bus = Bus {
+            shared: Arc::clone(&self.shared),
+        };
+        let (_, none) = feed::lines();
+        let lines = std::mem::replace(&mut self.lines, none);
+        // What was said last goes out before the goodbye.
+        let leave = CancellationToken::new();
+        let say = async {
+            bus.send_lines(lines, &stop).await;
+            leave.cancel();
+        };
+        tokio::join!(self.until_stop(&leave), say);
         while self.left.join_next().await.is_some() {}
     }
 

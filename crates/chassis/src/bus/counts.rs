@@ -11,6 +11,7 @@ pub(crate) struct Counts {
     failed: Family<Label, Counter>,
     pub(crate) duplicates: Counter,
     pub(crate) dead_letters: Counter,
+    pub(crate) lines_left_out: Counter,
 }
 
 fn broker(name: &str) -> Label {
@@ -74,6 +75,11 @@ impl Counts {
             "bus_dead_letters",
             "Messages that were put aside as dead letters",
             all.dead_letters,
+        );
+        metrics.add(
+            "bus_lines_left_out",
+            "Lines for the feed that were not kept because too many waited",
+            all.lines_left_out,
         );
         counts
     }

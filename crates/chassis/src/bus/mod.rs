@@ -9,6 +9,7 @@ mod counts;
 mod dead_letter;
 mod delivery;
 pub(crate) mod expiry;
+mod feed;
 mod forget;
 mod in_hand;
 mod inbox;
@@ -21,7 +22,7 @@ mod tls;
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use events::{Envelope, HostName, MAX_FRAME_BYTES, Names, Payload, Topic, message::Line};
+use events::{Envelope, HostName, MAX_FRAME_BYTES, Names, Payload, ServiceName, Topic};
 use jiff::Timestamp;
 use stomp::{Client, Message, SendError};
 use tokio::{
@@ -91,7 +92,7 @@ pub struct Bus {
 
 #[derive(Debug)]
 struct Shared {
-    service: String,
+    service: ServiceName,
     host: HostName,
     settings: BusSettings,
     world: World,
@@ -100,12 +101,15 @@ struct Shared {
     metrics: Metrics,
     counts: Counts,
     listens: mpsc::UnboundedSender<NewListen>,
+    lines: feed::Lines,
 }
 
 impl Shared {
     /// The name of this service's durable subscription, which is its client-id too.
     fn subscription(&self) -> String {
-        self.settings.topics.subscription(&self.service, &self.host)
+        self.settings
+            .topics
+            .subscription(self.service.as_str(), &self.host)
     }
 }
 
@@ -321,23 +325,6 @@ impl Bus {
         inbox
     }
 
-    /// Puts one line for people, and the same as a record for machines, on `events.<service>`. Best
-    /// effort: what fails is logged, and a bus that is away is not waited for.
-    pub async fn line(&self, line: String, record: serde_json::Value) {
-        let Shared { service, host, .. } = &*self.shared;
-        let said = Line {
-            component: service.clone(),
-            host: host.clone(),
-            line,
-            record,
-        };
-        if !*self.shared.connected.borrow() {
-            tracing::debug!("not connected: the line stays in this log");
-        } else if let Err(error) = self.publish(&said).await {
-            tracing::warn!(error = causes(&error), "the line stays in this log");
-        }
-    }
-
     /// What this service measures; it may add its own.
     #[must_use]
     pub fn metrics(&self) -> &Metrics {
@@ -365,7 +352,7 @@ impl Bus {
     }
 
     pub(crate) fn service(&self) -> &str {
-        &self.shared.service
+        self.shared.service.as_str()
     }
 }
 

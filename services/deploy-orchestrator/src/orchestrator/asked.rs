@@ -20,7 +20,7 @@ use crate::{
     plan::{self, Context},
     refused::{Kind, Refused},
     rollout::{Input, Rollout, Spec},
-    texts, waves,
+    texts, told, waves,
 };
 
 /// Who asks may have gone; then nobody needs the answer.
@@ -100,6 +100,7 @@ impl Orchestrator {
         };
         known.admitted = true;
         tracing::info!(%host, "admitted");
+        self.said.push(told::admitted(&host));
         self.met.insert(host.clone());
         self.commit().await?;
         self.bump();
@@ -245,6 +246,7 @@ impl Orchestrator {
         let id = about.id;
         tracing::info!(deploy = %id, project = %about.project, by = about.by.join(", "), hosts = about.targets.len(), "{} begins", about.title());
         let deploy = Deploy { about, rollout };
+        self.said.push(told::asked(&deploy));
         self.changes.deploys.push(deploy.clone());
         self.running.insert(id, deploy);
         self.feed(id, Input::Begin);

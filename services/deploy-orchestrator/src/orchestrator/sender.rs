@@ -14,7 +14,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::{deploy::Deploy, store::StoredOrder, texts};
+use crate::store::StoredOrder;
 
 #[derive(Debug)]
 pub(super) struct Sender {
@@ -74,23 +74,6 @@ impl Sender {
             }
         });
         self.publishing.insert(task.id(), whose);
-    }
-
-    /// Puts a line about a deploy on the bus.
-    pub(super) fn line(&mut self, line: String, deploy: &Deploy) {
-        let bus = self.bus.clone();
-        let record = serde_json::json!({
-            "deploy": deploy.about.id,
-            "project": deploy.about.project,
-            "environment": deploy.about.environment,
-            "state": texts::state(&deploy.rollout),
-            "tag": deploy.about.tag,
-            "commit": deploy.about.commit,
-            "by": deploy.about.by,
-        });
-        self.tasks.spawn(async move {
-            bus.line(line, record).await;
-        });
     }
 
     /// Publishes what cannot be used as a dead letter. What finds no room stays unacknowledged, and so comes again.

@@ -1,18 +1,9 @@
 //! What is told to people only: releases and merge requests.
 
 use events::RepoName;
-use serde_json::{Value, json};
+pub use events::message::Said as News;
 
 use super::words::{Called, Title};
-
-/// Something for the feed.
-#[derive(Debug, Clone, PartialEq)]
-pub struct News {
-    /// For people; the host comes before it.
-    pub line: String,
-    /// The same as fields.
-    pub record: Value,
-}
 
 /// A release of a forge: a page about a tag.
 pub(super) struct Release {
@@ -44,17 +35,13 @@ impl From<Release> for News {
             title: Title(title),
             by: Called(by),
         } = release;
-        Self {
-            line: format!("{repository} release {tag} {act}{}", signed(&by, &title)),
-            record: json!({
-                "what": "release",
-                "repository": repository,
-                "act": act,
-                "tag": tag,
-                "title": title,
-                "by": by,
-            }),
-        }
+        let text = format!("{repository} release {tag} {act}{}", signed(&by, &title));
+        Self::new("release", text)
+            .with("repository", repository)
+            .with("act", act)
+            .with("tag", tag)
+            .with("title", title)
+            .with("by", by)
     }
 }
 
@@ -71,19 +58,15 @@ impl From<MergeRequest> for News {
             by: Called(by),
         } = request;
         let end = signed(&by, &title);
-        Self {
-            line: format!("{repository} merge request {number} ({from} into {into}) {act}{end}"),
-            record: json!({
-                "what": "merge-request",
-                "repository": repository,
-                "act": act,
-                "number": number,
-                "title": title,
-                "from": from,
-                "into": into,
-                "by": by,
-            }),
-        }
+        let text = format!("{repository} merge request {number} ({from} into {into}) {act}{end}");
+        Self::new("merge-request", text)
+            .with("repository", repository)
+            .with("act", act)
+            .with("number", number)
+            .with("title", title)
+            .with("from", from)
+            .with("into", into)
+            .with("by", by)
     }
 }
 

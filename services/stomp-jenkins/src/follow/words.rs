@@ -39,6 +39,35 @@ pub enum Stage {
     },
 }
 
+impl Stage {
+    /// The word for the feed.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Wanted | Self::Triggered => "wanted",
+            Self::Queued { .. } => "requested",
+            Self::Lost { .. } => "lost",
+            Self::Building { .. } => "started",
+            Self::Ended { how } => match how {
+                End::Good => "succeeded",
+                End::Bad(_) => "failed",
+                End::Cancelled => "cancelled",
+                End::Other(_) => "not-built",
+                End::GivenUp(_) => "given-up",
+            },
+        }
+    }
+
+    /// The build's number, while it runs.
+    #[must_use]
+    pub fn number(&self) -> Option<u64> {
+        match self {
+            Self::Building { number } => Some(*number),
+            _ => None,
+        }
+    }
+}
+
 /// How it ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
