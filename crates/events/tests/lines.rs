@@ -9,7 +9,8 @@ use proptest::prelude::*;
 use serde_json::json;
 
 fn said(said: Said) -> Line {
-    said.line("stomp-git".parse().unwrap(), &"web1".parse().unwrap())
+    let component = "stomp-git".parse().expect("a service");
+    said.line(component, &"web1".parse().expect("a host"))
 }
 
 #[test]
