@@ -20,6 +20,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
     app::{Answer, App, Control},
+    feed::{self, Feed},
     refused::{Kind, Refused},
 };
 
@@ -33,21 +34,23 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 type Fields = Query<HashMap<String, String>>;
 
 /// The whole API, for the unix socket.
-pub fn api(app: App) -> Router {
+pub fn api(app: App, feed: Feed) -> Router {
     routes()
         .route("/api/v1/hosts/{host}/admit", post(admit))
         .route("/api/v1/plans", post(plan))
         .route("/api/v1/deploys", post(deploy))
         .route("/api/v1/deploys/{id}/{control}", post(control))
-        .fallback(no_such_path)
         .with_state(app)
+        .merge(feed::routes(feed))
+        .fallback(no_such_path)
 }
 
 /// What only reads, for loopback TCP, where a foreign page in somebody's browser can ask too.
-pub fn reading(app: App) -> Router {
+pub fn reading(app: App, feed: Feed) -> Router {
     routes()
-        .layer(middleware::from_fn(own_name_only))
         .with_state(app)
+        .merge(feed::routes(feed))
+        .layer(middleware::from_fn(own_name_only))
 }
 
 fn routes() -> Router<App> {

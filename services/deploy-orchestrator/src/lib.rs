@@ -3,6 +3,7 @@
 pub mod api;
 pub mod app;
 pub mod deploy;
+pub mod feed;
 pub mod http;
 pub mod known;
 mod orchestrator;

@@ -10,6 +10,7 @@ use world::{Listener, World};
 
 use crate::{
     app::App,
+    feed::{self, Feed, FeedError},
     orchestrator::{Inlets, Orchestrator, Parts},
     settings::Settings,
     store::{Store, StoreError},
@@ -40,6 +41,10 @@ pub async fn serve(start: Start<Settings>) -> Result<(), Failure> {
         .await
         .map_err(failed)?;
     let loaded = store.load().await.map_err(failed)?;
+    let keep = settings.feed.keep();
+    let feed = Feed::open(&world, &settings.data, keep)
+        .await
+        .map_err(|error: FeedError| Failure::Failed(anyhow!(causes(&error))))?;
     let page = listen(&world, &settings.listen).await?;
     let socket = bind(&world, &settings).await?;
 
@@ -59,12 +64,18 @@ pub async fn serve(start: Start<Settings>) -> Result<(), Failure> {
         .local_address()
         .context("the page's socket has no address")?;
     let mut servers = JoinSet::new();
-    let on_page = web::router(app.clone()).merge(crate::http::reading(app.clone()));
-    let on_socket = crate::http::api(app);
+    let on_page = web::router(app.clone(), feed.clone())
+        .merge(crate::http::reading(app.clone(), feed.clone()));
+    let on_socket = crate::http::api(app, feed.clone());
     let until = stop.clone();
     servers.spawn(async move { http::serve(on_page, page, &until, GRACE).await });
     let until = stop.clone();
     servers.spawn(async move { http::serve(on_socket, socket, &until, GRACE).await });
+
+    let said = bus.listen(Listen::hints([Topic::AllEvents])).await;
+    let (until, on_bus) = (stop.clone(), bus.clone());
+    let feeding = feed.clone();
+    servers.spawn(async move { feed::take_in(&feeding, said, &on_bus, &until).await });
 
     tracing::info!(page = %format!("http://{address}/"), socket = %settings.socket.display(), "ready");
     status.ready();
@@ -82,7 +93,7 @@ pub async fn serve(start: Start<Settings>) -> Result<(), Failure> {
     stop.cancel();
     while let Some(server) = servers.join_next().await {
         if let Err(error) = server {
-            tracing::error!(%error, "an HTTP server failed");
+            tracing::error!(%error, "a task beside the deploys failed");
         }
     }
     ended

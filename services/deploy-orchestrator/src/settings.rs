@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 
 use crate::{
+    feed::Keep,
     rollout::{OnFailure, Policy, after},
     select::Groups,
     waves::{Size, canary_then_all},
@@ -48,12 +49,54 @@ pub struct Settings {
     pub grant_valid_s: u64,
     /// So many deploys of each project are kept in the history.
     pub keep_deploys: usize,
+    /// What is kept of the feed.
+    pub feed: FeedSettings,
     /// Hosts that take part beside those that a project or a group names.
     pub admitted: BTreeSet<HostName>,
     /// Named sets of hosts.
     pub groups: Groups,
     /// What is deployed.
     pub projects: BTreeMap<ProjectName, Project>,
+}
+
+/// `[feed]`
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct FeedSettings {
+    /// So many lines are kept.
+    pub keep_lines: u64,
+    /// Lines are kept for so many days.
+    pub keep_days: u32,
+}
+
+impl Default for FeedSettings {
+    fn default() -> Self {
+        Self {
+            keep_lines: 100_000,
+            keep_days: 30,
+        }
+    }
+}
+
+impl FeedSettings {
+    fn check(&self) -> Result<(), String> {
+        if !(100..=10_000_000).contains(&self.keep_lines) {
+            return Err("feed.keep_lines must be 100 to 10000000".to_owned());
+        }
+        if !(1..=3650).contains(&self.keep_days) {
+            return Err("feed.keep_days must be 1 to 3650".to_owned());
+        }
+        Ok(())
+    }
+
+    /// The same for the store.
+    #[must_use]
+    pub fn keep(&self) -> Keep {
+        Keep {
+            lines: self.keep_lines,
+            days: self.keep_days,
+        }
+    }
 }
 
 /// One project: `[projects.NAME]`.
@@ -122,6 +165,7 @@ impl Default for Settings {
             activate_limit_s: 3600,
             grant_valid_s: 4 * 3600,
             keep_deploys: 1000,
+            feed: FeedSettings::default(),
             admitted: BTreeSet::new(),
             groups: Groups::new(),
             projects: BTreeMap::new(),
@@ -151,6 +195,7 @@ impl chassis::Settings for Settings {
         if self.reach_limit_s < self.resend_s {
             return Err("reach_limit_s must not be less than resend_s".to_owned());
         }
+        self.feed.check()?;
         let mut projects = self.projects.iter();
         projects.try_for_each(|(name, project)| self.check_project(name, project))
     }

@@ -23,7 +23,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use testkit::{Folder, LONG, Member, Running, SOON, TestBroker, Trust, until};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     net::{TcpStream, UnixStream},
     sync::watch,
     task::JoinSet,
@@ -281,6 +281,23 @@ impl Fleet {
             .find_map(|line| line.strip_prefix("data: "))
             .expect("an event");
         serde_json::from_str(last).expect("a view")
+    }
+
+    /// The data of the first server-sent events of a path.
+    pub(crate) async fn events(&self, path: &str, count: usize) -> Vec<Value> {
+        let stream = UnixStream::connect(&self.settings.socket).await;
+        let mut stream = stream.expect("it listens");
+        let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.expect("sent");
+        let mut lines = BufReader::new(stream).lines();
+        let mut events = Vec::new();
+        while events.len() < count {
+            let line = lines.next_line().await.expect("read").expect("more comes");
+            if let Some(data) = line.strip_prefix("data: ") {
+                events.push(serde_json::from_str(data).expect("JSON"));
+            }
+        }
+        events
     }
 
     pub(crate) async fn until_ordered(&self, order: &str) {

@@ -5,6 +5,7 @@
 )]
 
 mod api;
+mod feed;
 mod fleet;
 mod known;
 mod plan;

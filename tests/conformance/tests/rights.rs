@@ -114,6 +114,11 @@ async fn does_what_it_does(site: &Site, user: &User, rows: &[Row]) {
     for row in rows.iter().filter(|row| row.heard_by.contains(service)) {
         let topic = row.topic(host, service);
         let destination = Names::default().destination(&topic);
+        // Who hears what components say hears all of them.
+        let topic = match topic {
+            Topic::Events(_) => Topic::AllEvents,
+            topic => topic,
+        };
         let listen = if row.durably.contains(service) {
             let names = Names::default();
             let name = match topic {

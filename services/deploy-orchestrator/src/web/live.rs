@@ -20,6 +20,8 @@ use crate::refused::{Kind, Refused};
 
 /// So that a proxy does not take silence for the end.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// The least time between two events of a page that follows the feed, so that a burst of lines is one.
+pub(super) const COALESCE: Duration = Duration::from_millis(200);
 /// Browsers that can follow at once.
 pub(super) const MOST: usize = 200;
 

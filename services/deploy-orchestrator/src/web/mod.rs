@@ -1,12 +1,13 @@
 //! The web page: what runs where, a tag and servers to choose, Deploy and Roll back, each deploy live.
 //!
 //! Read: `view` (what each page shows; no I/O), `handlers` (the routes: ask the [`App`], show its answer), `form` (what
-//! people send), `live` (server-sent events), `guard` (what stands before all of it), `assets` (style and scripts).
+//! people send), `feed` (what happened), `live` (server-sent events), `guard` (what stands before all of it), `assets` (style and scripts).
 //!
 //! Reading and deploying work without JavaScript: forms are plain posts that end in a redirect. With it, the vendored
 //! htmx swaps them in place and follows deploys; it selects what it needs from the same whole pages.
 
 mod assets;
+mod feed;
 mod form;
 mod guard;
 mod handlers;
@@ -24,20 +25,22 @@ use axum::{
 };
 use tokio::sync::Semaphore;
 
-use crate::{app::App, refused::Refused};
+use crate::{app::App, feed::Feed, refused::Refused};
 
 /// What every handler is given.
 #[derive(Debug, Clone)]
 struct Site {
     app: App,
+    feed: Feed,
     /// Browsers that can still follow.
     seats: Arc<Semaphore>,
 }
 
 /// The pages. Every route is behind the check that its request is our own.
-pub fn router(app: App) -> Router {
+pub fn router(app: App, feed: Feed) -> Router {
     let site = Site {
         app,
+        feed,
         seats: Arc::new(Semaphore::new(live::MOST)),
     };
     Router::new()
@@ -55,6 +58,8 @@ pub fn router(app: App) -> Router {
         .route("/deploys/{id}/{control}", post(handlers::control))
         .route("/hosts", get(handlers::hosts))
         .route("/history", get(handlers::history))
+        .route("/feed", get(feed::page))
+        .route("/feed/live", get(feed::live))
         .route("/static/{hash}/{name}", get(assets::serve))
         .fallback(handlers::no_such_page)
         .layer(middleware::from_fn(guard::guard))

@@ -8,7 +8,7 @@ use crate::{
 
 #[tokio::test]
 async fn no_server_checked_is_an_error_and_never_all() {
-    let site = Site::new(canned());
+    let site = Site::new(canned()).await;
     for path in ["/projects/shop/plan", "/projects/shop/deploys"] {
         let got = site.post(path, "action=deploy&revision=v3").await;
         assert_eq!(got.status, 400);
@@ -21,6 +21,7 @@ async fn no_server_checked_is_an_error_and_never_all() {
 #[tokio::test]
 async fn a_deploy_without_a_tag_is_an_error() {
     let got = Site::new(canned())
+        .await
         .post("/projects/shop/plan", "action=deploy&on=web1")
         .await;
     assert_eq!(got.status, 400);
@@ -30,7 +31,10 @@ async fn a_deploy_without_a_tag_is_an_error() {
 #[tokio::test]
 async fn an_unknown_tag_says_which_exist() {
     let form = "action=deploy&revision=v9&on=web1";
-    let got = Site::new(canned()).post("/projects/shop/plan", form).await;
+    let got = Site::new(canned())
+        .await
+        .post("/projects/shop/plan", form)
+        .await;
     assert_eq!(got.status, 404);
     got.shows("no server has the tag &#34;v9&#34;")
         .shows(">v3</li>");
@@ -38,7 +42,7 @@ async fn an_unknown_tag_says_which_exist() {
 
 #[tokio::test]
 async fn the_confirm_page_shows_count_waves_and_change() {
-    let site = Site::new(canned());
+    let site = Site::new(canned()).await;
     let form = "action=deploy&revision=v3&on=web1&on=web3&reason=basket";
     let got = site.post("/projects/shop/plan", form).await;
     assert_eq!(got.status, 200);
@@ -57,7 +61,7 @@ async fn the_confirm_page_shows_count_waves_and_change() {
 
 #[tokio::test]
 async fn the_confirm_page_of_a_rollback_says_where_each_server_goes() {
-    let site = Site::new(canned());
+    let site = Site::new(canned()).await;
     site.canned.lock().unwrap().status.projects[1].hosts[1].previous = None;
     let got = site
         .post("/projects/shop/plan", "action=rollback&on=web1&on=web2")
@@ -70,7 +74,7 @@ async fn the_confirm_page_of_a_rollback_says_where_each_server_goes() {
 
 #[tokio::test]
 async fn a_yes_starts_the_plan_that_was_shown() {
-    let site = Site::new(canned());
+    let site = Site::new(canned()).await;
     let form = "action=deploy&revision=v3&on=web1&on=web2&reason=basket";
     let seen = site.post("/projects/shop/plan", form).await.field("seen");
     let got = site
@@ -89,7 +93,7 @@ async fn a_yes_starts_the_plan_that_was_shown() {
 
 #[tokio::test]
 async fn a_plan_that_changed_since_is_asked_again() {
-    let site = Site::new(canned());
+    let site = Site::new(canned()).await;
     let form = "action=rollback&on=web1&on=web2";
     let seen = site.post("/projects/shop/plan", form).await.field("seen");
     site.canned.lock().unwrap().status.projects[1].hosts[0].live =
@@ -108,7 +112,7 @@ async fn a_plan_that_changed_since_is_asked_again() {
 
 #[tokio::test]
 async fn buttons_of_a_deploy_do_what_they_say() {
-    let site = Site::new(canned());
+    let site = Site::new(canned()).await;
     let id = site.canned.lock().unwrap().deploys[0].id.to_string();
     for (word, control) in [
         ("pause", Control::Pause),

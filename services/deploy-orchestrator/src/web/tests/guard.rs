@@ -14,13 +14,14 @@ async fn post_with(headers: &[(&str, &str)]) -> Got {
         request = request.header(*name, *value);
     }
     Site::new(canned())
+        .await
         .send(request.body(Body::from(PLAN)).unwrap())
         .await
 }
 
 #[tokio::test]
 async fn every_answer_keeps_foreign_content_out() {
-    let site = Site::new(canned());
+    let site = Site::new(canned()).await;
     let deploy = format!("/deploys/{}", site.canned.lock().unwrap().deploys[1].id);
     for path in [
         "/",
@@ -93,7 +94,7 @@ async fn a_form_of_our_own_is_taken() {
 
 #[tokio::test]
 async fn a_name_that_somebody_let_lead_to_loopback_is_refused() {
-    let site = Site::new(canned());
+    let site = Site::new(canned()).await;
     for host in [
         "evil.example",
         "evil.example:8080",

@@ -1,6 +1,7 @@
 //! What the pages promise, through the router and in front of an orchestrator that answers from values.
 
 mod canned;
+mod feed;
 mod forms;
 mod guard;
 mod pages;
@@ -15,13 +16,19 @@ use axum::{
     http::{HeaderMap, Request, StatusCode, header},
 };
 use canned::Canned;
+use testkit::Folder;
 use tower::ServiceExt;
+use world::World;
+
+use crate::feed::{Feed, Keep};
 
 /// The pages with what is behind them.
 struct Site {
     router: Router,
     canned: Arc<Mutex<Canned>>,
     changed: tokio::sync::watch::Sender<u64>,
+    feed: Feed,
+    _folder: Folder,
 }
 
 /// What a browser gets.
@@ -32,12 +39,21 @@ struct Got {
 }
 
 impl Site {
-    fn new(canned: Canned) -> Self {
+    async fn new(canned: Canned) -> Self {
         let (app, canned, changed) = canned::app(canned);
+        let folder = Folder::new();
+        let keep = Keep {
+            lines: 1000,
+            days: 30,
+        };
+        let feed = Feed::open(&World::real(), folder.path(), keep).await;
+        let feed = feed.unwrap();
         Self {
-            router: super::router(app),
+            router: super::router(app, feed.clone()),
             canned,
             changed,
+            feed,
+            _folder: folder,
         }
     }
 

@@ -12,7 +12,7 @@ use crate::api::DeployState;
 
 #[tokio::test]
 async fn home_shows_each_host_with_its_version_and_what_stands_out() {
-    let got = Site::new(canned()).get("/").await;
+    let got = Site::new(canned()).await.get("/").await;
     assert_eq!(got.status, 200);
     got.shows("2 projects: 1 under deploy, 1 with mixed versions, 2 with trouble on a server.")
         .shows("2026.11.0 on db1, db3; 2026.10.9 on db2; nothing on db4")
@@ -25,7 +25,7 @@ async fn home_shows_each_host_with_its_version_and_what_stands_out() {
 
 #[tokio::test]
 async fn home_names_the_deploy_that_is_under_way_with_a_link() {
-    let site = Site::new(canned());
+    let site = Site::new(canned()).await;
     let id = site.canned.lock().unwrap().deploys[0].id;
     site.get("/")
         .await
@@ -34,7 +34,7 @@ async fn home_names_the_deploy_that_is_under_way_with_a_link() {
 
 #[tokio::test]
 async fn a_project_offers_tags_and_all_servers_checked() {
-    let site = Site::new(canned());
+    let site = Site::new(canned()).await;
     let got = site.get("/projects/shop").await;
     let at = |text: &str| got.body.find(text).expect("it is there");
     assert!(at("value=\"v4\"") < at("value=\"v3\""), "newest first");
@@ -53,7 +53,7 @@ async fn a_project_offers_tags_and_all_servers_checked() {
 
 #[tokio::test]
 async fn an_unknown_project_says_which_exist() {
-    let site = Site::new(canned());
+    let site = Site::new(canned()).await;
     let got = site.get("/projects/nope").await;
     assert_eq!(got.status, 404);
     got.shows("there is no project &#34;nope&#34;")
@@ -64,7 +64,7 @@ async fn an_unknown_project_says_which_exist() {
 
 #[tokio::test]
 async fn a_failed_deploy_says_what_a_person_needs_at_three_in_the_morning() {
-    let site = Site::new(canned());
+    let site = Site::new(canned()).await;
     let id = site.canned.lock().unwrap().deploys[1].id;
     let got = site.get(&format!("/deploys/{id}")).await;
     got.shows("wave 1 of 2: web1 failed its check; the other hosts were not touched")
@@ -82,7 +82,7 @@ async fn a_failed_deploy_says_what_a_person_needs_at_three_in_the_morning() {
 
 #[tokio::test]
 async fn a_deploy_under_way_can_be_followed_and_stopped() {
-    let site = Site::new(canned());
+    let site = Site::new(canned()).await;
     let id = site.canned.lock().unwrap().deploys[0].id;
     let got = site.get(&format!("/deploys/{id}")).await;
     got.shows(&format!("hx-sse:connect=\"/deploys/{id}/live\""))
@@ -96,7 +96,7 @@ async fn a_deploy_under_way_can_be_followed_and_stopped() {
 
 #[tokio::test(start_paused = true)]
 async fn a_live_deploy_sends_each_change_and_ends_after_the_last() {
-    let site = Site::new(canned());
+    let site = Site::new(canned()).await;
     let id = site.canned.lock().unwrap().deploys[0].id;
     let request = Request::get(format!("/deploys/{id}/live"))
         .body(Body::empty())
@@ -142,7 +142,7 @@ async fn hostile_text_stays_text() {
     canned.hosts[0].trouble = Some(HOSTILE.to_owned());
     canned.hosts[0].version = Some(HOSTILE.to_owned());
     let id = canned.deploys[1].id;
-    let site = Site::new(canned);
+    let site = Site::new(canned).await;
     let output = format!("/deploys/{id}/output?host=web1&step=check");
     for path in [
         "/",
@@ -175,7 +175,7 @@ async fn hostile_text_stays_text() {
 
 #[tokio::test]
 async fn the_output_of_a_running_step_is_asked_for_again() {
-    let site = Site::new(canned());
+    let site = Site::new(canned()).await;
     let id = site.canned.lock().unwrap().deploys[0].id;
     let got = site
         .get(&format!("/deploys/{id}/output?host=web2&step=refresh"))
@@ -199,6 +199,7 @@ async fn the_output_of_a_running_step_is_asked_for_again() {
 #[tokio::test]
 async fn servers_say_who_is_new_silent_or_double() {
     Site::new(canned())
+        .await
         .get("/hosts")
         .await
         .shows("4 servers, 3 heard, 1 new")
@@ -209,7 +210,7 @@ async fn servers_say_who_is_new_silent_or_double() {
 
 #[tokio::test]
 async fn history_is_of_all_projects_or_of_one() {
-    let site = Site::new(canned());
+    let site = Site::new(canned()).await;
     site.get("/history")
         .await
         .shows("deploy v4")
@@ -224,7 +225,7 @@ async fn history_is_of_all_projects_or_of_one() {
 
 #[tokio::test]
 async fn no_state_is_told_by_colour_alone() {
-    let site = Site::new(canned());
+    let site = Site::new(canned()).await;
     let ids: Vec<_> = site
         .canned
         .lock()

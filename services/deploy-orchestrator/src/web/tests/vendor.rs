@@ -26,7 +26,7 @@ fn vendored_files_are_the_ones_that_were_reviewed() {
 
 #[tokio::test]
 async fn every_file_of_a_page_is_served_to_be_kept_for_ever() {
-    let site = Site::new(canned());
+    let site = Site::new(canned()).await;
     let page = site.get("/").await;
     let files: Vec<&str> = page
         .body

@@ -5,6 +5,7 @@
 pub(crate) mod confirm;
 pub(crate) mod deploy;
 pub(crate) mod error;
+pub(crate) mod feed;
 pub(crate) mod history;
 pub(crate) mod home;
 pub(crate) mod hosts;
