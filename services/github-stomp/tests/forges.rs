@@ -10,7 +10,7 @@ use crate::bodies::{BODIES, repositories};
 fn told(said: &Said) -> Vec<String> {
     match said {
         Said::Pushed(pushes) => pushes.iter().map(push).collect(),
-        Said::News(news) => vec![news.line.clone()],
+        Said::News(news) => vec![news.text().to_owned()],
         Said::Ping => vec!["ping".to_owned()],
         Said::Unhandled => vec!["nobody handles it".to_owned()],
     }
@@ -111,7 +111,11 @@ fn of_news_only_what_people_wait_for_is_told() {
             match (&said, *expected) {
                 (Said::Unhandled, "") => {}
                 (Said::News(news), expected) => {
-                    assert_eq!(news.record["act"], expected, "{name} {act}")
+                    assert_eq!(
+                        news.field("act"),
+                        Some(&Value::from(expected)),
+                        "{name} {act}"
+                    )
                 }
                 _ => panic!("{name} {act}: {said:?}"),
             }
@@ -150,7 +154,9 @@ fn of_pull_requests_of_bitbucket_only_what_people_wait_for_is_told() {
                 expected,
             ) {
                 (Said::Unhandled, "") => {}
-                (Said::News(news), expected) => assert_eq!(news.record["act"], expected, "{event}"),
+                (Said::News(news), expected) => {
+                    assert_eq!(news.field("act"), Some(&Value::from(expected)), "{event}")
+                }
                 (said, _) => panic!("{event}: {said:?}"),
             }
         }
