@@ -112,7 +112,7 @@ fn of_news_only_what_people_wait_for_is_told() {
                 (Said::Unhandled, "") => {}
                 (Said::News(news), expected) => {
                     assert_eq!(
-                        news.field("act"),
+                        news.fields().get("act"),
                         Some(&Value::from(expected)),
                         "{name} {act}"
                     )
@@ -155,7 +155,11 @@ fn of_pull_requests_of_bitbucket_only_what_people_wait_for_is_told() {
             ) {
                 (Said::Unhandled, "") => {}
                 (Said::News(news), expected) => {
-                    assert_eq!(news.field("act"), Some(&Value::from(expected)), "{event}")
+                    assert_eq!(
+                        news.fields().get("act"),
+                        Some(&Value::from(expected)),
+                        "{event}"
+                    )
                 }
                 (said, _) => panic!("{event}: {said:?}"),
             }

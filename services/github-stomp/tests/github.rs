@@ -266,8 +266,8 @@ fn releases_and_pull_requests_are_lines_for_the_feed() {
             match (github(event, &body, &none).unwrap(), line) {
                 (Said::News(news), Some(line)) => {
                     assert_eq!(news.text(), line);
-                    assert_eq!(news.field("repository"), Some(&"acme/shop".into()));
-                    assert_eq!(news.field("by"), Some(&"ann".into()));
+                    assert_eq!(news.fields().get("repository"), Some(&"acme/shop".into()));
+                    assert_eq!(news.fields().get("by"), Some(&"ann".into()));
                 }
                 (Said::Unhandled, None) => {}
                 (other, line) => panic!("{event} {action}: {other:?}, not {line:?}"),

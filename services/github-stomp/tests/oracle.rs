@@ -28,7 +28,11 @@ pub(crate) fn expected(kind: Kind, event: &str, body: &[u8]) -> Option<Value> {
 pub(crate) fn told(said: &Said) -> Value {
     match said {
         Said::Pushed(pushes) => json!(pushes),
-        Said::News(news) => json!({"line": news.line, "record": news.record}),
+        Said::News(news) => {
+            let mut record = json!(news.fields());
+            record["what"] = news.event().into();
+            json!({"line": news.text(), "record": record})
+        }
         Said::Ping => json!("ping"),
         Said::Unhandled => json!("unhandled"),
     }

@@ -100,10 +100,16 @@ impl Said {
         &self.text
     }
 
-    /// One of its fields.
+    /// The word by which machines know what happened.
     #[must_use]
-    pub fn field(&self, name: &str) -> Option<&Value> {
-        self.fields.get(name)
+    pub fn event(&self) -> &'static str {
+        self.event
+    }
+
+    /// Its fields, without `event` and `level`.
+    #[must_use]
+    pub fn fields(&self) -> &Map<String, Value> {
+        &self.fields
     }
 
     /// As it goes on the bus.
