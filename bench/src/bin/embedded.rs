@@ -222,11 +222,11 @@ async fn subscribe(address: &str, take: bool) -> Result<(), String> {
     Ok(())
 }
 
-fn message() -> Message {
+fn message(body: &Bytes) -> Message {
     Message {
         destination: TOPIC.to_owned(),
         headers: Vec::new(),
-        body: body(),
+        body: body.clone(),
         persistent: true,
         confirm: true,
         expires: None,
@@ -237,7 +237,7 @@ async fn published_one(address: &str) -> Result<(), String> {
     let mut drivers = JoinSet::new();
     let client = connect(address, "first", 1, &mut drivers).await?;
     client
-        .send(message())
+        .send(message(&body()))
         .await
         .map_err(|error| error.to_string())
 }
@@ -246,12 +246,14 @@ async fn publish(address: &str) -> Result<(), String> {
     let mut drivers = JoinSet::new();
     let client = connect(address, "publisher", WINDOW as usize, &mut drivers).await?;
     let mut senders = JoinSet::new();
+    let body = body();
     for sender in 0..WINDOW {
+        let body = body.clone();
         let client: Client = client.clone();
         let share = MESSAGES / WINDOW + u32::from(sender < MESSAGES % WINDOW);
         senders.spawn(async move {
             for _ in 0..share {
-                client.send(message()).await?;
+                client.send(message(&body)).await?;
             }
             Ok::<(), stomp::SendError>(())
         });

@@ -1,12 +1,12 @@
 //! The one task that owns the state: takes in a batch, makes it last with one commit, then lets the connections see it.
 
-use std::{collections::HashMap, io, sync::Arc, time::Duration};
+use std::{collections::HashMap, future::pending, io, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use tokio::{
     sync::mpsc::{self, error::TrySendError},
     task::yield_now,
-    time::{Instant, MissedTickBehavior, interval_at},
+    time::{Instant, MissedTickBehavior, interval_at, sleep_until},
 };
 use world::World;
 
@@ -23,6 +23,8 @@ const BATCH_BYTES: usize = 4 * 1024 * 1024;
 /// So often in a row connections get a turn before a commit and bring nothing: in the first their sockets are looked at,
 /// in the second they read.
 const TURNS: u32 = 2;
+/// Acknowledgements without a receipt ride along with the next commit, or go alone after this time: nobody waits for them.
+const PUT_OFF: Duration = Duration::from_millis(5);
 /// About as many bytes of messages are read from disk after one commit.
 const READ_BYTES_PER_BATCH: u64 = 4 * 1024 * 1024;
 /// How often expired messages are looked for.
@@ -56,15 +58,19 @@ impl Core {
         };
         let (mut expiry, mut unused) = (every(EXPIRY_SWEEP), every(UNUSED_SWEEP));
         let mut busy = false;
+        let mut put_off: Option<Instant> = None;
         loop {
             let mut first = None;
+            let mut due = false;
             let (mut expire, mut remove) = (false, false);
             if !self.state.has_ready() && !busy {
                 tokio::select! {
                     input = inputs.recv() => match input {
                         Some(input) => first = Some(input),
-                        None => return Ok(()),
+                        None if put_off.is_none() => return Ok(()),
+                        None => due = true,
                     },
+                    () = reached(put_off) => due = true,
                     _ = expiry.tick() => expire = true,
                     _ = unused.tick() => remove = true,
                 }
@@ -78,6 +84,11 @@ impl Core {
             }
             self.take_in(first, &mut inputs).await;
             self.state.pump(READ_BYTES_PER_BATCH);
+            if !due && !busy && self.state.has_only_settled(BATCH) {
+                put_off.get_or_insert_with(|| Instant::now() + PUT_OFF);
+                continue;
+            }
+            put_off = None;
             let effects = self.state.take_effects();
             busy = self.carry_out(effects, busy).await?;
         }
@@ -126,6 +137,14 @@ impl Core {
             hand_over(&link, output, &committed.read);
         }
         Ok(committed.busy)
+    }
+}
+
+/// Waits until then; for ever, where there is no such time.
+async fn reached(at: Option<Instant>) {
+    match at {
+        Some(at) => sleep_until(at).await,
+        None => pending().await,
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use bytes::{Buf, Bytes, BytesMut};
-use stomp::{Command, Frame, Headers};
+use stomp::{Command, Frame};
 
 /// Headers of a SEND that are the broker's own on a MESSAGE, or were for the broker only.
 const NOT_PASSED_ON: [&str; 6] = [
@@ -45,24 +45,18 @@ impl Drop for Message {
 
 impl Message {
     /// From a SEND frame. `expires_ms` becomes a header if the publisher did not write it.
-    pub(crate) fn new(destination: &str, sent: Frame, expires_ms: u64, memory: &Memory) -> Self {
-        let mut headers = Headers::new();
-        headers.push("destination", destination);
-        for (name, value) in sent.headers.iter() {
-            if !NOT_PASSED_ON.contains(&name) {
-                headers.push(name, value);
-            }
-        }
-        if expires_ms > 0 && headers.get("expires").is_none() {
-            headers.push("expires", &expires_ms.to_string());
-        }
-        let frame = Frame {
-            command: Command::Send,
-            headers,
-            body: sent.body,
-        };
-        let mut encoded = BytesMut::new();
-        stomp::encode(&frame, &mut encoded).expect("headers that were decoded can be encoded");
+    pub(crate) fn new(destination: &str, sent: &Frame, expires_ms: u64, memory: &Memory) -> Self {
+        let expires = expires_ms > 0 && sent.header("expires").is_none();
+        let expires = expires.then(|| expires_ms.to_string());
+        let own = [("destination", destination)];
+        let passed_on = sent.headers.iter();
+        let passed_on = passed_on.filter(|(name, _)| !NOT_PASSED_ON.contains(name));
+        let headers = own.into_iter().chain(passed_on);
+        let headers = headers.chain(expires.iter().map(|at| ("expires", &**at)));
+        let mut encoded =
+            BytesMut::with_capacity(sent.body.len() + sent.headers.text_bytes() + 128);
+        stomp::encode_parts(Command::Send, headers, &sent.body, &mut encoded)
+            .expect("headers that were decoded can be encoded");
         let mut encoded = encoded.freeze();
         encoded.advance(Command::Send.name().len() + 1);
         Self::counted(encoded, memory)

@@ -166,6 +166,13 @@ impl State {
         !self.effects.changes.is_empty()
     }
 
+    /// True when nothing happened but up to `most` settled messages, of which nobody waits to hear.
+    pub(crate) fn has_only_settled(&self, most: usize) -> bool {
+        let Effects { changes, outputs } = &self.effects;
+        let settled = |change: &Change| matches!(change, Change::Settle { .. });
+        (1..=most).contains(&changes.len()) && outputs.is_empty() && changes.iter().all(settled)
+    }
+
     /// True when [`State::pump`] stopped for the size of a batch and goes on with the next.
     pub(crate) fn has_ready(&self) -> bool {
         !self.ready.is_empty()

@@ -214,9 +214,8 @@ impl Store {
         }
         self.group.clear(KEPT_BYTES);
         for change in changes {
-            add(&mut self.group, change);
+            self.add(record(change));
         }
-        self.index_group(HEAD_BYTES);
         self.copy_some()?;
         if !self.group.is_empty() {
             self.write()?;
@@ -229,13 +228,14 @@ impl Store {
         })
     }
 
-    /// Takes the records of the group from `from` on into the index.
-    fn index_group(&mut self, from: usize) {
+    /// Adds a record to the group, and takes it in.
+    fn add(&mut self, record: Record<'_>) {
         let segment = self.segments.back().expect("there is always one");
-        let offset = segment.bytes + from as u64;
-        let records = self.group.records(from);
-        let readable = self.index.apply(records, segment.number, offset);
-        assert!(readable, "what was just written can be read");
+        let start = self.group.bytes();
+        self.group.push(&record);
+        let end = self.group.bytes();
+        let at = segment.bytes + end as u64;
+        self.index.take_in(record, end - start, segment.number, at);
     }
 
     fn write(&mut self) -> io::Result<()> {
@@ -271,20 +271,16 @@ impl Store {
             let bytes = oldest.file.read_at(start, group_bytes(&head))?;
             oldest.copied += bytes.len() as u64;
             looked += bytes.len() as u64;
-            let damaged = || damaged(&self.segments[0].path, start);
+            let path = oldest.path.clone();
+            let damaged = || damaged(&path, start);
             let (_, stored) = record::group(&bytes).ok_or_else(damaged)?;
-            let from = self.group.bytes();
             for read in records(stored) {
                 let (record, _, end) = read.ok_or_else(damaged)?;
-                copy(
-                    &mut self.group,
-                    &self.index,
-                    number,
-                    &record,
-                    start + (HEAD_BYTES + end) as u64,
-                );
+                let end = start + (HEAD_BYTES + end) as u64;
+                if let Some(record) = wanted(&self.index, number, record, end) {
+                    self.add(record);
+                }
             }
-            self.index_group(from);
         }
         Ok(())
     }
@@ -317,47 +313,64 @@ impl Store {
     }
 }
 
-fn add(group: &mut Group, change: &Change) {
+/// A change as it lies in the log.
+fn record(change: &Change) -> Record<'_> {
     match change {
         Change::Put {
             sequence,
             expires_ms,
             message,
             queues,
-        } => {
-            let waiting: Vec<_> = queues.iter().map(|&queue| (queue, false)).collect();
-            group.put(*sequence, *expires_ms, &waiting, message.encoded());
-        }
-        Change::Mark {
+        } => Record::Put {
+            sequence: *sequence,
+            expires_ms: *expires_ms,
+            waiting: queues.iter().map(|&queue| (queue, false)).collect(),
+            crc: crc32fast::hash(message.encoded()),
+            message: message.encoded(),
+        },
+        &Change::Mark {
             queue,
             sequence,
             redelivered,
-        } => group.mark(*queue, *sequence, *redelivered),
-        Change::Settle { queue, sequence } => group.settle(*queue, *sequence),
-        Change::Keep { queue, durable } => group.keep(*queue, durable),
-        Change::Remove { queue } => group.remove(*queue),
+        } => Record::Mark {
+            queue,
+            sequence,
+            redelivered,
+        },
+        &Change::Settle { queue, sequence } => Record::Settle { queue, sequence },
+        Change::Keep { queue, durable } => Record::Keep {
+            queue: *queue,
+            durable: durable.clone(),
+        },
+        &Change::Remove { queue } => Record::Remove { queue },
     }
 }
 
-/// Copies a record that ends at `end` of a segment, if it is still wanted from there.
-fn copy(group: &mut Group, index: &Index, segment: u64, record: &Record<'_>, end: u64) {
+/// A record that ends at `end` of a segment as it is to be copied, if it is still wanted from there.
+fn wanted<'a>(index: &Index, segment: u64, record: Record<'a>, end: u64) -> Option<Record<'a>> {
     match record {
         Record::Put {
-            sequence, message, ..
+            sequence,
+            crc,
+            message,
+            ..
         } => {
-            if let Some(held) = index.held(*sequence)
-                && held.place.segment == segment
-                && held.place.offset + u64::from(held.place.bytes) == end
-            {
-                group.put(*sequence, held.expires_ms, &held.waiting, message);
-            }
+            let held = index.held(sequence)?;
+            let place = &held.place;
+            let here = place.segment == segment && place.offset + u64::from(place.bytes) == end;
+            here.then(|| Record::Put {
+                sequence,
+                expires_ms: held.expires_ms,
+                waiting: held.waiting.clone(),
+                crc,
+                message,
+            })
         }
         Record::Keep { queue, .. } => {
-            if let Some(durable) = index.kept_in(segment, *queue) {
-                group.keep(*queue, durable);
-            }
+            let durable = index.kept_in(segment, queue)?.clone();
+            Some(Record::Keep { queue, durable })
         }
-        Record::Mark { .. } | Record::Settle { .. } | Record::Remove { .. } => {}
+        Record::Mark { .. } | Record::Settle { .. } | Record::Remove { .. } => None,
     }
 }
 

@@ -141,6 +141,51 @@ async fn killed_at_any_moment_it_has_what_it_confirmed_and_not_what_was_acknowle
     assert!(told_apart > 5, "the moments were in the midst of it");
 }
 
+/// Nobody waits for an acknowledgement without a receipt, so it need not have a commit of its own; but it does not wait for
+/// the next one for long.
+#[tokio::test(start_paused = true)]
+async fn an_acknowledgement_alone_is_on_disk_soon() {
+    let folder = tempfile::tempdir().unwrap();
+    let house = House::on(folder.path()).await;
+    let agent = house.guest("agent").await;
+    let mut deliveries = agent.durable("t", "agent", 10).await;
+    agent.publish("t", "x").await;
+    let delivery = next(&mut deliveries).await;
+    agent.client.ack(&delivery).await.unwrap();
+    // waits for what the broker puts off; the clock is the test's
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    let copy = snapshot(folder.path());
+    assert_eq!(kept(copy.path()).await, BTreeSet::new());
+}
+
+/// With a commit for each, a subscriber that acknowledges one by one would cost its publishers half of the disk.
+#[tokio::test(start_paused = true)]
+async fn acknowledgements_without_a_receipt_ride_along_with_the_next_commit() {
+    let folder = tempfile::tempdir().unwrap();
+    let house = House::on(folder.path()).await;
+    let agent = house.guest("agent").await;
+    let mut deliveries = agent.durable("t", "agent", 10).await;
+    agent.publish("t", "x").await;
+    agent.publish("t", "y").await;
+    let bytes = || {
+        let log = folder.path().join("00000001.log");
+        std::fs::metadata(log).expect("the log").len()
+    };
+    let before = bytes();
+    for _ in 0..2 {
+        let delivery = next(&mut deliveries).await;
+        agent.client.ack(&delivery).await.unwrap();
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+    }
+    assert_eq!(bytes(), before, "nothing was written for them");
+    agent.publish("u", "z").await;
+    assert!(bytes() > before, "a receipt is for what came before it too");
+    let copy = snapshot(folder.path());
+    assert_eq!(kept(copy.path()).await, BTreeSet::new());
+}
+
 /// Here the disk has its own thread, which does nothing between a receipt and the next message.
 #[tokio::test]
 async fn a_receipt_means_that_it_is_on_disk() {

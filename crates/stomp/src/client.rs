@@ -22,7 +22,7 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use tokio::{
-    sync::{Semaphore, mpsc, oneshot},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
     time::timeout,
 };
 
@@ -102,9 +102,7 @@ impl Client {
     pub async fn start(&self, message: &Message) -> Result<Receipt, SendError> {
         let frame = publication(message);
         self.check_size(&frame)?;
-        let limit = self.limits.receipt;
-        let started = timeout(limit, self.start_frame(frame)).await;
-        started.unwrap_or(Err(SendError::NoReceipt(limit)))
+        self.start_frame(frame).await
     }
 
     /// Subscribes, and waits for the broker's receipt.
@@ -186,19 +184,18 @@ impl Client {
 
     async fn write(&self, frame: Frame, confirm: bool) -> Result<(), SendError> {
         self.check_size(&frame)?;
-        let limit = self.limits.receipt;
-        let written = timeout(limit, self.write_in_time(frame, confirm)).await;
-        written.unwrap_or(Err(SendError::NoReceipt(limit)))
-    }
-
-    async fn write_in_time(&self, frame: Frame, confirm: bool) -> Result<(), SendError> {
         if confirm {
+            // One that is owed for too long ends the connection, and so the wait.
             return self.start_frame(frame).await?.await;
         }
         let mut bytes = BytesMut::new();
         encode(&frame, &mut bytes).map_err(SendError::Invalid)?;
-        let queued = self.frames.send(bytes.freeze()).await;
-        queued.map_err(|_| self.book.send_error())
+        let slot = match self.frames.try_reserve() {
+            Ok(slot) => slot,
+            Err(_) => self.in_time(self.slot()).await?,
+        };
+        slot.send(bytes.freeze());
+        Ok(())
     }
 
     async fn start_frame(&self, frame: Frame) -> Result<Receipt, SendError> {
@@ -208,11 +205,8 @@ impl Client {
         let name = name.strip_prefix("/topic/").unwrap_or(name).into();
         let frame = frame.with("receipt", &id.to_string());
         encode(&frame, &mut bytes).map_err(SendError::Invalid)?;
-        let ended = |_| self.book.send_error();
-        let permit = Arc::clone(&self.window).acquire_owned();
-        let permit = permit.await.expect("the window is never closed");
-        // A caller that gives up before here leaves no trace; from here on the frame is on its way.
-        let slot = self.frames.reserve().await.map_err(ended)?;
+        let (permit, slot) = self.room().await?;
+        // A caller that gave up before here left no trace; from here on the frame is on its way.
         let (done, outcome) = oneshot::channel();
         self.book.expect(id, name, done, permit)?;
         slot.send(bytes.freeze());
@@ -220,6 +214,35 @@ impl Client {
             outcome,
             book: Arc::clone(&self.book),
         })
+    }
+
+    /// Room in the window and with the driver. Mostly it is there, and then no timer is made.
+    async fn room(&self) -> Result<(OwnedSemaphorePermit, mpsc::Permit<'_, Bytes>), SendError> {
+        if let Ok(permit) = Arc::clone(&self.window).try_acquire_owned()
+            && let Ok(slot) = self.frames.try_reserve()
+        {
+            return Ok((permit, slot));
+        }
+        let both = async {
+            let permit = Arc::clone(&self.window).acquire_owned().await;
+            let permit = permit.expect("the window is never closed");
+            Ok((permit, self.slot().await?))
+        };
+        self.in_time(both).await
+    }
+
+    async fn slot(&self) -> Result<mpsc::Permit<'_, Bytes>, SendError> {
+        let slot = self.frames.reserve().await;
+        slot.map_err(|_| self.book.send_error())
+    }
+
+    async fn in_time<T>(
+        &self,
+        room: impl Future<Output = Result<T, SendError>>,
+    ) -> Result<T, SendError> {
+        let limit = self.limits.receipt;
+        let waited = timeout(limit, room).await;
+        waited.unwrap_or(Err(SendError::NoReceipt(limit)))
     }
 }
 

@@ -13,7 +13,7 @@ use tokio_util::codec::Decoder;
 
 use crate::frame::Frame;
 
-pub use encode::{EncodeError, encode};
+pub use encode::{EncodeError, encode, encode_parts};
 use head::{Head, Progress};
 
 /// A body up to this size is copied, so that it keeps no more memory alive than itself; a larger one keeps the read buffer.

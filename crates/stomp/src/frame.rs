@@ -85,6 +85,10 @@ impl fmt::Display for Command {
     }
 }
 
+/// Room for the headers of most frames that are made here, so that a frame allocates twice for them.
+const USUAL_BYTES: usize = 128;
+const USUAL_HEADERS: usize = 6;
+
 /// The headers of a frame in their order, in one piece of memory.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Headers {
@@ -110,6 +114,10 @@ impl Headers {
 
     /// Adds one to the end.
     pub fn push(&mut self, name: &str, value: &str) {
+        if self.ends.is_empty() {
+            self.text.reserve(USUAL_BYTES);
+            self.ends.reserve(USUAL_HEADERS);
+        }
         self.text.reserve(name.len() + value.len() + 2);
         self.text.push_str(name);
         let name_end = self.text.len();

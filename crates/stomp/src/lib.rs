@@ -10,7 +10,7 @@ pub use client::{
     Client, Connect, ConnectError, Deliveries, Delivery, Driver, Ended, Expires, Limits, Message,
     Receipt, SendError, Subscription, connect,
 };
-pub use codec::{Codec, DecodeError, EncodeError, FrameLimits, Item, encode};
+pub use codec::{Codec, DecodeError, EncodeError, FrameLimits, Item, encode, encode_parts};
 pub use dialect::{Dialect, UnknownDialect};
 pub use frame::{Command, Frame, Headers};
 pub use secret::Secret;

@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::{BufMut, BytesMut};
-use stomp::{Command, Frame, encode};
+use stomp::{Command, Frame, encode, encode_parts};
 use tokio::{
     io::{AsyncWriteExt, WriteHalf},
     sync::mpsc,
@@ -132,7 +132,9 @@ impl Writer {
     fn gather_output(&mut self, output: Output) -> Option<Last> {
         match output {
             Output::Receipt(id) => {
-                self.gather(&Frame::new(Command::Receipt).with("receipt-id", &id));
+                let headers = [("receipt-id", &*id)].into_iter();
+                encode_parts(Command::Receipt, headers, &[], &mut self.gathered)
+                    .expect("a text that was decoded can be encoded");
             }
             Output::Deliver(delivery) => self.gather_delivery(&delivery),
             Output::Error {

@@ -31,7 +31,7 @@ impl State {
             return Ok(());
         }
         let persistent = self.lasting && frame.header("persistent") == Some("true");
-        let message = Message::new(&destination, frame, expires_ms, &self.memory);
+        let message = Message::new(&destination, &frame, expires_ms, &self.memory);
         let message = Arc::new(message);
         let bytes = message.bytes() as u64;
         let durable = wanted_by.iter().copied();

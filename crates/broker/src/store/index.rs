@@ -54,7 +54,14 @@ impl Index {
         true
     }
 
-    fn take_in(&mut self, record: Record<'_>, record_bytes: usize, segment: u64, end: u64) {
+    /// Takes in a record that ends at `end` of `segment`.
+    pub(super) fn take_in(
+        &mut self,
+        record: Record<'_>,
+        record_bytes: usize,
+        segment: u64,
+        end: u64,
+    ) {
         match record {
             Record::Put {
                 sequence,

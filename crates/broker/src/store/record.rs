@@ -62,55 +62,53 @@ impl Group {
         self.0.resize(HEAD_BYTES, 0);
     }
 
-    /// The records from a byte of the group on.
-    pub(super) fn records(&self, from: usize) -> &[u8] {
-        &self.0[from..]
-    }
-
     /// Its size so far.
     pub(super) fn bytes(&self) -> usize {
         self.0.len()
     }
 
-    pub(super) fn put(
-        &mut self,
-        sequence: u64,
-        expires_ms: u64,
-        waiting: &[Waiter],
-        message: &[u8],
-    ) {
-        self.kind(1, sequence);
-        self.0.extend(expires_ms.to_le_bytes());
-        self.length(waiting.len());
-        self.0.extend(crc32fast::hash(message).to_le_bytes());
-        self.length(message.len());
-        for (queue, redelivered) in waiting {
-            self.0.extend(queue.to_le_bytes());
-            self.0.push((*redelivered).into());
+    /// Adds a record.
+    pub(super) fn push(&mut self, record: &Record<'_>) {
+        match record {
+            Record::Put {
+                sequence,
+                expires_ms,
+                waiting,
+                crc,
+                message,
+            } => {
+                self.kind(1, *sequence);
+                self.0.extend(expires_ms.to_le_bytes());
+                self.length(waiting.len());
+                self.0.extend(crc.to_le_bytes());
+                self.length(message.len());
+                for (queue, redelivered) in waiting {
+                    self.0.extend(queue.to_le_bytes());
+                    self.0.push((*redelivered).into());
+                }
+                self.0.extend_from_slice(message);
+            }
+            Record::Mark {
+                queue,
+                sequence,
+                redelivered,
+            } => {
+                self.kind(2, *queue);
+                self.0.extend(sequence.to_le_bytes());
+                self.0.push((*redelivered).into());
+            }
+            Record::Settle { queue, sequence } => {
+                self.kind(3, *queue);
+                self.0.extend(sequence.to_le_bytes());
+            }
+            Record::Keep { queue, durable } => {
+                let json = serde_json::to_vec(durable).expect("plain text and numbers are JSON");
+                self.kind(4, *queue);
+                self.length(json.len());
+                self.0.extend(json);
+            }
+            Record::Remove { queue } => self.kind(5, *queue),
         }
-        self.0.extend_from_slice(message);
-    }
-
-    pub(super) fn mark(&mut self, queue: u64, sequence: u64, redelivered: bool) {
-        self.kind(2, queue);
-        self.0.extend(sequence.to_le_bytes());
-        self.0.push(redelivered.into());
-    }
-
-    pub(super) fn settle(&mut self, queue: u64, sequence: u64) {
-        self.kind(3, queue);
-        self.0.extend(sequence.to_le_bytes());
-    }
-
-    pub(super) fn keep(&mut self, queue: u64, durable: &Durable) {
-        let json = serde_json::to_vec(durable).expect("plain text and numbers are JSON");
-        self.kind(4, queue);
-        self.length(json.len());
-        self.0.extend(json);
-    }
-
-    pub(super) fn remove(&mut self, queue: u64) {
-        self.kind(5, queue);
     }
 
     fn kind(&mut self, kind: u8, first: u64) {

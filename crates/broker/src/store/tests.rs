@@ -44,7 +44,7 @@ fn op() -> impl Strategy<Value = Op> {
 fn message(sequence: u64, bytes: usize) -> Arc<Message> {
     let body = format!("{sequence:bytes$}");
     let sent = Frame::new(Command::Send).with_body(body);
-    Arc::new(Message::new("/topic/t", sent, 0, &Memory::default()))
+    Arc::new(Message::new("/topic/t", &sent, 0, &Memory::default()))
 }
 
 fn durable(used_s: i64) -> Durable {

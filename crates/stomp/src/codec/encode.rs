@@ -6,7 +6,7 @@ use bytes::BytesMut;
 use tokio_util::codec::Encoder;
 
 use super::{Codec, cut};
-use crate::frame::Frame;
+use crate::frame::{Command, Frame};
 
 /// Why a frame cannot be written. Nothing of it was.
 #[derive(Debug, thiserror::Error)]
@@ -41,12 +41,25 @@ impl Encoder<Frame> for Codec {
 /// # Errors
 /// When a header cannot be written; `dst` is then as it was.
 pub fn encode(frame: &Frame, dst: &mut BytesMut) -> Result<(), EncodeError> {
-    let start = dst.len();
     dst.reserve(frame.headers.text_bytes() + 4 * frame.headers.len() + frame.body.len() + 64);
-    dst.extend_from_slice(frame.command.name().as_bytes());
+    encode_parts(frame.command, frame.headers.iter(), &frame.body, dst)
+}
+
+/// The same for a frame that need not be made first.
+///
+/// # Errors
+/// As [`encode`].
+pub fn encode_parts<'a>(
+    command: Command,
+    headers: impl Iterator<Item = (&'a str, &'a str)>,
+    body: &[u8],
+    dst: &mut BytesMut,
+) -> Result<(), EncodeError> {
+    let start = dst.len();
+    dst.extend_from_slice(command.name().as_bytes());
     dst.extend_from_slice(b"\n");
-    let raw = frame.command.has_raw_headers();
-    for (name, value) in frame.headers.iter() {
+    let raw = command.has_raw_headers();
+    for (name, value) in headers {
         if name == "content-length" {
             continue;
         }
@@ -64,12 +77,11 @@ pub fn encode(frame: &Frame, dst: &mut BytesMut) -> Result<(), EncodeError> {
             dst.extend_from_slice(end);
         }
     }
-    if !frame.body.is_empty() {
-        writeln!(dst, "content-length:{}", frame.body.len())
-            .expect("a BytesMut grows as it is written");
+    if !body.is_empty() {
+        writeln!(dst, "content-length:{}", body.len()).expect("a BytesMut grows as it is written");
     }
     dst.extend_from_slice(b"\n");
-    dst.extend_from_slice(&frame.body);
+    dst.extend_from_slice(body);
     dst.extend_from_slice(b"\0");
     Ok(())
 }
