@@ -8,6 +8,7 @@ mod chains;
 mod durable;
 mod expiry;
 mod failover;
+mod full;
 mod links;
 mod outage;
 mod outbox;
@@ -77,6 +78,7 @@ properties! {
     outage::a_killed_broker_is_found_again_and_nothing_confirmed_is_lost,
     outbox::what_an_outbox_took_arrives_in_its_order_through_a_kill,
     chains::the_documented_scripts_hear_what_is_kept_for_them,
+    full::who_publishes_is_told_nothing_taken_is_lost_and_it_goes_on_with_room,
     failover::services_go_on_at_the_second_broker_and_come_back_to_the_first,
 }
 

@@ -40,7 +40,7 @@ pub(crate) struct Site {
 impl Site {
     pub(crate) async fn embedded() -> Self {
         Self {
-            broker: embedded().await,
+            broker: embedded(&[]).await,
             kind: Dialect::Embedded,
         }
     }
@@ -65,8 +65,23 @@ impl Site {
         match self.kind {
             Dialect::RabbitMq => RabbitMq::start_with(certificates()).await,
             Dialect::ActiveMq => ActiveMq::start_with(certificates()).await,
-            _ => embedded().await,
+            _ => embedded(&[]).await,
         }
+    }
+
+    /// Another broker of this kind with room for little more than 32 MB of messages on its disk. Less, `ActiveMQ` would have
+    /// with its first file.
+    pub(crate) async fn narrow(&self) -> Self {
+        let broker = match self.kind {
+            Dialect::ActiveMq => {
+                let certificates = Arc::clone(self.broker.certificates());
+                ActiveMq::start_with_room(certificates, "48 mb").await
+            }
+            Dialect::Embedded => embedded(&["50331648"]).await,
+            other => panic!("the room of {other:?} is that of its machine"),
+        };
+        let kind = self.kind;
+        Self { broker, kind }
     }
 
     /// Where services connect to a broker of this kind.
@@ -154,12 +169,13 @@ fn patient(common: &mut chassis::Common) {
     common.bus.publish_limit_s = PUBLISH_LIMIT_S;
 }
 
-async fn embedded() -> BrokerProcess {
+async fn embedded(more: &[&str]) -> BrokerProcess {
     let program = |folder: &testkit::Folder, port: u16| {
         BrokerProcess::program(env!("CARGO_BIN_EXE_conformance"))
             .arg(format!("127.0.0.1:{port}"))
             .arg(folder.join("data").display().to_string())
             .args([BrokerProcess::LOGIN, BrokerProcess::PASSCODE])
+            .args(more.iter().copied())
     };
     BrokerProcess::start("the embedded broker", program).await
 }

@@ -17,6 +17,9 @@ const JAR: &str = "/usr/share/activemq/bin/activemq.jar";
 const START: &str =
     r#". "$ACTIVEMQ_CONFIG_DIR/options"; exec java $ACTIVEMQ_OPTS "$@" $ACTIVEMQ_ARGS"#;
 
+/// The documented `storeUsage`.
+const STORE: &str = "8 gb";
+
 /// What the packaged start script opens of Java's inside.
 const OPENED: [&str; 7] = [
     "java.base/java.security",
@@ -46,10 +49,18 @@ impl ActiveMq {
     /// # Panics
     /// As that.
     pub async fn start_with(certificates: Arc<Certificates>) -> BrokerProcess {
+        Self::start_with_room(certificates, STORE).await
+    }
+
+    /// As [`ActiveMq::start_with`], with another `storeUsage`.
+    ///
+    /// # Panics
+    /// As that.
+    pub async fn start_with_room(certificates: Arc<Certificates>, store: &str) -> BrokerProcess {
         let (port, tls_port) = (free_port().await, free_port().await);
         let folder = Folder::new();
         certificates.script(&["stores", Certificates::SERVER]).await;
-        configure(&folder, port, tls_port, &certificates);
+        configure(&folder, port, tls_port, &certificates, store);
         BrokerProcess::set_up(Setup {
             name: "ActiveMQ",
             port,
@@ -66,7 +77,7 @@ impl ActiveMq {
 }
 
 /// The documented files; `conf` stands for /etc/activemq/instances-enabled/main.
-fn configure(folder: &Folder, port: u16, tls_port: u16, certificates: &Certificates) {
+fn configure(folder: &Folder, port: u16, tls_port: u16, certificates: &Certificates, store: &str) {
     let tls = certificates.folder().display();
     let server = format!("{tls}/{}.p12", Certificates::SERVER);
     documented!("activemq/activemq.xml")
@@ -75,6 +86,10 @@ fn configure(folder: &Folder, port: u16, tls_port: u16, certificates: &Certifica
         .with("/etc/activemq/tls/server.p12", &server)
         .with("/etc/activemq/tls/trust.p12", &format!("{tls}/trust.p12"))
         .with("CHANGE-ME-STORES", &certificates.store_password())
+        .with(
+            &format!("<storeUsage limit=\"{STORE}\"/>"),
+            &format!("<storeUsage limit=\"{store}\"/>"),
+        )
         .with_lines_of_the_other_host()
         .write(folder, "conf/activemq.xml");
     documented!("activemq/users.properties")
