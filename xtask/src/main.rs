@@ -21,7 +21,8 @@ use stage::{Failed, Stage};
 const HELP: &str = "\
 cargo xtask <command>
 
-  test   everything that must hold before a change counts: packages, formatting, shell scripts, lints, tests, docs;
+  test   everything that must hold before a change counts: packages, formatting, shell scripts, lints (the fuzz target's too),
+         tests, docs;
          the closing line says how many tests ran
   lint   formatting, shell scripts, lints
   docs   the code's documentation, warnings refused
@@ -102,7 +103,28 @@ fn lint() -> Result<(), Failed> {
             "warnings",
         ],
     )
-    .run()
+    .run()?;
+    fuzz_target()
+}
+
+/// The fuzz target is a workspace of its own. To run it needs a nightly compiler and a C++ one; that it fits the code
+/// does not.
+fn fuzz_target() -> Result<(), Failed> {
+    let manifest = ["--manifest-path", "crates/stomp/fuzz/Cargo.toml"];
+    let format = ["fmt", manifest[0], manifest[1], "--check"];
+    Stage::cargo("format of the fuzz target", &format).run()?;
+    let check = [
+        "check",
+        manifest[0],
+        manifest[1],
+        "--no-default-features",
+        "--target-dir",
+        "target/fuzz",
+        "--locked",
+    ];
+    Stage::cargo("fuzz target", &check)
+        .env("RUSTFLAGS", "-D warnings")
+        .run()
 }
 
 /// Runs every test and says how many passed: never none.
