@@ -475,12 +475,20 @@ async fn a_file_that_cannot_be_read_holds_up_no_other() {
     // A folder in place of a file cannot be read by anybody, root included.
     let odd = "00000000000000000001-x.json";
     fs::create_dir(folder.path().join(odd)).unwrap();
+    // Nor may one fill the memory, whoever left it.
+    let huge = "00000000000000000002-x.json";
+    let file = fs::File::create(folder.path().join(huge)).unwrap();
+    file.set_len((64 << 20) + 1).unwrap();
     hook(&world, folder.path(), [1]);
     let tester = Tester::new(&peer);
     let (_outbox, keeper) = open(&tester.bus, &world, folder.path()).await;
     kept(keeper, async {
         until("it is sent", || numbers(&peer) == [1]).await;
-        until("only the odd one is left", || files(folder.path()) == [odd]).await;
+        until("only the odd ones are left", || {
+            files(folder.path()) == [odd, huge]
+        })
+        .await;
+        fs::remove_file(folder.path().join(huge)).unwrap();
         // Once it can be read, it goes out.
         fs::remove_dir(folder.path().join(odd)).unwrap();
         let late = serde_json::to_string(&waiting(2)).unwrap();

@@ -223,7 +223,8 @@ pub struct Broker {
 #[command(after_help = "\
 Examples:
   deploykit setup                                   keys and settings in $XDG_CONFIG_HOME/deploykit
-  deploykit setup --dir /etc/deploykit --broker mq.example.org:61613
+  deploykit setup --dir /etc/deploykit --broker mq.example.org:61614 --tls-ca /etc/deploykit/keys/broker-ca.pem
+  deploykit setup … --tls-ca … --tls-certificates /etc/deploykit/keys    as docs/brokers.md has it: a certificate for each service
   deploykit setup --key ~/.ssh/id_ed25519           sign with your own key
 
 What exists is kept. Ends with a look by `deploykit doctor`.")]
@@ -240,6 +241,26 @@ pub struct Setup {
     /// The broker that the settings name
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:61613")]
     pub broker: String,
+    /// TLS to the broker.
+    #[command(flatten)]
+    pub tls: SetupTls,
+}
+
+/// How services reach a broker by TLS.
+#[derive(Debug, Args)]
+pub struct SetupTls {
+    /// Services speak TLS, and believe the authorities of the system
+    #[arg(long)]
+    pub tls: bool,
+    /// Services speak TLS, and believe this authority alone (PEM)
+    #[arg(long, value_name = "FILE")]
+    pub tls_ca: Option<PathBuf>,
+    /// Services show certificates in place of a login: SERVICE.pem and SERVICE.key in this folder
+    #[arg(long, value_name = "DIR")]
+    pub tls_certificates: Option<PathBuf>,
+    /// The name that the broker's certificate is for, if that is not the host in --broker
+    #[arg(long, value_name = "NAME")]
+    pub tls_server_name: Option<String>,
 }
 
 /// `deploykit doctor`

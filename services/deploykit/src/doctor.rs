@@ -1,6 +1,8 @@
 //! `deploykit doctor`: what is missing or wrong on this machine, and what to do about it.
 
-use std::{path::Path, time::Duration};
+mod services;
+
+use std::path::Path;
 
 use serde::Serialize;
 use world::World;
@@ -14,11 +16,8 @@ use crate::{
     trust::{Trust, read_key},
 };
 
-/// The broker must accept a connection within this time.
-const CONNECT_LIMIT: Duration = Duration::from_secs(3);
-
 /// How a finding is to be taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
     /// Fine.
@@ -59,10 +58,10 @@ pub async fn run(args: &cli::Doctor, folders: &Folders, world: &World) -> Result
         .into_iter()
         .find(|folder| folder.join("allowed_signers").exists());
     let folder = args.dir.as_deref().or(default).unwrap_or(&folders.config);
-    look_and_tell(folder, folders, args.json, world).await
+    look_and_tell(folder, folders, args.json, Verdict::Wrong, world).await
 }
 
-/// See [`run`].
+/// See [`run`]; a broker that is not there is this verdict.
 ///
 /// # Errors
 /// [`Failure::Told`] when something is wrong.
@@ -70,9 +69,10 @@ pub async fn look_and_tell(
     folder: &Path,
     folders: &Folders,
     json: bool,
+    away: Verdict,
     world: &World,
 ) -> Result<(), Failure> {
-    let findings = look(folder, folders, world).await;
+    let findings = look(folder, folders, away, world).await;
     if json {
         say_json(&findings);
     } else {
@@ -95,17 +95,21 @@ fn tell(finding: &Finding) {
         Verdict::Note => paint(DIM, "·"),
         Verdict::Wrong => paint(BAD, "✗"),
     };
-    say(format!("{mark} {:<22} {}", finding.what, finding.detail));
+    say(format!("{mark} {:<28} {}", finding.what, finding.detail));
 }
 
-async fn look(folder: &Path, folders: &Folders, world: &World) -> Vec<Finding> {
+async fn look(folder: &Path, folders: &Folders, away: Verdict, world: &World) -> Vec<Finding> {
     let mut findings = vec![git_version(world).await];
     findings.extend(keys(folder, world));
-    findings.extend(settings(folder, world));
+    let present = services::present(folder, world);
+    let alone = present.is_empty();
+    findings.extend(services::look(present, away, world).await);
     let home = Home::find(None, folders, &*world.disk)
         .or_else(|_| Home::find(Some(folder), folders, &*world.disk));
     if let Ok(home) = home {
-        findings.push(broker(folder, &home, world).await);
+        if alone {
+            findings.push(broker(&home, away, world).await);
+        }
         findings.push(orchestrator(&home).await);
     }
     findings
@@ -198,87 +202,14 @@ fn parsed(
     }
 }
 
-/// Each service's settings, read by the service's own code.
-fn settings(folder: &Path, world: &World) -> Vec<Finding> {
-    fn one<S: chassis::Settings>(
-        service: &'static str,
-        folder: &Path,
-        world: &World,
-    ) -> Option<Finding> {
-        let file = folder.join(format!("{service}.toml"));
-        let drop_ins = folder.join(format!("{service}.d"));
-        if !file.exists() {
-            return None;
-        }
-        Some(
-            match chassis::settings::load::<S>(
-                &*world.disk,
-                service,
-                Some(&file),
-                &std::collections::BTreeMap::new(),
-            ) {
-                Ok(_) => Finding::of(
-                    service,
-                    Verdict::Ok,
-                    format!("{} and {}", file.display(), drop_ins.display()),
-                ),
-                Err(error) => Finding::of(service, Verdict::Wrong, error.to_string()),
-            },
-        )
-    }
-    [
-        one::<deploy_orchestrator::Settings>("deploy-orchestrator", folder, world),
-        one::<deploy_agent::Settings>("deploy-agent", folder, world),
-        one::<github_stomp::Settings>("github-stomp", folder, world),
-        one::<stomp_git::Settings>("stomp-git", folder, world),
-        one::<stomp_repo::Settings>("stomp-repo", folder, world),
-        one::<stomp_keepalive::Settings>("stomp-keepalive", folder, world),
-    ]
-    .into_iter()
-    .flatten()
-    .collect()
-}
-
-/// Logs in as the orchestrator would; without its settings, only looks whether anybody is there.
-async fn broker(folder: &Path, home: &Home, world: &World) -> Finding {
-    let settings = folder.join("deploy-orchestrator.toml");
-    let environment = std::collections::BTreeMap::new();
-    let loaded = chassis::settings::load::<deploy_orchestrator::Settings>(
-        &*world.disk,
-        "deploy-orchestrator",
-        Some(&settings),
-        &environment,
-    );
-    let bus = loaded.map(|(common, _)| common.bus).unwrap_or_default();
-    let Some(address) = bus.brokers.first().or(home.broker.as_ref()) else {
+/// Where no service has settings: the broker that the command line knows of.
+async fn broker(home: &Home, away: Verdict, world: &World) -> Finding {
+    let Some(address) = &home.broker else {
         return Finding::of("broker", Verdict::Note, "no settings name one");
     };
-    match tokio::time::timeout(CONNECT_LIMIT, log_in(&bus, address, world)).await {
-        Ok(Ok(server)) => Finding::of("broker", Verdict::Ok, format!("{address}: {server}")),
-        Ok(Err(error)) => Finding::of("broker", Verdict::Note, format!("{address}: {error}")),
-        Err(_) => Finding::of(
-            "broker",
-            Verdict::Note,
-            format!(
-                "{address} does not answer within {} s",
-                CONNECT_LIMIT.as_secs()
-            ),
-        ),
-    }
-}
-
-/// Says which broker it is.
-async fn log_in(
-    bus: &chassis::BusSettings,
-    address: &str,
-    world: &World,
-) -> Result<String, String> {
-    match chassis::bus::reach(bus, address, "deploykit-doctor", world).await {
-        Ok(server) => Ok(format!("{server}, login accepted")),
-        Err(error) if error.starts_with("Connection refused") => {
-            Err(format!("{error}: for a first try, deploykit broker"))
-        }
-        Err(error) => Err(error),
+    match world.net.connect(address).await {
+        Ok(_) => Finding::of("broker", Verdict::Ok, format!("{address} answers")),
+        Err(error) => Finding::of("broker", away, format!("{address}: {error}")),
     }
 }
 

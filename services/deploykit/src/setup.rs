@@ -2,13 +2,18 @@
 //!
 //! What exists is kept, so it can be run again. It ends with a look by `doctor`.
 
+mod bus;
+
 use std::path::{Path, PathBuf};
 
 use chassis::Settings as _;
 use world::World;
 
+use bus::{Bus, path};
+
 use crate::{
-    cli, doctor,
+    cli,
+    doctor::{self, Verdict},
     failure::Failure,
     home::{Folders, Home},
     person,
@@ -27,7 +32,8 @@ pub async fn run(args: &cli::Setup, folders: &Folders, world: &World) -> Result<
     check_broker(&args.broker)?;
     let folder = std::path::absolute(args.dir.as_ref().unwrap_or(&folders.config))?;
     let trust = Trust::at(&folder, args.key.as_deref());
-    let made = make(&folder, &trust, &name, &args.broker, world).map_err(|failure| {
+    let bus = Bus::of(args, world)?;
+    let made = make(&folder, &trust, &name, &bus, world).map_err(|failure| {
         Failure::Failed(format!("cannot set up {}: {failure}", folder.display()))
     })?;
     tell(&made);
@@ -40,23 +46,24 @@ pub async fn run(args: &cli::Setup, folders: &Folders, world: &World) -> Result<
         ));
     }
     say("");
-    doctor::look_and_tell(&folder, folders, false, world).await
+    // Setting up the broker may come next.
+    doctor::look_and_tell(&folder, folders, false, Verdict::Note, world).await
 }
 
 fn make(
     folder: &Path,
     trust: &Trust,
     name: &str,
-    broker: &str,
+    bus: &Bus,
     world: &World,
 ) -> Result<Vec<Made>, Failure> {
     world.disk.create_folders(folder, 0o755)?;
     let mut made = trust.ensure(name, false, world)?;
-    made.extend(write_settings(folder, trust, broker, world)?);
+    made.extend(write_settings(folder, trust, bus, world)?);
     let home = Home {
         socket: PathBuf::from("/run/deploykit/orchestrator.sock"),
         key_file: std::path::absolute(&trust.operator_key)?,
-        broker: Some(broker.to_owned()),
+        broker: Some(bus.broker.clone()),
     };
     let path = folder.join("deploykit.toml");
     let new = world.disk.look(&path)?.is_none();
@@ -110,11 +117,11 @@ fn tell(made: &[Made]) {
 fn write_settings(
     folder: &Path,
     trust: &Trust,
-    broker: &str,
+    bus: &Bus,
     world: &World,
 ) -> Result<Vec<Made>, Failure> {
     let mut made = Vec::new();
-    for (service, shipped, text) in drop_ins(trust, broker) {
+    for (service, shipped, text) in drop_ins(trust, bus) {
         world
             .disk
             .create_folders(&folder.join(format!("{service}.d")), 0o755)?;
@@ -139,46 +146,48 @@ fn write_settings(
 }
 
 /// The services, their settings as shipped, and what `setup` adds.
-fn drop_ins(trust: &Trust, broker: &str) -> Vec<(&'static str, &'static str, String)> {
-    let quote = |text: String| toml::Value::String(text).to_string();
-    let path = |path: PathBuf| quote(path.display().to_string());
-    let bus = format!(
-        "\n[bus]\nbrokers = [{}]\nlogin = \"deploykit\"\npasscode_file = {}\n",
-        quote(broker.to_owned()),
-        path(trust.broker_passcode())
-    );
+fn drop_ins(trust: &Trust, bus: &Bus) -> Vec<(&'static str, &'static str, String)> {
+    let bus = |service| bus.section(service, trust);
     let checks = format!(
         "allowed_signers = {}\npolicy = {}\n",
-        path(trust.allowed_signers()),
-        path(trust.policy())
+        path(&trust.allowed_signers()),
+        path(&trust.policy())
     );
     let keys = format!(
         "orchestrator_key_file = {}\nweb_key_file = {}\n",
-        path(trust.orchestrator_key()),
-        path(trust.web_key())
+        path(&trust.orchestrator_key()),
+        path(&trust.web_key())
     );
     let source = format!(
         "\n[sources.github]\nkind = \"github\"\nsecret_file = {}\n",
-        path(trust.webhook_secret())
+        path(&trust.webhook_secret())
     );
     vec![
         (
             "deploy-orchestrator",
             deploy_orchestrator::Settings::SHIPPED,
-            format!("{keys}{checks}{bus}"),
+            format!("{keys}{checks}{}", bus("deploy-orchestrator")),
         ),
         (
             "deploy-agent",
             deploy_agent::Settings::SHIPPED,
-            format!("{checks}{bus}"),
+            format!("{checks}{}", bus("deploy-agent")),
         ),
         (
             "github-stomp",
             github_stomp::Settings::SHIPPED,
-            format!("{bus}{source}"),
+            format!("{}{source}", bus("github-stomp")),
         ),
-        ("stomp-git", stomp_git::Settings::SHIPPED, bus.clone()),
-        ("stomp-repo", stomp_repo::Settings::SHIPPED, bus.clone()),
-        ("stomp-keepalive", stomp_keepalive::Settings::SHIPPED, bus),
+        ("stomp-git", stomp_git::Settings::SHIPPED, bus("stomp-git")),
+        (
+            "stomp-repo",
+            stomp_repo::Settings::SHIPPED,
+            bus("stomp-repo"),
+        ),
+        (
+            "stomp-keepalive",
+            stomp_keepalive::Settings::SHIPPED,
+            bus("stomp-keepalive"),
+        ),
     ]
 }

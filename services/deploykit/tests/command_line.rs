@@ -8,7 +8,7 @@ use std::{
 use clap::CommandFactory;
 use deploykit::cli::Cli;
 
-fn deploykit(args: &[&str]) -> Output {
+pub(crate) fn deploykit(args: &[&str]) -> Output {
     given("", args)
 }
 

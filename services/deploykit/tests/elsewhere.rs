@@ -17,6 +17,7 @@ use world::World;
 
 use crate::{
     demo::{demo, verified},
+    doctor::doctor,
     machine::{program, says, signal, until},
 };
 
@@ -158,6 +159,7 @@ async fn the_demo_runs_on_rabbitmq_over_tls_and_leaves_nothing_there() {
         &passcode,
     ];
     interrupted(&broker, home.path(), &by_flags).await;
+    setup_and_doctor(&broker, home.path());
     assert_eq!(RabbitMq::queues(&broker).await, before);
 }
 
@@ -246,4 +248,45 @@ async fn a_broker_that_says_no_or_is_not_there_is_told() {
         }
         assert!(!said.contains(BrokerProcess::PASSCODE), "{said}");
     }
+}
+
+/// What `setup` writes for this broker is what services connect with, as `doctor` says.
+fn setup_and_doctor(broker: &BrokerProcess, home: &Path) {
+    let (etc, certificates) = (home.join("etc"), broker.certificates());
+    let authority = certificates.authority();
+    let folder = authority.parent().unwrap();
+    let output = program(env!("CARGO_BIN_EXE_deploykit"), home)
+        .args(["setup", "--dir"])
+        .arg(&etc)
+        .args(["--broker", &broker.tls_address(), "--tls-ca"])
+        .arg(&authority)
+        .arg("--tls-certificates")
+        .arg(folder)
+        .args(["--tls-server-name", Certificates::SERVER])
+        .output()
+        .unwrap();
+    assert!(
+        says(&output).contains("stomp-keepalive.d"),
+        "{}",
+        says(&output)
+    );
+    let (findings, code) = doctor(&etc);
+    assert_eq!(code, Some(1), "{findings:#?}");
+    for service in ["deploy-orchestrator", "github-stomp", "stomp-keepalive"] {
+        let (verdict, detail) = &findings[&format!("{service}'s broker")];
+        assert_eq!(verdict, "ok", "{detail}");
+        let by = format!(
+            "the certificate {}",
+            certificates.certificate(service).display()
+        );
+        assert!(
+            detail.contains("RabbitMQ/") && detail.contains(&by),
+            "{detail}"
+        );
+    }
+    // Its certificate is for one server, and has the name of that server.
+    let (verdict, detail) = &findings["stomp-git's broker"];
+    assert_eq!(verdict, "wrong", "{detail}");
+    let file = folder.join("stomp-git.pem").display().to_string();
+    assert!(detail.contains(&file), "{detail}");
 }

@@ -12,6 +12,7 @@ mod checker;
 mod command_line;
 mod consent;
 mod demo;
+mod doctor;
 mod elsewhere;
 mod hooks;
 mod layout;

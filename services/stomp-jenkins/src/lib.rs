@@ -36,8 +36,8 @@ pub async fn serve(start: Start<Settings>) -> Result<(), Failure> {
     let jenkins = Jenkins::new(settings.jenkins.clone(), world.clone());
     let jenkins = jenkins.map_err(Failure::Settings)?;
     let book = Book::open(world, &settings.state).await?;
-    let outbox = settings.state.join("outbox");
-    let (outbox, keeper) = Outbox::open(bus, world, &settings.outbox, &outbox)
+    let folder = settings.outbox_folder();
+    let (outbox, keeper) = Outbox::open(bus, world, &settings.outbox, &folder)
         .await
         .context("the outbox")?;
     let known = book.read(world, settings.remembered()).await?;

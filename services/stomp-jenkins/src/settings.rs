@@ -140,6 +140,12 @@ pub struct Limits {
 }
 
 impl Settings {
+    /// Where messages wait for the broker.
+    #[must_use]
+    pub fn outbox_folder(&self) -> PathBuf {
+        self.outbox.folder_or(self.state.join("outbox"))
+    }
+
     /// How long things may take.
     #[must_use]
     pub fn limits(&self) -> Limits {

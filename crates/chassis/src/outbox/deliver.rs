@@ -151,7 +151,8 @@ impl Deliverer<'_> {
     async fn open(&mut self, name: String) {
         let path = self.stock.path(&name);
         self.taken.insert(name.clone());
-        let bytes = match self.world.on_disk(move |disk| disk.read(&path)).await {
+        let read = self.world.on_disk(move |disk| file::read(disk, &path));
+        let bytes = match read.await {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 self.forget(&name);
@@ -298,7 +299,10 @@ impl Deliverer<'_> {
 
     async fn put_aside_line(&self, name: &str, line: usize, cause: &str) -> bool {
         let path = self.stock.path(name);
-        let read = self.world.on_disk(move |disk| disk.read(&path)).await;
+        let read = self
+            .world
+            .on_disk(move |disk| file::read(disk, &path))
+            .await;
         let bytes = read.unwrap_or_default();
         let found = file::lines(&bytes).find(|(number, _)| *number == line);
         match found {

@@ -78,7 +78,7 @@ pub(super) fn take_refused(disk: &dyn Disk, entries: &[Entry]) -> u64 {
     let note = entries.iter().find(|it| it.path.ends_with(REFUSED));
     // What cannot be removed would be counted again and again.
     match note {
-        Some(note) if disk.remove_file(&note.path).is_ok() => note.bytes,
+        Some(note) if disk.remove_file(&note.path).is_ok() => note.bytes.min(REFUSED_MOST),
         _ => 0,
     }
 }

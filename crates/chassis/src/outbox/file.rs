@@ -19,6 +19,19 @@ pub(super) const MODE: u32 = 0o640;
 /// A file is closed before it grows over this.
 pub(super) const FILE_BYTES: usize = 1 << 20;
 
+/// A larger file is none of ours: one holds what one caller gave at once, or what was gathered up to [`FILE_BYTES`].
+pub(super) const MOST_BYTES: usize = 64 << 20;
+
+/// Reads a file of messages, which others may have left.
+pub(super) fn read(disk: &dyn Disk, path: &Path) -> io::Result<Vec<u8>> {
+    let bytes = disk.read_at(path, 0, MOST_BYTES + 1)?;
+    if bytes.len() > MOST_BYTES {
+        let mib = MOST_BYTES >> 20;
+        return Err(io::Error::other(format!("it is larger than {mib} MiB")));
+    }
+    Ok(bytes)
+}
+
 /// A message as it waits.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Waiting {

@@ -120,9 +120,9 @@ impl Outbox {
         settings: &OutboxSettings,
         folder: impl AsRef<Path>,
     ) -> Result<(Self, Keeper), AppendError> {
-        let folder = settings.folder.as_deref().unwrap_or(folder.as_ref());
-        let stock = Arc::new(Stock::new(folder.to_owned(), settings.limits()));
-        let (made, now_s) = (folder.to_owned(), world.clock.now().as_second());
+        let folder = settings.folder_or(folder);
+        let stock = Arc::new(Stock::new(folder.clone(), settings.limits()));
+        let (made, now_s) = (folder, world.clock.now().as_second());
         let files = world.on_disk(move |disk| {
             disk.create_folders(&made, 0o750)?;
             let entries = disk.list(&made)?;

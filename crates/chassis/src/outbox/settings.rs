@@ -1,6 +1,6 @@
 //! `[outbox]`: where messages wait for the broker, and how many.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
@@ -56,6 +56,13 @@ impl OutboxSettings {
             return Err("outbox.warn_age_s must be 1 to 604800, which is a week".to_owned());
         }
         Ok(())
+    }
+
+    /// The folder, or else this one.
+    #[must_use]
+    pub fn folder_or(&self, default: impl AsRef<Path>) -> PathBuf {
+        let default = || default.as_ref().to_owned();
+        self.folder.clone().unwrap_or_else(default)
     }
 
     /// How much it holds.
