@@ -53,39 +53,31 @@ fn measure() -> Result<(), String> {
         for _ in 0..RUNS {
             runs.push(block_on(run(push.clone(), callers, pushes))?);
         }
-        let middle = |of: fn(&Run) -> Duration| median(runs.iter().map(of).collect());
-        let all: Vec<String> = runs.iter().map(|run| run.rate(pushes)).collect();
+        let middle =
+            |of: fn(&Run) -> Duration| median(runs.iter().map(of).collect()).unwrap_or_default();
+        let all: Vec<String> = runs.iter().map(|run| rate(pushes, run.took)).collect();
         println!(
             "{callers} callers: {}/s; accepted after {:.1?} (median), {:.1?} (99 of 100); all runs: {}/s",
-            Run::rate(&runs[0].with(middle(|run| run.took)), pushes),
-            middle(|run| run.half).unwrap_or_default(),
-            middle(|run| run.most).unwrap_or_default(),
+            rate(pushes, middle(|run| run.took)),
+            middle(|run| run.half),
+            middle(|run| run.most),
             all.join(", "),
         );
     }
     Ok(())
 }
 
+fn rate(pushes: usize, took: Duration) -> String {
+    let count = u32::try_from(pushes).unwrap_or(u32::MAX);
+    format!("{:.0}", per_second(count, took))
+}
+
 /// How long all took, half of the callers at most, and 99 of 100 at most.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 struct Run {
     took: Duration,
     half: Duration,
     most: Duration,
-}
-
-impl Run {
-    fn rate(&self, pushes: usize) -> String {
-        let count = u32::try_from(pushes).unwrap_or(u32::MAX);
-        format!("{:.0}", per_second(count, self.took))
-    }
-
-    fn with(self, took: Option<Duration>) -> Self {
-        Self {
-            took: took.unwrap_or(self.took),
-            ..self
-        }
-    }
 }
 
 /// Nothing is delivered meanwhile: there is no broker.
