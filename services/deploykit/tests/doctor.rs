@@ -21,9 +21,11 @@ pub(crate) fn doctor(folder: &Path) -> (BTreeMap<String, (String, String)>, Opti
 }
 
 /// Each of these is `what`, the verdict, and words of what was said.
-#[track_caller]
-fn found(folder: &Path, expected: &[(&str, &str, &[&str])]) {
-    let (findings, code) = doctor(folder);
+async fn found(folder: &Path, expected: &[(&str, &str, &[&str])]) {
+    let looked = folder.to_owned();
+    // The broker runs in this thread meanwhile.
+    let looking = tokio::task::spawn_blocking(move || doctor(&looked));
+    let (findings, code) = looking.await.unwrap();
     assert_eq!(code, Some(1), "{findings:#?}");
     for (what, verdict, words) in expected {
         let (there, detail) = findings
@@ -69,7 +71,7 @@ fn every_service_that_ships_settings_is_looked_at() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn each_service_is_looked_at_with_its_own_settings() {
     let broker = TestBroker::start().await;
     let folder = Folder::new();
@@ -127,7 +129,8 @@ async fn each_service_is_looked_at_with_its_own_settings() {
             ),
             ("github-stomp", "wrong", &["github-stomp.toml", "listne"]),
         ],
-    );
+    )
+    .await;
     // A spool that is there is tried, and one that is not is the service's to make.
     for (folder_of_it, verdict) in [("there", "ok"), ("not-there", "note")] {
         fs::create_dir_all(folder.join("there")).unwrap();
@@ -139,12 +142,13 @@ async fn each_service_is_looked_at_with_its_own_settings() {
         found(
             folder.path(),
             &[("announce's spool", verdict, &[folder_of_it])],
-        );
+        )
+        .await;
     }
     assert_eq!(fs::read_dir(folder.join("there")).unwrap().count(), 0);
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn setup_writes_tls_into_the_settings_of_all_services() {
     let certificates = Certificates::make().await;
     let folder = Folder::new();
