@@ -123,10 +123,14 @@ impl Metrics {
         if let Ok(address) = listener.local_address() {
             tracing::info!(%address, "metrics are served");
         }
-        let router = Router::new()
+        http::serve(self.router(), listener, &stop, GRACE).await;
+    }
+
+    /// `GET /metrics`, for a service that listens anyway.
+    pub fn router(&self) -> Router {
+        Router::new()
             .route("/metrics", get(answer))
-            .with_state(self);
-        http::serve(router, listener, &stop, GRACE).await;
+            .with_state(self.clone())
     }
 }
 

@@ -73,6 +73,12 @@ impl Layout {
         self.data.join("outbox")
     }
 
+    /// What `github-stomp` keeps: deliveries, and its socket.
+    #[must_use]
+    pub fn webhooks_data(&self) -> PathBuf {
+        webhooks_data(&self.data)
+    }
+
     /// The broker's store.
     #[must_use]
     pub fn broker_data(&self) -> PathBuf {
@@ -147,8 +153,9 @@ impl Layout {
     #[must_use]
     pub fn github_stomp(&self, bus: &BusSettings) -> String {
         format!(
-            "listen = {}\n{}\n[outbox]\nfolder = {}\n\n[sources.github]\nkind = \"github\"\nsecret_file = {}\n\n[repositories.{}]\naliases = [{}]\n",
+            "listen = {}\ndata = {}\n{}\n[outbox]\nfolder = {}\n\n[sources.github]\nkind = \"github\"\nsecret_file = {}\n\n[repositories.{}]\naliases = [{}]\n",
             quote(&self.webhooks),
+            quote_path(&self.webhooks_data()),
             self.common(HUB, bus),
             quote_path(&self.outbox()),
             quote_path(&self.trust().webhook_secret()),
@@ -232,6 +239,12 @@ impl Layout {
             quote_all(&self.shared),
         )
     }
+}
+
+/// What `github-stomp` keeps, below the data folder of a pipeline on one machine.
+#[must_use]
+pub fn webhooks_data(data: &Path) -> PathBuf {
+    data.join("github-stomp")
 }
 
 /// The durable subscriptions that the services of a pipeline with these hosts make: topic and name.

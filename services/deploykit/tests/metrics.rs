@@ -73,6 +73,8 @@ async fn the_page_names_what_is_exposed_and_nothing_else() {
     let _outbox = Outbox::open(&bus, &world, &settings, folder.path())
         .await
         .unwrap();
+    let room = github_stomp::body::Room::new(1 << 20);
+    let _hooks = github_stomp::measured::Measured::new(bus.metrics(), &room, ["github"]);
     let _keepalive = stomp_keepalive::measured::Measured::new(bus.metrics());
     std::sync::Arc::new(deploy_agent::tell::Reports::default()).measure(bus.metrics());
     let (exposed, documented) = (exposed(&bus.metrics().text()), documented());

@@ -1,76 +1,91 @@
-//! The routes and their answers.
+//! The routes for forges and their answers.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::{
     Router,
-    extract::{DefaultBodyLimit, FromRef, State},
-    http::{StatusCode, header},
+    extract::{Path, Request, State},
+    http::StatusCode,
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use chassis::{
-    Bus, Failure, Start, causes,
-    outbox::{AppendError, Outbox},
-};
-use events::message::Pushed;
-use tokio::time::timeout;
-use uuid::Uuid;
+use bytes::Bytes;
+use chassis::{Bus, causes};
+use jiff::Timestamp;
+use world::World;
 
 use crate::{
-    Settings,
-    forge::{self, News, Refusal, Repositories, Said},
-    webhook::{BODY_BYTES, Refused, Sources, Webhook},
+    announce::{Announcer, From, NotTaken},
+    body::{Held, Room},
+    deliveries::{Became, Delivery, Notes, Outcome},
+    fold::Told,
+    forge::{self, Headers, Kind, Refusal, Repositories, Said},
+    measured::Measured,
+    webhook::{Refused, Sources, Webhook, receive},
 };
 
-/// What a forge is told to wait before it tries again, where it does.
-const RETRY_AFTER_S: &str = "30";
+/// Of what could not be taken, a body up to this size is kept, to be looked at and replayed.
+const KEPT_BYTES: usize = 1024 * 1024;
+
+/// Requests that nobody is known to have signed are noted so often a minute: who sends them must not push out the others.
+const UNSIGNED_A_MINUTE: u32 = 60;
 
 /// What the handlers share.
 #[derive(Debug, Clone)]
 pub(crate) struct App {
-    bus: Bus,
-    outbox: Outbox,
-    sources: Sources,
-    repositories: Arc<Repositories>,
-    answer_within: Duration,
+    pub(crate) world: World,
+    pub(crate) bus: Bus,
+    pub(crate) sources: Sources,
+    pub(crate) repositories: Arc<Repositories>,
+    pub(crate) room: Room,
+    pub(crate) announcer: Announcer,
+    pub(crate) notes: Notes,
+    pub(crate) unsigned: Arc<Mutex<Unsigned>>,
+    pub(crate) measured: Measured,
 }
 
-impl FromRef<App> for Sources {
-    fn from_ref(app: &App) -> Self {
-        app.sources.clone()
+/// What became of a delivery, whoever brought it.
+#[derive(Debug)]
+pub(crate) struct Taken {
+    pub(crate) status: StatusCode,
+    pub(crate) said: String,
+    pub(crate) outcome: Outcome,
+    pub(crate) became: Vec<Became>,
+}
+
+/// How many requests were noted in this minute that nobody is known to have signed.
+#[derive(Debug, Default)]
+pub(crate) struct Unsigned {
+    minute: i64,
+    count: u32,
+}
+
+impl Unsigned {
+    fn may(&mut self, now: Timestamp) -> bool {
+        let minute = now.as_second() / 60;
+        if minute != self.minute {
+            *self = Self { minute, count: 0 };
+        }
+        self.count += 1;
+        self.count <= UNSIGNED_A_MINUTE
     }
 }
 
 /// The routes.
-///
-/// # Errors
-/// When a secret cannot be read or is empty.
-pub(crate) async fn router(start: &Start<Settings>, outbox: Outbox) -> Result<Router, Failure> {
-    let mut sources = HashMap::new();
-    for (name, source) in &start.settings.sources {
-        let secrets = source.secrets(name, &*start.world.disk)?;
-        sources.insert(name.clone(), (source.kind, secrets));
-    }
-    let app = App {
-        bus: start.bus.clone(),
-        outbox,
-        sources: Sources::new(sources, Arc::clone(&start.world.clock)),
-        repositories: Arc::new(Repositories::new(&start.settings.repositories)),
-        answer_within: start.settings.answer_within(),
-    };
-    let router = Router::new()
+pub(crate) fn router(app: App) -> Router {
+    let metrics = app.bus.metrics().router();
+    Router::new()
         .route("/hook/{source}", post(hook))
-        .layer(DefaultBodyLimit::max(BODY_BYTES))
         .route("/healthz", get(health))
-        .with_state(app);
-    Ok(router)
+        .with_state(app)
+        .merge(metrics)
 }
 
 /// Well while it takes pushes, with or without a broker.
 async fn health(State(app): State<App>) -> Response {
-    let (waiting, _) = app.outbox.holds();
-    let status = match app.outbox.is_full() {
+    let outbox = app.announcer.outbox();
+    let (waiting, _) = outbox.holds();
+    let status = match outbox.is_full() {
         true => StatusCode::SERVICE_UNAVAILABLE,
         false => StatusCode::OK,
     };
@@ -81,29 +96,186 @@ async fn health(State(app): State<App>) -> Response {
     (status, format!("{connected}, {waiting} wait for it\n")).into_response()
 }
 
-async fn hook(State(app): State<App>, webhook: Webhook) -> Response {
-    let Webhook {
-        source,
-        kind,
-        event,
+async fn hook(State(app): State<App>, Path(source): Path<String>, request: Request) -> Response {
+    let (id, time) = (app.world.new_id(), app.world.clock.now());
+    let mut headers = None;
+    let received = receive(&app.sources, &app.room, &source, request, &mut headers).await;
+    let Headers { event, delivery } = headers.unwrap_or_default();
+    let (taken, body) = match received {
+        Ok(Webhook { kind, body, held }) => {
+            let from = From {
+                told: Told::Hook,
+                source: &source,
+                delivery: &delivery,
+            };
+            let taken = app.take(from, kind, &event, &body, Again::No).await;
+            (taken, Some((body, held)))
+        }
+        Err(refused) => (Taken::refused(refused), None),
+    };
+    let Taken {
+        status,
+        said,
+        outcome,
+        became,
+    } = taken;
+    let known = app.sources.kind(&source).map(|_| source.as_str());
+    app.measured.answered(known, status.as_u16());
+    let noted = Delivery {
+        id,
+        time,
+        source: shown(&source),
         delivery,
-        body,
-    } = webhook;
-    match forge::read(kind, &event, &body, &app.repositories) {
-        Ok(Said::Ping) => accepted("pong"),
-        Ok(Said::Unhandled) => accepted(format!(
-            "nobody handles {event} events; nothing was published"
-        )),
-        Ok(Said::News(news)) => {
-            tell(&app, &source, &delivery, news);
-            accepted("told to the feed")
+        event,
+        answer: status.as_u16(),
+        replay_of: None,
+        outcome,
+        said: said.clone(),
+        became,
+        body_bytes: body.as_ref().map_or(0, |(body, _)| body.len()),
+        kept_bytes: 0,
+    };
+    app.note(noted, body);
+    match outcome {
+        Outcome::Refused | Outcome::NotTaken => Refused::new(status, said).into_response(),
+        _ => (status, format!("{said}\n")).into_response(),
+    }
+}
+
+/// The source of a path that may name none.
+fn shown(source: &str) -> String {
+    let visible = source.chars().filter(char::is_ascii_graphic);
+    visible.take(80).collect()
+}
+
+/// Whether a person wants a delivery to be announced once more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Again {
+    No,
+    Yes,
+}
+
+impl App {
+    /// Reads the body of a delivery that was verified, and does what it says.
+    pub(crate) async fn take(
+        &self,
+        from: From<'_>,
+        kind: Kind,
+        event: &str,
+        body: &[u8],
+        again: Again,
+    ) -> Taken {
+        let (source, delivery) = (from.source, from.delivery);
+        match forge::read(kind, event, body, &self.repositories) {
+            Ok(Said::Ping) => Taken::accepted(Outcome::Ignored, "pong"),
+            Ok(Said::Unhandled) => {
+                let said = format!("nobody handles {event} events; nothing was published");
+                Taken::accepted(Outcome::Ignored, said)
+            }
+            Ok(Said::News(news)) => {
+                self.announcer.tell(from, news);
+                Taken::accepted(Outcome::Feed, "told to the feed")
+            }
+            Ok(Said::Pushed(pushes)) => {
+                let announced = match again {
+                    Again::No => self.announcer.announce(from, pushes).await,
+                    Again::Yes => self.announcer.announce_again(from, pushes).await,
+                };
+                match announced {
+                    Ok(became) => Taken::announced(became),
+                    Err(why) => {
+                        if let NotTaken::Never(why) = &why {
+                            tracing::warn!(source, event, delivery, why, "a hook was refused");
+                        }
+                        Taken::not(&why)
+                    }
+                }
+            }
+            Err(refusal) => {
+                let why = causes(&refusal);
+                tracing::warn!(source, event, delivery, why, "a hook was refused");
+                Taken::refused(Refused::new(status(&refusal), why))
+            }
         }
-        Ok(Said::Pushed(pushed)) => announce(&app, &source, &delivery, &pushed).await,
-        Err(refusal) => {
-            let why = causes(&refusal);
-            tracing::warn!(source, event, delivery, why, "a hook was refused");
-            Refused::new(status(&refusal), why).into_response()
+    }
+
+    /// Keeps a delivery, where there is room for such.
+    fn note(&self, mut delivery: Delivery, body: Option<(Bytes, Held)>) {
+        let Some((body, held)) = body else {
+            let mut unsigned = self.unsigned.lock().unwrap_or_else(PoisonError::into_inner);
+            if unsigned.may(delivery.time) {
+                self.notes.add(delivery, Bytes::new(), None);
+            }
+            return;
+        };
+        let keep = match delivery.outcome {
+            Outcome::Announced | Outcome::Folded => true,
+            Outcome::Ignored => false,
+            Outcome::Feed | Outcome::Refused | Outcome::NotTaken => body.len() <= KEPT_BYTES,
+        };
+        if keep {
+            delivery.kept_bytes = body.len();
+            self.notes.add(delivery, body, Some(held));
+        } else {
+            self.notes.add(delivery, Bytes::new(), None);
         }
+    }
+}
+
+impl Taken {
+    fn accepted(outcome: Outcome, said: impl Into<String>) -> Self {
+        Self {
+            status: StatusCode::ACCEPTED,
+            said: said.into(),
+            outcome,
+            became: Vec::new(),
+        }
+    }
+
+    fn announced(became: Vec<Became>) -> Self {
+        let told = |outcome: Outcome, words: &str| {
+            let mut those = became.iter().filter(|push| push.outcome == outcome);
+            let first = those.next()?.id;
+            Some(match those.count() {
+                0 => format!("{words} {first}"),
+                more => format!("{words} {first} and {more} more"),
+            })
+        };
+        let taken = told(Outcome::Announced, "taken as");
+        let folded = told(Outcome::Folded, "already announced as");
+        let outcome = match &taken {
+            None => Outcome::Folded,
+            Some(_) => Outcome::Announced,
+        };
+        let said: Vec<String> = [taken, folded].into_iter().flatten().collect();
+        Self {
+            became,
+            ..Self::accepted(outcome, said.join("; "))
+        }
+    }
+
+    fn refused(refused: Refused) -> Self {
+        let Refused { status, why } = refused;
+        let outcome = match status {
+            StatusCode::SERVICE_UNAVAILABLE => Outcome::NotTaken,
+            _ => Outcome::Refused,
+        };
+        Self {
+            status,
+            said: why,
+            outcome,
+            became: Vec::new(),
+        }
+    }
+
+    /// The outbox says aloud that it takes nothing, once, when that begins and when it is over.
+    fn not(why: &NotTaken) -> Self {
+        let status = match why {
+            NotTaken::Never(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            NotTaken::Now(_) => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        tracing::debug!(%why, "a push was not taken");
+        Self::refused(Refused::new(status, why.to_string()))
     }
 }
 
@@ -114,83 +286,4 @@ fn status(refusal: &Refusal) -> StatusCode {
             StatusCode::UNPROCESSABLE_ENTITY
         }
     }
-}
-
-fn accepted(text: impl Into<String>) -> Response {
-    let text: String = text.into();
-    (StatusCode::ACCEPTED, format!("{text}\n")).into_response()
-}
-
-/// Puts a line on the feed and in the log.
-fn tell(app: &App, source: &str, delivery: &str, news: News) {
-    tracing::info!(source, delivery, "{}", news.text());
-    app.bus
-        .say(news.with("source", source).with("delivery", delivery));
-}
-
-/// Takes the pushes of a delivery, all or none; 202 once they are safe on disk.
-async fn announce(app: &App, source: &str, delivery: &str, pushes: &[Pushed]) -> Response {
-    let why = match timeout(app.answer_within, app.outbox.append_all(pushes)).await {
-        Ok(Ok(ids)) => {
-            for (pushed, id) in pushes.iter().zip(&ids) {
-                tell(app, source, delivery, news(pushed, id));
-            }
-            let more = match ids.len() {
-                0 | 1 => String::new(),
-                all => format!(" and {} more", all - 1),
-            };
-            return accepted(format!(
-                "taken as {}{more}",
-                ids.first().copied().unwrap_or_default()
-            ));
-        }
-        Ok(Err(error @ AppendError::Unsendable(_))) => {
-            let why = causes(&error);
-            tracing::warn!(source, delivery, why, "a hook was refused");
-            return Refused::new(StatusCode::UNPROCESSABLE_ENTITY, why).into_response();
-        }
-        Ok(Err(error)) => causes(&error),
-        Err(_) => {
-            let limit_s = app.answer_within.as_secs();
-            format!("the disk did not take it within {limit_s} s, answer_within_s")
-        }
-    };
-    // The outbox says it aloud, once, when it begins and when it is over.
-    tracing::debug!(source, delivery, why, "a push was not taken");
-    let retry = [(header::RETRY_AFTER, RETRY_AFTER_S)];
-    let text = format!("not taken: {why}\n");
-    (StatusCode::SERVICE_UNAVAILABLE, retry, text).into_response()
-}
-
-/// `acme/shop refs/heads/main 737d38c599..fd489864e7, 1 commit by ann`
-fn news(pushed: &Pushed, id: &Uuid) -> News {
-    let moved = match (&pushed.before, &pushed.after) {
-        (Some(before), Some(after)) => format!("{}..{}", before.short(), after.short()),
-        (None, Some(after)) => format!("new at {}", after.short()),
-        (Some(before), None) => format!("deleted, was {}", before.short()),
-        (None, None) => "deleted".to_owned(),
-    };
-    let commits = match pushed.commits_total {
-        0 => String::new(),
-        1 => ", 1 commit".to_owned(),
-        many => format!(", {many} commits"),
-    };
-    let by = pushed
-        .pusher
-        .as_deref()
-        .map_or_else(String::new, |by| format!(" by {by}"));
-    let Pushed {
-        repository, name, ..
-    } = pushed;
-    News::new(
-        "pushed",
-        format!("{repository} {name} {moved}{commits}{by}"),
-    )
-    .with("id", id)
-    .with("repository", repository)
-    .with("ref", name)
-    .with("before", &pushed.before)
-    .with("after", &pushed.after)
-    .with("commits", pushed.commits_total)
-    .with("pusher", &pushed.pusher)
 }

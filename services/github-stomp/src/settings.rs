@@ -8,8 +8,11 @@ use std::{
 
 use chassis::{Failure, Secret, outbox::OutboxSettings};
 use events::RepoName;
+use jiff::SignedDuration;
 use serde::Deserialize;
 use world::{Disk, Kind as FileKind};
+
+use crate::{body::Room, deliveries::Bounds};
 
 pub use crate::forge::Kind;
 use crate::signature;
@@ -24,14 +27,73 @@ pub struct Settings {
     /// Seconds in which a hook is answered.
     #[serde(default = "answer_within_s")]
     pub answer_within_s: u64,
+    /// Connections at once.
+    #[serde(default = "connections")]
+    pub connections: usize,
+    /// MiB of bodies that are in memory at once.
+    #[serde(default = "bodies_mib")]
+    pub bodies_mib: usize,
+    /// For so many seconds a push that is told again is not announced again; 0: it always is.
+    #[serde(default = "fold_s")]
+    pub fold_s: u32,
+    /// Where deliveries and the socket for `deploykit webhooks` are.
+    #[serde(default = "data")]
+    pub data: PathBuf,
     /// Where pushes wait for the broker.
     #[serde(default)]
     pub outbox: OutboxSettings,
+    /// How many deliveries are kept to be looked at.
+    #[serde(default)]
+    pub deliveries: DeliveriesSettings,
     /// One path `/hook/NAME` each.
     pub sources: BTreeMap<String, Source>,
     /// Our names for repositories.
     #[serde(default)]
     pub repositories: BTreeMap<RepoName, Repository>,
+}
+
+/// `[deliveries]`: how many are kept to be looked at. What passes any of the three is removed, oldest first.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DeliveriesSettings {
+    /// Deliveries.
+    pub number: u64,
+    /// MiB, with their bodies.
+    pub mib: u64,
+    /// Days.
+    pub keep_days: u32,
+}
+
+impl Default for DeliveriesSettings {
+    fn default() -> Self {
+        Self {
+            number: 10_000,
+            mib: 256,
+            keep_days: 3,
+        }
+    }
+}
+
+impl DeliveriesSettings {
+    /// As the shelf has it.
+    #[must_use]
+    pub fn bounds(&self) -> Bounds {
+        Bounds {
+            number: self.number,
+            bytes: self.mib.saturating_mul(1 << 20),
+            age_s: i64::from(self.keep_days) * 24 * 60 * 60,
+        }
+    }
+
+    fn check(&self) -> Result<(), String> {
+        let number = |what, value: u64, most: u64| match (1..=most).contains(&value) {
+            true => Ok(()),
+            false => Err(format!("deliveries.{what} must be 1 to {most}")),
+        };
+        number("number", self.number, 1_000_000)?;
+        number("mib", self.mib, 65_536)?;
+        number("keep_days", self.keep_days.into(), 365)
+    }
 }
 
 /// A forge that posts webhooks.
@@ -70,6 +132,25 @@ fn force_pushes() -> bool {
 
 fn answer_within_s() -> u64 {
     8
+}
+
+fn connections() -> usize {
+    chassis::http::CONNECTIONS
+}
+
+fn bodies_mib() -> usize {
+    72
+}
+
+fn fold_s() -> u32 {
+    3600
+}
+
+/// Where deliveries and the socket are, unless told otherwise.
+pub const DATA: &str = "/var/lib/deploykit/github-stomp";
+
+fn data() -> PathBuf {
+    PathBuf::from(DATA)
 }
 
 impl Source {
@@ -121,6 +202,30 @@ impl Settings {
     pub fn answer_within(&self) -> Duration {
         Duration::from_secs(self.answer_within_s)
     }
+
+    /// The room for bodies in memory.
+    #[must_use]
+    pub fn room(&self) -> Room {
+        Room::new(self.bodies_mib << 20)
+    }
+
+    /// How long a push is known.
+    #[must_use]
+    pub fn fold(&self) -> SignedDuration {
+        SignedDuration::from_secs(self.fold_s.into())
+    }
+
+    /// The folder of the deliveries.
+    #[must_use]
+    pub fn deliveries_folder(&self) -> PathBuf {
+        self.data.join("deliveries")
+    }
+}
+
+/// The socket for `deploykit webhooks`, below the service's `data`.
+#[must_use]
+pub fn socket(data: &Path) -> PathBuf {
+    data.join("socket")
 }
 
 impl chassis::Settings for Settings {
@@ -130,7 +235,22 @@ impl chassis::Settings for Settings {
         if !(1..=60).contains(&self.answer_within_s) {
             return Err("answer_within_s must be 1 to 60".to_owned());
         }
+        if !(8..=65_536).contains(&self.connections) {
+            return Err("connections must be 8 to 65536".to_owned());
+        }
+        // The largest body fits into what is left beside the room for small ones.
+        if !(36..=1024).contains(&self.bodies_mib) {
+            return Err("bodies_mib must be 36 to 1024".to_owned());
+        }
+        if self.fold_s > 86_400 {
+            return Err("fold_s must be 0 to 86400".to_owned());
+        }
+        if !self.data.is_absolute() {
+            let data = self.data.display();
+            return Err(format!("data: {data} is no absolute path"));
+        }
         self.outbox.check()?;
+        self.deliveries.check()?;
         if self.sources.is_empty() {
             return Err("sources is empty: name at least one, [sources.github]".to_owned());
         }

@@ -1,110 +1,20 @@
 //! Over real HTTP and the real broker.
 
-use std::{net::SocketAddr, time::Duration};
+use std::time::Duration;
 
-use chassis::{Common, Failure, Secret, Settings as _, compose, settings::parse};
+use chassis::{Failure, Secret, compose, settings::parse};
 use events::{
     Topic,
     message::{Line, Pushed},
 };
-use github_stomp::{Settings, serve_on, signature::sign};
-use reqwest::{Client, RequestBuilder, Response, StatusCode};
-use testkit::{Ear, Folder, LONG, Member, Running, SOON, TestBroker, until};
+use github_stomp::{Settings, signature::sign};
+use reqwest::StatusCode;
+use testkit::{Folder, Member, TestBroker};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use world::World;
 
-const PUSH: &str = include_str!("data/recorded/github/push.json");
-const SECRET: &str = "It's a Secret to Everybody";
-
-/// The service, and a client that signs.
-struct Hub {
-    address: SocketAddr,
-    running: Running,
-    client: Client,
-    folder: Folder,
-}
-
-impl Hub {
-    async fn start(common: Common) -> Self {
-        Self::start_with(common, 10_000).await
-    }
-
-    /// With an outbox of so many messages.
-    async fn start_with(common: Common, messages: usize) -> Self {
-        let folder = Folder::new();
-        folder.write("old", SECRET);
-        folder.write("new", "a newer one");
-        let text = format!(
-            "[sources.hub]\nkind = 'github'\nsecret_files = ['{}', '{}']\n[repositories.shop]\naliases = ['acme/shop']\n",
-            folder.join("old").display(),
-            folder.join("new").display()
-        );
-        let (_, mut settings) = parse::<Settings>(&text, "test").unwrap();
-        settings.outbox.folder = Some(folder.join("outbox"));
-        settings.outbox.messages = messages;
-        settings.check().unwrap();
-        let world = World::real();
-        let listener = world.net.listen("127.0.0.1:0").await.unwrap();
-        let address = listener.local_address().unwrap();
-        let running = Running::start("github-stomp", common, settings, world, |start| {
-            serve_on(start, listener)
-        });
-        let hub = Self {
-            address,
-            running,
-            client: Client::new(),
-            folder,
-        };
-        hub.becomes(StatusCode::OK, "connected to the bus").await;
-        hub
-    }
-
-    fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.address)
-    }
-
-    /// Waits until the health is so.
-    async fn becomes(&self, status: StatusCode, said: &str) {
-        until("the health changes", LONG, || async {
-            let answer = self.client.get(self.url("/healthz")).send().await.ok()?;
-            let right = answer.status() == status;
-            (right && answer.text().await.ok()?.starts_with(said)).then_some(())
-        })
-        .await;
-    }
-
-    fn unsigned(&self, event: &str, body: impl Into<Vec<u8>>) -> RequestBuilder {
-        self.client
-            .post(self.url("/hook/hub"))
-            .header("x-github-event", event)
-            .header("x-github-delivery", "72d3162e-cc78-11e3-81ab-4c9367dc0958")
-            .body(body.into())
-    }
-
-    fn signed(&self, event: &str, body: impl Into<Vec<u8>>) -> RequestBuilder {
-        let body = body.into();
-        let signature = sign(&Secret::new(SECRET), &body);
-        self.unsigned(event, body)
-            .header("x-hub-signature-256", signature)
-    }
-}
-
-async fn answer(request: RequestBuilder) -> (StatusCode, String) {
-    let answer: Response = request.send().await.unwrap();
-    (answer.status(), answer.text().await.unwrap())
-}
-
-/// The next push on the bus is this ref: nothing came before it that should not have.
-async fn next_is(ear: &mut Ear, name: &str) -> Pushed {
-    let pushed = ear.hear(|_: &Pushed| true).await;
-    assert_eq!(pushed.name.as_str(), name);
-    pushed
-}
-
-fn push(name: &str) -> String {
-    PUSH.replace("refs/heads/master", name)
-}
+use crate::hub::{Hub, PUSH, SECRET, answer, next_is, push};
 
 #[tokio::test]
 async fn a_signed_push_is_on_the_bus_when_it_is_answered_and_its_line_on_the_feed() {
@@ -414,6 +324,7 @@ async fn an_empty_secret_and_a_port_in_use_end_the_start_with_one_sentence() {
     let (_, mut settings) = parse::<Settings>(&text, "test").unwrap();
     settings.listen = "127.0.0.1:0".to_owned();
     settings.outbox.folder = Some(folder.join("outbox"));
+    settings.data = folder.join("data");
     let ends = async |settings: Settings| {
         let stop = CancellationToken::new();
         let common = broker.common("hub1");
@@ -434,34 +345,4 @@ async fn an_empty_secret_and_a_port_in_use_end_the_start_with_one_sentence() {
         settings.listen
     );
     assert!(failure.to_string().starts_with(&said), "{failure}");
-}
-
-#[tokio::test]
-async fn only_so_many_large_bodies_are_held_at_once_and_small_ones_still_come_in() {
-    let broker = TestBroker::start().await;
-    let hub = Hub::start(broker.common("hub1")).await;
-    let head = "POST /hook/hub HTTP/1.1\r\nhost: localhost\r\nx-github-event: push\r\ncontent-length: 20000000\r\n\
-                x-hub-signature-256: sha256=0000000000000000000000000000000000000000000000000000000000000000\r\n\r\n{";
-    let mut held = Vec::new();
-    for _ in 0..4 {
-        let address = hub.address.to_string();
-        let mut stream = World::real().net.connect(&address).await.unwrap();
-        tokio::io::AsyncWriteExt::write_all(&mut stream, head.as_bytes())
-            .await
-            .unwrap();
-        held.push(stream);
-    }
-    until("a fifth large body is refused", SOON, || async {
-        let (status, why) = answer(hub.signed("push", vec![b' '; 2 * 1024 * 1024])).await;
-        (status == 503 && why.contains("large")).then_some(())
-    })
-    .await;
-    assert_eq!(answer(hub.signed("ping", "{}")).await.0, 202);
-    drop(held);
-    until("large bodies come in again", SOON, || async {
-        let (status, _) = answer(hub.signed("push", vec![b' '; 2 * 1024 * 1024])).await;
-        (status == 400).then_some(())
-    })
-    .await;
-    hub.running.stop().await.unwrap();
 }

@@ -52,9 +52,10 @@ async fn what_was_answered_with_202_arrives_though_the_program_was_killed() {
     let address = free.local_address().unwrap();
     drop(free);
     let settings = format!(
-        "host = 'hub1'\nlisten = '{address}'\n[outbox]\nfolder = '{}'\n\
+        "host = 'hub1'\nlisten = '{address}'\ndata = '{}'\n[outbox]\nfolder = '{}'\n\
          [sources.hub]\nkind = 'github'\nsecret_file = '{}'\n\
          [bus]\nbrokers = ['{}']\nbackoff_limit_s = 1\nlogin = 'guest'\npasscode_file = '{}'\n",
+        folder.join("data").display(),
         folder.join("outbox").display(),
         folder.join("secret").display(),
         broker.address(),

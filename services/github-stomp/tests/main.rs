@@ -5,13 +5,18 @@
 )]
 
 mod bodies;
+mod deliveries;
+mod fold;
 mod forged;
 mod forges;
 mod github;
 mod hooks;
 mod hostile;
+mod hub;
+mod kept;
 mod killed;
 mod oracle;
 mod settings;
 mod signature;
+mod slow;
 mod sources;
