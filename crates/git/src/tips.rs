@@ -18,6 +18,14 @@ pub struct Tip {
     pub(crate) object: String,
 }
 
+impl Tip {
+    /// True if this is its commit, or the tag object that leads there.
+    #[must_use]
+    pub fn is_at(&self, object: &CommitId) -> bool {
+        self.commit == *object || self.object == object.as_str()
+    }
+}
+
 /// All branches and tags of an origin at one moment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tips {

@@ -3,6 +3,7 @@
 mod announcing;
 mod asking;
 mod on;
+mod webhooks;
 
 use std::path::PathBuf;
 
@@ -15,6 +16,7 @@ pub use asking::{
     Ask, Control, Deploy, History, HostAction, Hosts, Logs, Rollback, Show, Status, Tags,
 };
 pub use on::On;
+pub use webhooks::{Act, Webhooks};
 
 /// Deploys to plain servers over a message bus.
 #[derive(Debug, Parser)]
@@ -92,6 +94,8 @@ pub enum Command {
     /// Tell the bus of something that happened (for hooks)
     #[command(subcommand)]
     Announce(Announce),
+    /// What forges sent to github-stomp, and what became of it
+    Webhooks(Webhooks),
     /// Print a completion script for your shell
     Completions {
         /// Which shell
@@ -374,6 +378,7 @@ impl Command {
             Self::History(args) => args.json,
             Self::Abort(args) | Self::Pause(args) | Self::Resume(args) => args.json,
             Self::Doctor(args) => args.json,
+            Self::Webhooks(args) => args.act.json(),
             _ => false,
         }
     }

@@ -1,6 +1,9 @@
-//! The orchestrator's API, over its unix socket.
+//! The API of the orchestrator, or of another service, over its unix socket.
 
-use std::{path::Path, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use deploy_orchestrator::api::{ApiError, DeployView};
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
@@ -13,11 +16,30 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 /// A watched deploy says something (a beat at least) within this time, or its connection is taken for dead.
 const SILENCE_LIMIT: Duration = Duration::from_secs(60);
 
-/// A client of one orchestrator.
+/// A service that is asked.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked {
+    /// What it is called in sentences.
+    pub who: &'static str,
+    /// What to look at when it does not answer.
+    pub next: &'static str,
+    /// What goes on though its connection was lost.
+    pub lost: &'static str,
+}
+
+/// What most commands ask.
+const ORCHESTRATOR: Asked = Asked {
+    who: "the orchestrator",
+    next: "is `deploykit up` (or the service deploy-orchestrator) running?",
+    lost: "; the deploy itself goes on: `deploykit history` shows it",
+};
+
+/// A client of one service.
 #[derive(Debug, Clone)]
 pub struct Client {
     http: reqwest::Client,
     socket: String,
+    asked: Asked,
 }
 
 impl Client {
@@ -26,15 +48,27 @@ impl Client {
     /// # Errors
     /// When the socket's path is longer than a unix socket's may be.
     pub fn new(home: &Home) -> Result<Self, Failure> {
-        let socket = home.socket.display().to_string();
+        Self::of(ORCHESTRATOR, &home.socket)
+    }
+
+    /// A client of the service that serves on this socket.
+    ///
+    /// # Errors
+    /// As [`Client::new`].
+    pub fn of(asked: Asked, socket: &Path) -> Result<Self, Failure> {
+        let socket = socket.display().to_string();
         let http = reqwest::Client::builder()
-            .unix_socket(Path::new(&socket))
+            .unix_socket(PathBuf::from(&socket))
             .no_proxy()
             .build()
             .map_err(|error| {
                 Failure::Settings(format!("cannot use the socket {socket}: {error}"))
             })?;
-        Ok(Self { http, socket })
+        Ok(Self {
+            http,
+            socket,
+            asked,
+        })
     }
 
     /// `GET path`.
@@ -61,6 +95,17 @@ impl Client {
                 .json(body),
         )
         .await
+    }
+
+    /// `GET path`, as it is.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub async fn bytes(&self, path: &str) -> Result<Vec<u8>, Failure> {
+        let request = self.request(Method::GET, path).timeout(ANSWER_LIMIT);
+        let bytes = self.send(request).await?.bytes().await;
+        let bytes = bytes.map_err(|error| self.lost(&error.to_string()))?;
+        Ok(bytes.into())
     }
 
     /// Follows a deploy: `each` is given every new state, the last one is returned.
@@ -125,7 +170,8 @@ impl Client {
 
     fn odd_answer(&self, status: StatusCode, text: &str) -> String {
         format!(
-            "the orchestrator at {} answered {status}: {}",
+            "{} at {} answered {status}: {}",
+            self.asked.who,
             self.socket,
             text.lines().next().unwrap_or_default()
         )
@@ -137,15 +183,15 @@ impl Client {
             cause = source;
         }
         Failure::Unavailable(format!(
-            "the orchestrator does not answer at {}: {cause}; is `deploykit up` (or the service deploy-orchestrator) running?",
-            self.socket
+            "{} does not answer at {}: {cause}; {}",
+            self.asked.who, self.socket, self.asked.next
         ))
     }
 
     fn lost(&self, why: &str) -> Failure {
         Failure::Unavailable(format!(
-            "lost the orchestrator at {}: {why}; the deploy itself goes on: `deploykit history` shows it",
-            self.socket
+            "lost {} at {}: {why}{}",
+            self.asked.who, self.socket, self.asked.lost
         ))
     }
 }

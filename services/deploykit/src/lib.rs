@@ -20,6 +20,7 @@ pub mod setup;
 pub mod table;
 pub mod trust;
 pub mod up;
+pub mod webhooks;
 pub mod words;
 
 use std::{collections::BTreeMap, ffi::OsString, path::Path, process::ExitCode};
@@ -159,6 +160,7 @@ async fn carry_out(cli: &Cli) -> Result<(), Failure> {
         Command::Abort(args) => session()?.control("abort", args).await,
         Command::Pause(args) => session()?.control("pause", args).await,
         Command::Resume(args) => session()?.control("resume", args).await,
+        Command::Webhooks(args) => webhooks::run(args, cli.at.as_deref(), &folders, &world).await,
         Command::Completions { shell } => {
             clap_complete::generate(
                 *shell,

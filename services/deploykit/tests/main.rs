@@ -21,4 +21,5 @@ mod metrics;
 mod on;
 mod story;
 mod up;
+mod webhooks;
 mod words;

@@ -142,14 +142,18 @@ impl Fold {
         self.announced(&ticket, id);
     }
 
-    /// What was heard of a ref last.
+    /// What was heard last of the refs of a repository.
     #[must_use]
-    pub fn heard(&self, repository: &RepoName, name: &RefName) -> Option<Heard> {
-        let newest = self.refs.get(&(repository.clone(), name.clone()))?;
-        Some(Heard {
-            after: newest.after.clone(),
-            at: newest.at,
+    pub fn heard_of(&self, repository: &RepoName) -> BTreeMap<RefName, Heard> {
+        let of = self.refs.iter().filter(|((of, _), _)| of == repository);
+        of.map(|((_, name), newest)| {
+            let heard = Heard {
+                after: newest.after.clone(),
+                at: newest.at,
+            };
+            (name.clone(), heard)
         })
+        .collect()
     }
 
     fn begin(&mut self, key: Key, pushed: &Pushed, told: Told, at: Timestamp) -> Ticket {

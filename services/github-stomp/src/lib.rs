@@ -10,6 +10,7 @@ pub mod measured;
 mod server;
 pub mod settings;
 pub mod signature;
+pub mod sweep;
 pub mod webhook;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
@@ -28,6 +29,7 @@ use crate::{
     forge::Repositories,
     measured::Measured,
     server::App,
+    sweep::run::Sweep,
     webhook::Sources,
 };
 
@@ -74,6 +76,20 @@ pub async fn serve_on(start: Start<Settings>, listener: Box<dyn Listener>) -> Re
         settings.answer_within(),
         measured.clone(),
     );
+    let origins = settings.origins();
+    if !origins.is_empty() {
+        tracing::info!(
+            repositories = origins.len(),
+            "looks for pushes whose hook does not come"
+        );
+    }
+    let sweep = Sweep::new(
+        &settings.sweep,
+        settings.tips_folder(),
+        origins,
+        (announcer.clone(), notes.clone()),
+        (measured.clone(), world.clone()),
+    );
     let app = App {
         world: world.clone(),
         bus: bus.clone(),
@@ -102,6 +118,7 @@ pub async fn serve_on(start: Start<Settings>, listener: Box<dyn Listener>) -> Re
         tokio::join!(
             http::serve_at_most(connections, hooks, listener, stop, GRACE),
             http::serve(local, desk, stop, GRACE),
+            sweep.run(stop),
         );
         answered.cancel();
     };

@@ -8,6 +8,7 @@ use std::{
 
 use chassis::{Failure, Secret, outbox::OutboxSettings};
 use events::RepoName;
+use git::Origin;
 use jiff::SignedDuration;
 use serde::Deserialize;
 use world::{Disk, Kind as FileKind};
@@ -45,6 +46,9 @@ pub struct Settings {
     /// How many deliveries are kept to be looked at.
     #[serde(default)]
     pub deliveries: DeliveriesSettings,
+    /// The search for pushes whose hook did not come.
+    #[serde(default)]
+    pub sweep: SweepSettings,
     /// One path `/hook/NAME` each.
     pub sources: BTreeMap<String, Source>,
     /// Our names for repositories.
@@ -110,6 +114,25 @@ pub struct Source {
     pub secret_files: Vec<PathBuf>,
 }
 
+/// `[sweep]`: how repositories with an `origin` are looked at.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SweepSettings {
+    /// Seconds between two looks, give or take a quarter.
+    pub every_s: u64,
+    /// The folder whose `.ssh`, `.netrc` and `.gitconfig` are used to ask. Default: the home of the service's user.
+    pub home: Option<PathBuf>,
+}
+
+impl Default for SweepSettings {
+    fn default() -> Self {
+        Self {
+            every_s: 900,
+            home: None,
+        }
+    }
+}
+
 /// What is known of a repository.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -117,6 +140,9 @@ pub struct Repository {
     /// Full names and URLs.
     #[serde(default)]
     pub aliases: Vec<String>,
+    /// Where it is fetched from, to be looked at by the sweep.
+    #[serde(default)]
+    pub origin: Option<Origin>,
     /// False where nobody can rewrite its branches.
     #[serde(default = "force_pushes")]
     pub force_pushes: bool,
@@ -215,6 +241,21 @@ impl Settings {
         SignedDuration::from_secs(self.fold_s.into())
     }
 
+    /// The repositories that are looked at.
+    #[must_use]
+    pub fn origins(&self) -> BTreeMap<RepoName, Origin> {
+        let with = |(name, repository): (&RepoName, &Repository)| {
+            Some((name.clone(), repository.origin.clone()?))
+        };
+        self.repositories.iter().filter_map(with).collect()
+    }
+
+    /// What the sweep knows of them.
+    #[must_use]
+    pub fn tips_folder(&self) -> PathBuf {
+        self.data.join("tips")
+    }
+
     /// The folder of the deliveries.
     #[must_use]
     pub fn deliveries_folder(&self) -> PathBuf {
@@ -251,6 +292,9 @@ impl chassis::Settings for Settings {
         }
         self.outbox.check()?;
         self.deliveries.check()?;
+        if !(1..=86_400).contains(&self.sweep.every_s) {
+            return Err("sweep.every_s must be 1 to 86400".to_owned());
+        }
         if self.sources.is_empty() {
             return Err("sources is empty: name at least one, [sources.github]".to_owned());
         }

@@ -184,10 +184,12 @@ fn what_an_earlier_process_announced_is_known() {
         fold.judge(&push("main b c"), Told::Hook, at(2)),
         Verdict::Known(id(2))
     );
-    let heard = fold.heard(
-        &"shop".parse().unwrap(),
-        &"refs/heads/main".parse().unwrap(),
+    let heard = fold.heard_of(&"shop".parse().unwrap());
+    let heard: Vec<_> = heard.into_values().collect();
+    assert_eq!(heard.len(), 1);
+    assert_eq!(
+        (&heard[0].after, heard[0].at),
+        (&push("main b c").after, at(1))
     );
-    let heard = heard.unwrap();
-    assert_eq!((heard.after, heard.at), (push("main b c").after, at(1)));
+    assert!(fold.heard_of(&"other".parse().unwrap()).is_empty());
 }

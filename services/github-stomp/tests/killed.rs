@@ -1,4 +1,4 @@
-//! The program, killed.
+//! The program, killed, and under a load of large bodies.
 #![expect(
     clippy::disallowed_methods,
     reason = "the program is run as its users run it, not as a program of ours"
@@ -43,16 +43,14 @@ async fn start(folder: &Folder, url: &str) -> Program {
     program
 }
 
-#[tokio::test]
-async fn what_was_answered_with_202_arrives_though_the_program_was_killed() {
-    let mut broker = TestBroker::start().await;
-    let folder = Folder::new();
+/// Settings for a program with these keys of its own, and where it answers.
+async fn settled(folder: &Folder, broker: &TestBroker, own: &str) -> String {
     folder.write("secret", SECRET);
     let free = World::real().net.listen("127.0.0.1:0").await.unwrap();
     let address = free.local_address().unwrap();
     drop(free);
     let settings = format!(
-        "host = 'hub1'\nlisten = '{address}'\ndata = '{}'\n[outbox]\nfolder = '{}'\n\
+        "host = 'hub1'\nlisten = '{address}'\ndata = '{}'\n{own}\n[outbox]\nfolder = '{}'\n\
          [sources.hub]\nkind = 'github'\nsecret_file = '{}'\n\
          [bus]\nbrokers = ['{}']\nbackoff_limit_s = 1\nlogin = 'guest'\npasscode_file = '{}'\n",
         folder.join("data").display(),
@@ -62,7 +60,14 @@ async fn what_was_answered_with_202_arrives_though_the_program_was_killed() {
         broker.passcode_file().display(),
     );
     folder.write("settings.toml", &settings);
-    let url = format!("http://{address}");
+    format!("http://{address}")
+}
+
+#[tokio::test]
+async fn what_was_answered_with_202_arrives_though_the_program_was_killed() {
+    let mut broker = TestBroker::start().await;
+    let folder = Folder::new();
+    let url = settled(&folder, &broker, "").await;
     broker.stop().await;
 
     let program = start(&folder, &url).await;
@@ -91,4 +96,51 @@ async fn what_was_answered_with_202_arrives_though_the_program_was_killed() {
         let pushed = commits.hear(|_: &Pushed| true).await;
         assert_eq!(pushed.name.as_str(), format!("refs/heads/b{number}"));
     }
+}
+
+/// The most memory that it ever had, in kB.
+fn peak(program: &Program) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", program.0.id())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let number = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
+    number.unwrap()
+}
+
+#[tokio::test]
+async fn many_large_bodies_at_once_take_no_more_memory_than_there_is_room_for() {
+    const MIB: usize = 1 << 20;
+    let broker = TestBroker::start().await;
+    let folder = Folder::new();
+    // Room for one of them.
+    let url = settled(&folder, &broker, "bodies_mib = 36").await;
+    let program = start(&folder, &url).await;
+    let idle = peak(&program);
+    let push = include_str!("data/recorded/github/push.json");
+    let json = format!("{push}{}", " ".repeat(24 * MIB - push.len()));
+    let escaped: String = push.bytes().map(|byte| format!("%{byte:02X}")).collect();
+    let form = format!(
+        "payload={escaped}{}",
+        "+".repeat(24 * MIB - 3 * push.len() - 8)
+    );
+    let mut clients = tokio::task::JoinSet::new();
+    for (kind, body) in [("json", json), ("x-www-form-urlencoded", form)] {
+        let signature = sign(&Secret::new(SECRET), body.as_bytes());
+        let body = bytes::Bytes::from(body);
+        for _ in 0..4 {
+            let request = Client::new()
+                .post(format!("{url}/hook/hub"))
+                .header("content-type", format!("application/{kind}"))
+                .header("x-github-event", "push")
+                .header("x-hub-signature-256", &signature)
+                .body(body.clone());
+            clients.spawn(async { request.send().await.unwrap().status().as_u16() });
+        }
+    }
+    let answers = clients.join_all().await;
+    // Who found no room in time is told to come again.
+    assert!(answers.contains(&202), "{answers:?}");
+    let known = |answer: &u16| [202, 503].contains(answer);
+    assert!(answers.iter().all(known), "{answers:?}");
+    let more = (peak(&program) - idle) / 1024;
+    assert!(more < 72, "{more} MiB for eight bodies of 24 MiB");
 }

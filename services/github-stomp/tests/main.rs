@@ -20,3 +20,4 @@ mod settings;
 mod signature;
 mod slow;
 mod sources;
+mod sweep;

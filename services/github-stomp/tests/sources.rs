@@ -57,6 +57,7 @@ impl Sources {
         let text = format!("{}{}", sources.concat(), section());
         let (_, mut settings) = parse::<Settings>(&text, "test").unwrap();
         settings.outbox.folder = Some(folder.join("outbox"));
+        settings.data = folder.join("data");
         settings.check().unwrap();
         let world = World::real();
         let listener = world.net.listen("127.0.0.1:0").await.unwrap();

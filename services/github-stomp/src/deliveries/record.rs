@@ -71,6 +71,16 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// Each of them.
+    pub const ALL: [Self; 6] = [
+        Self::Announced,
+        Self::Folded,
+        Self::Feed,
+        Self::Ignored,
+        Self::Refused,
+        Self::NotTaken,
+    ];
+
     /// As it is written.
     #[must_use]
     pub fn word(self) -> &'static str {
