@@ -174,8 +174,8 @@ impl Delivery {
 
     /// How many bytes it takes up with its body.
     pub(super) fn bytes(&self, head: usize) -> u64 {
-        // The end of the line behind the body.
-        head as u64 + self.kept_bytes as u64 + 1
+        // The end of the line behind the body. What a broken file says is far off ends its reading.
+        (head as u64 + 1).saturating_add(self.kept_bytes as u64)
     }
 
     /// The delivery that begins here, and the length of its head; none where there is none, or half of one.

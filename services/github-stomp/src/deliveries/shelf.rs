@@ -273,7 +273,7 @@ fn walk(
     let mut at = 0;
     while let Some((delivery, head)) = head_at(disk, path, at)? {
         let body = at + head as u64;
-        at += delivery.bytes(head);
+        at = at.saturating_add(delivery.bytes(head));
         if !each(delivery, body) {
             break;
         }
