@@ -1,8 +1,8 @@
 //! Who sent a body: what its headers claim, compared over its raw bytes. Pure.
 
-use std::time::Duration;
+use std::{str, time::Duration};
 
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, HeaderValue};
 use base64::{
     Engine as _,
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
@@ -64,9 +64,9 @@ pub enum Claim {
         timestamp_s: i64,
         /// One of these is good.
         digests: Vec<[u8; 32]>,
+        /// What counts instead where none of our secrets is one that signs.
+        token: Option<Secret>,
     },
-    /// In several ways, one of which is good.
-    Either(Vec<Self>),
     /// Not at all, where it does not matter.
     Nobody,
 }
@@ -104,22 +104,18 @@ pub fn digest(
     }
 }
 
-/// The claim of a header that is the secret itself.
-#[must_use]
-pub fn token(headers: &HeaderMap, header: &str) -> Option<Claim> {
-    let text = value(headers, header);
-    (!text.is_empty()).then(|| Claim::Token(Secret::new(text)))
-}
-
-/// The claim of the headers of Standard Webhooks; none without a `webhook-signature`.
+/// The claim of the headers of Standard Webhooks, or, without a `webhook-signature`, of a header that is the secret itself.
 ///
 /// # Errors
 /// `Missing` or `Malformed`.
-pub fn standard(headers: &HeaderMap) -> Result<Option<Claim>, Wrong> {
+pub fn standard_or_token(headers: &HeaderMap, token: &'static str) -> Result<Claim, Wrong> {
     const HEADER: &str = "webhook-signature";
+    let sent = headers.get(token).map(HeaderValue::as_bytes);
+    let sent = str::from_utf8(sent.unwrap_or_default().trim_ascii()).unwrap_or_default();
+    let sent = (!sent.is_empty()).then(|| Secret::new(sent));
     let text = value(headers, HEADER);
     if text.is_empty() {
-        return Ok(None);
+        return sent.map(Claim::Token).ok_or(Wrong::Missing(token));
     }
     let named = |header: &'static str| match value(headers, header) {
         "" => Err(Wrong::Missing(header)),
@@ -140,11 +136,12 @@ pub fn standard(headers: &HeaderMap) -> Result<Option<Claim>, Wrong> {
             form: "v1, and the base64 of 32 bytes",
         });
     }
-    Ok(Some(Claim::Standard {
+    Ok(Claim::Standard {
         before: format!("{id}.{timestamp}."),
         timestamp_s,
         digests,
-    }))
+        token: sent,
+    })
 }
 
 /// Base64 with or without its padding.
@@ -185,16 +182,15 @@ pub fn verify(secrets: &[Secret], body: &[u8], claim: &Claim, now_s: i64) -> Res
             let mac = mac(secret.expose().as_bytes(), &[body]);
             mac.verify_slice(digest).is_ok()
         }),
-        Claim::Token(token) => one_is_good(&|secret| {
-            // Their digests, so that the time does not tell the length.
-            let [ours, theirs] = [secret, token].map(|text| Sha256::digest(text.expose()));
-            let same: bool = ours.ct_eq(&theirs).into();
-            same & !secret.expose().starts_with(STANDARD_SECRET)
-        }),
+        Claim::Token(token) => one_is_good(&|secret| is(secret, token)),
+        Claim::Standard {
+            token: Some(token), ..
+        } if !secrets.iter().any(signs) => one_is_good(&|secret| is(secret, token)),
         Claim::Standard {
             before,
             timestamp_s,
             digests,
+            token: _,
         } => {
             one_is_good(&|secret| {
                 let Ok(Some(key)) = standard_key(secret) else {
@@ -212,19 +208,20 @@ pub fn verify(secrets: &[Secret], body: &[u8], claim: &Claim, now_s: i64) -> Res
                 false => Ok(()),
             }
         }
-        Claim::Either(claims) => {
-            let check = |claim| verify(secrets, body, claim, now_s);
-            let mut outcomes: Vec<_> = claims.iter().map(check).collect();
-            // A good one first, then one that says more than a mismatch.
-            outcomes.sort_by_key(|outcome| match outcome {
-                Ok(()) => 0,
-                Err(Wrong::Mismatch) => 2,
-                Err(_) => 1,
-            });
-            outcomes.first().copied().unwrap_or(Err(Wrong::Mismatch))
-        }
         Claim::Nobody => Ok(()),
     }
+}
+
+fn signs(secret: &Secret) -> bool {
+    secret.expose().starts_with(STANDARD_SECRET)
+}
+
+/// True for the same text, unless it is a secret that is never sent.
+fn is(secret: &Secret, sent: &Secret) -> bool {
+    // Their digests, so that the time does not tell the length.
+    let [ours, theirs] = [secret, sent].map(|text| Sha256::digest(text.expose()));
+    let same: bool = ours.ct_eq(&theirs).into();
+    same & !signs(secret)
 }
 
 /// `sha256=` and the digits of a body's HMAC-SHA256, as GitHub makes it.

@@ -43,6 +43,11 @@ pub(crate) struct Sources {
 
 impl Sources {
     pub(crate) async fn start(common: Common) -> Self {
+        Self::start_with(common, 10_000).await
+    }
+
+    /// With an outbox of so many messages.
+    async fn start_with(common: Common, messages: usize) -> Self {
         let folder = Folder::new();
         let secrets = [("old", OLD), ("new", NEW), ("signing", SIGNING)];
         let files = secrets.map(|(name, secret)| folder.write(name, secret));
@@ -58,6 +63,7 @@ impl Sources {
         let (_, mut settings) = parse::<Settings>(&text, "test").unwrap();
         settings.outbox.folder = Some(folder.join("outbox"));
         settings.data = folder.join("data");
+        settings.outbox.messages = messages;
         settings.check().unwrap();
         let world = World::real();
         let listener = world.net.listen("127.0.0.1:0").await.unwrap();
@@ -286,5 +292,35 @@ async fn the_connection_test_of_bitbucket_server_is_answered_though_it_is_not_si
         .post(Kind::Bitbucket, &ping, br#"{"test":true}"#)
         .await;
     assert_eq!(status, StatusCode::UNAUTHORIZED);
+    sources.running.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn the_pushes_of_one_delivery_are_taken_all_or_none() {
+    let mut broker = TestBroker::start().await;
+    let sources = Sources::start_with(broker.common("hub1"), 3).await;
+    broker.stop().await;
+    let post = async |name: &str| {
+        let body = BODIES.iter().find(|body| body.name == name).unwrap();
+        let bytes = body.text.as_bytes();
+        let headers = forged::headers(body.kind, body.event, NEW, bytes, now_s());
+        sources.post(body.kind, &headers, bytes).await
+    };
+    // Four pushes, and room for three.
+    let (status, text) = post("hand-made/bitbucket/push-several").await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{text}");
+    let one = "hand-made/bitbucket-server/refs-changed-commits";
+    let (status, text) = post(one).await;
+    assert_eq!(status, StatusCode::ACCEPTED, "{text}");
+    broker.start_again().await;
+    let member = Member::connect("listener", broker.common("hub2")).await;
+    let mut commits = member.listen(Topic::GitCommits).await;
+    let (status, text) = post("hand-made/gitea/push-tag").await;
+    assert_eq!(status, StatusCode::ACCEPTED, "{text}");
+    // The first one may have gone out before the listener was there; none of the four comes before the last.
+    let pushed = commits
+        .hear(|pushed: &Pushed| pushed.repository.as_str() != "ACME/shop")
+        .await;
+    assert_eq!(pushed.repository.as_str(), "inn");
     sources.running.stop().await.unwrap();
 }

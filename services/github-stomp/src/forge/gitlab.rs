@@ -20,17 +20,9 @@ pub(super) const NAMED: Named = Named {
     delivery: &["idempotency-key", "webhook-id", "x-gitlab-event-uuid"],
 };
 
-const TOKEN: &str = "x-gitlab-token";
-
-/// The newer signature, the older token, or both: whichever the source has a secret for.
+/// The newer signature, or else the older token.
 pub(super) fn claim(headers: &HeaderMap) -> Result<Claim, Wrong> {
-    let token = signature::token(headers, TOKEN);
-    match signature::standard(headers)? {
-        None => token.ok_or(Wrong::Missing(TOKEN)),
-        Some(signed) => Ok(Claim::Either(
-            std::iter::once(signed).chain(token).collect(),
-        )),
-    }
+    signature::standard_or_token(headers, "x-gitlab-token")
 }
 
 /// What happened is said in the body, which is signed. Hooks of the system have no `object_kind` with pushes.
