@@ -6,15 +6,11 @@ use std::{
 };
 
 use chassis::{
-    causes,
+    Bus, causes,
     outbox::{AppendError, Outbox},
 };
-use events::{HostName, message::Pushed};
-use serde_json::{Value, json};
-use tokio::{
-    sync::{mpsc, watch},
-    time::timeout,
-};
+use events::message::Pushed;
+use tokio::{sync::watch, time::timeout};
 use uuid::Uuid;
 use world::World;
 
@@ -25,20 +21,16 @@ use crate::{
     measured::Measured,
 };
 
-/// Lines for the feed that wait; more are dropped, because a hook never waits for the feed.
-const FEED: usize = 256;
-
 /// What announces. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Announcer {
-    host: HostName,
+    bus: Bus,
     outbox: Outbox,
     world: World,
     fold: Arc<Mutex<Fold>>,
     /// Changes when an announcement is settled.
     settled: watch::Sender<()>,
     answer_within: Duration,
-    feed: mpsc::Sender<(String, Value)>,
     measured: Measured,
 }
 
@@ -80,27 +72,24 @@ impl Drop for UnderWay<'_> {
 }
 
 impl Announcer {
-    /// Announces over the outbox; the receiver gives the lines for the feed.
+    /// Announces over the outbox.
     pub(crate) fn new(
-        host: &HostName,
+        bus: &Bus,
         outbox: Outbox,
         world: &World,
         fold: Fold,
         answer_within: Duration,
         measured: Measured,
-    ) -> (Self, mpsc::Receiver<(String, Value)>) {
-        let (feed, lines) = mpsc::channel(FEED);
-        let announcer = Self {
-            host: host.clone(),
+    ) -> Self {
+        Self {
+            bus: bus.clone(),
             outbox,
             world: world.clone(),
             fold: Arc::new(Mutex::new(fold)),
             settled: watch::Sender::new(()),
             answer_within,
-            feed,
             measured,
-        };
-        (announcer, lines)
+        }
     }
 
     pub(crate) fn fold(&self) -> MutexGuard<'_, Fold> {
@@ -210,23 +199,14 @@ impl Announcer {
         Ok(pushes.iter().zip(&ids).map(became).collect())
     }
 
-    /// Puts a line on the feed; it is dropped where the feed is full.
+    /// Puts a line on the feed and in the log.
     pub(crate) fn tell(&self, from: From<'_>, news: News) {
-        let News { line, mut record } = news;
         let From {
             source, delivery, ..
         } = from;
-        let line = format!("{}: {line}", self.host);
-        tracing::info!(source, delivery, "{line}");
-        record["source"] = source.into();
-        record["delivery"] = delivery.into();
-        if self.feed.try_send((line, record)).is_err() {
-            tracing::debug!(
-                source,
-                delivery,
-                "the feed is full; its line stays in this log"
-            );
-        }
+        tracing::info!(source, delivery, "{}", news.text());
+        self.bus
+            .say(news.with("source", source).with("delivery", delivery));
     }
 }
 
@@ -254,17 +234,15 @@ fn news(pushed: &Pushed, id: &Uuid, told: Told) -> News {
     let Pushed {
         repository, name, ..
     } = pushed;
-    News {
-        line: format!("{repository} {name} {moved}{commits}{by}{found}"),
-        record: json!({
-            "what": "push",
-            "id": id,
-            "repository": repository,
-            "ref": name,
-            "before": pushed.before,
-            "after": pushed.after,
-            "pusher": pushed.pusher,
-            "swept": told == Told::Sweep,
-        }),
-    }
+    News::new(
+        "push",
+        format!("{repository} {name} {moved}{commits}{by}{found}"),
+    )
+    .with("id", id)
+    .with("repository", repository)
+    .with("ref", name)
+    .with("before", &pushed.before)
+    .with("after", &pushed.after)
+    .with("pusher", &pushed.pusher)
+    .with("swept", told == Told::Sweep)
 }

@@ -16,9 +16,7 @@ pub mod webhook;
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use anyhow::Context;
-use chassis::{Bus, Failure, Start, http, outbox::Outbox};
-use serde_json::Value;
-use tokio::sync::mpsc;
+use chassis::{Failure, Start, http, outbox::Outbox};
 use tokio_util::sync::CancellationToken;
 use world::{Listener, World};
 
@@ -68,8 +66,8 @@ pub async fn serve_on(start: Start<Settings>, listener: Box<dyn Listener>) -> Re
     let measured = Measured::new(bus.metrics(), &room, sources.names());
     let (shelf, fold) = remembered(settings, world).await?;
     let (notes, clerk) = Clerk::new(shelf, world, measured.lost.clone());
-    let (announcer, lines) = Announcer::new(
-        &start.host,
+    let announcer = Announcer::new(
+        bus,
         outbox,
         world,
         fold,
@@ -126,7 +124,6 @@ pub async fn serve_on(start: Start<Settings>, listener: Box<dyn Listener>) -> Re
         serving,
         keeper.run(&answered),
         clerk.run(),
-        feed(bus, lines)
     );
     Ok(())
 }
@@ -157,11 +154,4 @@ async fn remembered(settings: &Settings, world: &World) -> Result<(Shelf, Fold),
     });
     let opened = opened.await;
     Ok(opened.with_context(|| format!("cannot use the deliveries in {}", folder.display()))?)
-}
-
-/// Puts lines on the feed until the last handler is gone.
-async fn feed(bus: &Bus, mut lines: mpsc::Receiver<(String, Value)>) {
-    while let Some((line, record)) = lines.recv().await {
-        bus.line(line, record).await;
-    }
 }
