@@ -93,6 +93,7 @@ where
         .map_err(|wrong| wrong.to_string())
         .and_then(|(common, own)| {
             logs::check(&environment, common.log.as_deref())?;
+            own.check_here(&world)?;
             common.host_name().map_err(|wrong| {
                 format!("the system's host name cannot be used, set `host`: {wrong}")
             })?;

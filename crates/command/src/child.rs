@@ -5,7 +5,11 @@ use std::{fs::File, process::Stdio, time::Duration};
 use rustix::process::Signal;
 use tokio::process::{Child, Command};
 
-use crate::{Boxed, Program, RunError, group::Group, real};
+use crate::{
+    Boxed, Program, RunError,
+    group::{Group, Place},
+    real,
+};
 
 /// A started program. Dropping it kills its process group.
 pub trait Running: Send + std::fmt::Debug {
@@ -26,14 +30,14 @@ pub(crate) fn start(program: &Program, output: File) -> Result<Box<dyn Running>,
         reason = "this is the place that starts programs"
     )]
     let mut command = Command::new(&program.name);
-    real::prepare(command.as_std_mut(), program);
+    real::prepare(command.as_std_mut(), program, Place::Own);
     command
         .stdin(Stdio::null())
         .stdout(Stdio::from(output))
         .stderr(Stdio::from(errors));
     let child = command.spawn().map_err(failed)?;
     let id = child.id().unwrap_or_default();
-    let group = Group::of(&child).map_err(failed)?;
+    let group = Group::of(&child, Place::Own).map_err(failed)?;
     Ok(Box::new(RealChild { child, id, group }))
 }
 

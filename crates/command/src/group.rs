@@ -5,18 +5,28 @@ use std::{io, os::fd::OwnedFd};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, kill_process_group, pidfd_open};
 use tokio::{io::unix::AsyncFd, process::Child};
 
-/// The group of a child that leads one. Dropping it kills whoever is left in it.
+/// In which process group a program runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// One of its own.
+    Own,
+    /// That of the caller.
+    Callers,
+}
+
+/// The group of a child that leads one, or the child alone. Dropping it kills whoever is left in it.
 ///
 /// The leader's end is seen without reaping it: as long as it is a zombie, its id cannot be somebody else's, and the group
 /// can be signalled. So [`Group::kill_rest`] or [`Group::leave`] comes before `Child::wait`.
 #[derive(Debug)]
 pub(crate) struct Group {
     leader: Option<Pid>,
+    place: Place,
     pidfd: AsyncFd<OwnedFd>,
 }
 
 impl Group {
-    pub(crate) fn of(child: &Child) -> io::Result<Self> {
+    pub(crate) fn of(child: &Child, place: Place) -> io::Result<Self> {
         let id = child.id().and_then(|id| i32::try_from(id).ok());
         let leader = id.and_then(Pid::from_raw).ok_or(io::ErrorKind::NotFound)?;
         let pidfd = pidfd_open(leader, PidfdFlags::NONBLOCK)?;
@@ -27,6 +37,7 @@ impl Group {
         let pidfd = AsyncFd::new(pidfd)?;
         Ok(Self {
             leader: Some(leader),
+            place,
             pidfd,
         })
     }
@@ -44,10 +55,13 @@ impl Group {
         }
     }
 
-    /// Tells every process of the group.
+    /// Tells every process of the group; in the caller's group only the program itself.
     pub(crate) fn signal(&self, signal: Signal) {
         if let Some(pid) = self.leader {
-            let _gone = kill_process_group(pid, signal);
+            let _gone = match self.place {
+                Place::Own => kill_process_group(pid, signal),
+                Place::Callers => kill_process(pid, signal),
+            };
         }
     }
 

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod beside;
 mod child;
 mod group;
 mod program;
@@ -7,6 +8,7 @@ mod real;
 
 use std::{future::Future, io, io::Read, path::Path, pin::Pin, time::Duration};
 
+pub use beside::RealBeside;
 pub use child::Running;
 pub use program::Program;
 pub use real::Real;

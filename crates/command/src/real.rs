@@ -18,13 +18,14 @@ use tokio::{
 };
 
 use crate::{
-    Boxed, Consumer, Limits, Output, Processes, Program, RunError, Running, child, group::Group,
+    Boxed, Consumer, Limits, Output, Processes, Program, RunError, Running, child,
+    group::{Group, Place},
 };
 
 /// How long the outputs may stay open once the program itself has ended, and how long a killed process may take to go.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// The operating system's processes.
+/// The operating system's processes, each program in a process group of its own.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Real;
 
@@ -37,16 +38,7 @@ impl Processes for Real {
         program: &'a Program,
         limits: Limits,
     ) -> Boxed<'a, Result<Output, RunError>> {
-        Box::pin(async move {
-            let mut child = spawn(program, Stdio::piped(), Stdio::piped())?;
-            let mut kept = Vec::new();
-            let stdout = read_bounded(child.stdout.take(), limits.output_bytes, &mut kept);
-            let output = run_to_end(program, limits, child, stdout, Some(LINGER)).await?;
-            Ok(Output {
-                stdout: kept,
-                ..output
-            })
-        })
+        Box::pin(run(program, limits, Place::Own))
     }
 
     fn pipe<'a>(
@@ -55,17 +47,7 @@ impl Processes for Real {
         limits: Limits,
         consumer: Consumer,
     ) -> Boxed<'a, Result<Output, RunError>> {
-        Box::pin(async move {
-            let (mut reader, writer) = io::pipe().map_err(|source| start_error(program, source))?;
-            let child = spawn(program, Stdio::from(OwnedFd::from(writer)), Stdio::piped())?;
-            let stdout = on_thread(move || {
-                consumer(&mut reader)?;
-                // What the consumer left must be read, or the program would wait for ever.
-                io::copy(&mut reader, &mut io::sink()).map(drop)
-            });
-            // What the program wrote may take the consumer a while; the limit of time still holds.
-            run_to_end(program, limits, child, stdout, None).await
-        })
+        Box::pin(pipe(program, limits, consumer, Place::Own))
     }
 
     fn run_into<'a>(
@@ -84,8 +66,16 @@ impl Processes for Real {
         limits: Limits,
     ) -> Boxed<'a, Result<Output, RunError>> {
         Box::pin(async move {
-            let child = spawn(program, Stdio::inherit(), Stdio::inherit())?;
-            run_to_end(program, limits, child, async { Ok(()) }, Some(LINGER)).await
+            let (child, group) = spawn(program, [Stdio::inherit(), Stdio::inherit()], Place::Own)?;
+            run_to_end(
+                program,
+                limits,
+                child,
+                group,
+                async { Ok(()) },
+                Some(LINGER),
+            )
+            .await
         })
     }
 
@@ -101,6 +91,39 @@ impl Processes for Real {
     }
 }
 
+pub(crate) async fn run(
+    program: &Program,
+    limits: Limits,
+    place: Place,
+) -> Result<Output, RunError> {
+    let (mut child, group) = spawn(program, [Stdio::piped(), Stdio::piped()], place)?;
+    let mut kept = Vec::new();
+    let stdout = read_bounded(child.stdout.take(), limits.output_bytes, &mut kept);
+    let output = run_to_end(program, limits, child, group, stdout, Some(LINGER)).await?;
+    Ok(Output {
+        stdout: kept,
+        ..output
+    })
+}
+
+pub(crate) async fn pipe(
+    program: &Program,
+    limits: Limits,
+    consumer: Consumer,
+    place: Place,
+) -> Result<Output, RunError> {
+    let (mut reader, writer) = io::pipe().map_err(|source| start_error(program, source))?;
+    let stdout = Stdio::from(OwnedFd::from(writer));
+    let (child, group) = spawn(program, [stdout, Stdio::piped()], place)?;
+    let stdout = on_thread(move || {
+        consumer(&mut reader)?;
+        // What the consumer left must be read, or the program would wait for ever.
+        io::copy(&mut reader, &mut io::sink()).map(drop)
+    });
+    // What the program wrote may take the consumer a while; the limit of time still holds.
+    run_to_end(program, limits, child, group, stdout, None).await
+}
+
 #[expect(
     clippy::disallowed_methods,
     reason = "reading a pipe blocks, whatever the disk seam does"
@@ -113,8 +136,11 @@ async fn on_thread<T: Send + 'static>(
         .map_err(io::Error::other)?
 }
 
-pub(crate) fn prepare(command: &mut std::process::Command, program: &Program) {
+pub(crate) fn prepare(command: &mut std::process::Command, program: &Program, place: Place) {
     use std::os::unix::process::CommandExt;
+    if place == Place::Own {
+        command.process_group(0);
+    }
     command
         .args(&program.args)
         .env_clear()
@@ -124,7 +150,6 @@ pub(crate) fn prepare(command: &mut std::process::Command, program: &Program) {
     if let Some(folder) = &program.folder {
         command.current_dir(folder);
     }
-    command.process_group(0);
 }
 
 #[expect(
@@ -143,29 +168,34 @@ fn spawn_into(program: &Program, stdout: Stdio, stderr: Stdio) -> Result<Child, 
         reason = "this is the place that starts programs"
     )]
     let mut command = Command::new(&program.name);
-    prepare(command.as_std_mut(), program);
+    prepare(command.as_std_mut(), program, Place::Own);
     command.stdin(Stdio::null()).stdout(stdout).stderr(stderr);
     command
         .spawn()
         .map_err(|source| start_error(program, source))
 }
 
-fn spawn(program: &Program, stdout: Stdio, stderr: Stdio) -> Result<Child, RunError> {
+fn spawn(
+    program: &Program,
+    [stdout, stderr]: [Stdio; 2],
+    place: Place,
+) -> Result<(Child, Group), RunError> {
     #[expect(
         clippy::disallowed_methods,
         reason = "this is the place that starts programs"
     )]
     let mut command = Command::new(&program.name);
-    prepare(command.as_std_mut(), program);
+    prepare(command.as_std_mut(), program, place);
     let stdin = if program.stdin.is_empty() {
         Stdio::null()
     } else {
         Stdio::piped()
     };
     command.stdin(stdin).stdout(stdout).stderr(stderr);
-    command
-        .spawn()
-        .map_err(|source| start_error(program, source))
+    let not_started = |source| start_error(program, source);
+    let child = command.spawn().map_err(not_started)?;
+    let group = Group::of(&child, place).map_err(not_started)?;
+    Ok((child, group))
 }
 
 pub(crate) fn start_error(program: &Program, source: io::Error) -> RunError {
@@ -184,10 +214,10 @@ async fn run_to_end(
     program: &Program,
     limits: Limits,
     mut child: Child,
+    mut group: Group,
     stdout: impl Future<Output = io::Result<()>>,
     patience: Option<Duration>,
 ) -> Result<Output, RunError> {
-    let mut group = Group::of(&child).map_err(|source| start_error(program, source))?;
     let (stdin, stderr) = (child.stdin.take(), child.stderr.take());
     let mut errors = Vec::new();
     let streams = async {
@@ -252,7 +282,7 @@ async fn run_into(
     let stdout = file.try_clone().map_err(not_started)?;
     let stderr = file.try_clone().map_err(not_started)?;
     let mut child = spawn_into(program, Stdio::from(stdout), Stdio::from(stderr))?;
-    let mut group = Group::of(&child).map_err(not_started)?;
+    let mut group = Group::of(&child, Place::Own).map_err(not_started)?;
     let told = RunError::Ended {
         program: program.to_string(),
     };

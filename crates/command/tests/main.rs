@@ -7,6 +7,7 @@
 
 mod background;
 mod beside;
+mod callers_group;
 mod into_file;
 mod pipe;
 mod program;

@@ -13,6 +13,7 @@ use deploy_agent::{
 };
 use events::message::{Ordered, Phase, ScriptOutput, Signed, Step};
 use tempfile::TempDir;
+use testkit::Faulty;
 use tokio::{
     sync::mpsc,
     time::{Instant, sleep, timeout},
@@ -20,7 +21,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use world::World;
 
-use crate::{faulty::Faulty, rig::LIMIT};
+use crate::rig::LIMIT;
 
 fn settings(folder: &TempDir) -> (Common, Settings) {
     let path = |name: &str| folder.path().join(name).display().to_string();

@@ -13,12 +13,11 @@ use events::{
     message::{Phase, Step},
 };
 use git::Git;
+use testkit::Faulty;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 use world::World;
-
-use crate::faulty::Faulty;
 
 fn site(base: &Path, world: World, origin: &Path) -> Site {
     let project = "shop".parse().expect("a project");

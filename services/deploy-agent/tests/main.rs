@@ -8,7 +8,6 @@ mod agent;
 mod decisions;
 mod disk;
 mod failing;
-mod faulty;
 mod journal;
 mod laying_out;
 mod redact;

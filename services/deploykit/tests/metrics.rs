@@ -76,6 +76,7 @@ async fn the_page_names_what_is_exposed_and_nothing_else() {
     let room = github_stomp::body::Room::new(1 << 20);
     let _hooks = github_stomp::measured::Measured::new(bus.metrics(), &room, ["github"]);
     let _keepalive = stomp_keepalive::measured::Measured::new(bus.metrics());
+    let _mirrors = stomp_git::measured::Measured::new(bus.metrics());
     std::sync::Arc::new(deploy_agent::tell::Reports::default()).measure(bus.metrics());
     let (exposed, documented) = (exposed(&bus.metrics().text()), documented());
     assert!(exposed.len() > 10);

@@ -235,7 +235,7 @@ fn news(pushed: &Pushed, id: &Uuid, told: Told) -> News {
         repository, name, ..
     } = pushed;
     News::new(
-        "push",
+        "pushed",
         format!("{repository} {name} {moved}{commits}{by}{found}"),
     )
     .with("id", id)
@@ -244,5 +244,6 @@ fn news(pushed: &Pushed, id: &Uuid, told: Told) -> News {
     .with("before", &pushed.before)
     .with("after", &pushed.after)
     .with("pusher", &pushed.pusher)
-    .with("swept", told == Told::Sweep)
+    .with("commits", pushed.commits_total)
+    .with("swept", (told == Told::Sweep).then_some(true))
 }

@@ -1,11 +1,18 @@
 #![doc = include_str!("../README.md")]
 
+pub mod checkouts;
+mod errand;
 mod fetcher;
+mod hands;
 mod hints;
+pub mod kept;
 mod lines;
+pub mod measured;
 pub mod plan;
 mod run;
 pub mod settings;
+mod sites;
+pub mod status;
 pub mod work;
 
 use std::{sync::Arc, time::Duration};
@@ -13,11 +20,15 @@ use std::{sync::Arc, time::Duration};
 use chassis::{Failure, Listen, Start, causes};
 use events::Topic;
 use git::Git;
-use tokio::{sync::mpsc, time::timeout};
+use tokio::{
+    sync::{Semaphore, mpsc},
+    time::timeout,
+};
 
+pub use hands::{WORD as ERRAND, main as errand_main};
 pub use settings::Settings;
 
-use crate::{fetcher::Fetcher, hints::Hints, run::Pace, work::Work};
+use crate::{fetcher::Fetcher, hints::Hints, measured::Measured, work::Work};
 
 /// Pushes that were read and not yet noted; they are noted at once, so this is never full for long.
 const HINTS: usize = 64;
@@ -28,7 +39,7 @@ const FIRST_CONNECTION: Duration = Duration::from_secs(2);
 /// Listens to pushes and keeps the mirrors until a stop.
 ///
 /// # Errors
-/// When git is missing or too old.
+/// When git is missing or too old, or a repository's user cannot be had.
 pub async fn serve(start: Start<Settings>) -> Result<(), Failure> {
     let Start {
         host,
@@ -39,12 +50,10 @@ pub async fn serve(start: Start<Settings>) -> Result<(), Failure> {
         status,
         ..
     } = start;
-    let mut git = Git::new(&world).with_limits(settings.limits());
-    if let Some(home) = settings.home.clone().or_else(std::env::home_dir) {
-        git = git.with_home(home);
-    }
-    let version = git.version().await;
+    let version = Git::new(&world).version().await;
     let version = version.map_err(|error| Failure::Settings(causes(&error)))?;
+    let sites = sites::sites(&settings, &world).await;
+    let sites = sites.map_err(Failure::Settings)?;
     let names: Vec<_> = settings.repositories.keys().cloned().collect();
     tracing::info!(git = %version, repositories = names.len(), "keeps mirrors");
     if names.is_empty() {
@@ -60,16 +69,21 @@ pub async fn serve(start: Start<Settings>) -> Result<(), Failure> {
     }
     let inbox = bus.listen(Listen::hints([Topic::GitCommits])).await;
     let (marks, marked) = mpsc::channel(HINTS);
-    let work = Work::new(names, settings.parallel);
-    let pace = Pace::of(&settings);
+    let work = Work::new(names, settings.pace(), || run::random(&world));
     let mut hints = Hints::new(settings.repositories.clone(), marks);
-    let fetcher = Arc::new(Fetcher::new(host, settings, git, bus.clone()));
+    let fetcher = Arc::new(Fetcher {
+        host,
+        settings,
+        sites,
+        measured: Measured::new(bus.metrics()),
+        bus: bus.clone(),
+        world: world.clone(),
+        packing: Arc::new(Semaphore::new(1)),
+    });
     status.ready();
     let (heard, ()) = tokio::join!(
         chassis::consume(&mut hints, inbox, &bus, &stop),
-        run::run(
-            work, fetcher, marked, connected, pace, &world, &stop, &status
-        ),
+        run::run(work, fetcher, marked, connected, &world, &stop, &status),
     );
     heard
 }

@@ -1,16 +1,15 @@
 //! What is said about a look: the message to other services, and lines for people. Pure.
 
 use events::{
-    CommitId, HostName, MAX_FRAME_BYTES, RefKind, RefName, RepoName,
+    CommitId, HostName, RefKind, RefName, RepoName,
     message::{Fetched, Level, RefTip, Said},
 };
 use git::{Change, MovedTag};
 
+use crate::checkouts::Switched;
+
 /// More changes than this at once are counted.
 const CHANGES: usize = 20;
-
-/// The envelope around the refs, with room to spare.
-const AROUND_BYTES: usize = 4 * 1024;
 
 /// Where this is about.
 #[derive(Debug, Clone, Copy)]
@@ -25,24 +24,15 @@ impl Place<'_> {
         Said::new(event, format!("{repository} {text}")).with("repository", repository)
     }
 
-    /// All that is in the mirror now, cut from its end so that it fits a frame.
-    pub(crate) fn fetched(self, mut refs: Vec<RefTip>) -> Fetched {
-        let refs_total = refs.len();
-        let mut room = MAX_FRAME_BYTES - AROUND_BYTES;
-        let fits = refs.iter().take_while(|tip| {
-            let bytes = serde_json::to_vec(tip).map_or(MAX_FRAME_BYTES, |json| json.len() + 1);
-            let fits = bytes <= room;
-            room = room.saturating_sub(bytes);
-            fits
-        });
-        let fits = fits.count();
-        refs.truncate(fits);
-        Fetched {
+    /// All that is in the mirror now, cut so that it fits a frame.
+    pub(crate) fn fetched(self, refs: Vec<RefTip>) -> Fetched {
+        let whole = Fetched {
             host: self.host.clone(),
             repository: self.repository.clone(),
+            refs_total: refs.len(),
             refs,
-            refs_total,
-        }
+        };
+        whole.cut_to_frame()
     }
 
     pub(crate) fn cloned(self, refs: &[RefTip]) -> Said {
@@ -100,6 +90,43 @@ impl Place<'_> {
             .with("ref", name)
             .with("here", here)
             .with("there", there)
+    }
+
+    pub(crate) fn moved_back(self, tag: &MovedTag) -> Said {
+        let text = format!("{} is as at its origin again", short(&tag.name));
+        self.say("tag-moved-back", &text)
+            .level(Level::Over)
+            .with("ref", &tag.name)
+    }
+
+    pub(crate) fn switched(self, folder: &Switched) -> Said {
+        let Switched {
+            name,
+            before,
+            after,
+        } = folder;
+        let text = match (before, after) {
+            (Some(before), Some(after)) => {
+                format!("folder {name} {}..{}", before.short(), after.short())
+            }
+            (None, Some(after)) => format!("folder {name} at {}", after.short()),
+            (_, None) => format!("folder {name} gone"),
+        };
+        self.say("switched", &text)
+            .with("folder", name)
+            .with("before", before)
+            .with("after", after)
+    }
+
+    pub(crate) fn trouble(self, text: &str) -> Said {
+        self.say("trouble", text)
+            .level(Level::Problem)
+            .with("cause", text)
+    }
+
+    pub(crate) fn trouble_over(self) -> Said {
+        self.say("trouble-over", "has all its folders again")
+            .level(Level::Over)
     }
 
     pub(crate) fn unusable(self, names: &[String]) -> Said {
@@ -213,43 +240,45 @@ mod tests {
     }
 
     #[test]
-    fn a_list_of_refs_is_cut_to_a_frame_with_its_total() {
-        let tip = |number: usize| RefTip {
-            name: format!("refs/tags/{}v{number}", "x".repeat(200))
-                .parse()
-                .unwrap(),
+    fn a_list_of_refs_that_does_not_fit_loses_the_oldest_whatever_they_are() {
+        let tip = |name: String, committed_s| RefTip {
+            name: name.parse().unwrap(),
             commit: ONE.parse().unwrap(),
-            committed_s: 1_700_000_000,
+            committed_s,
         };
-        let few: Vec<RefTip> = (0..100).map(tip).collect();
-        let whole = at(|place| place.fetched(few.clone()));
-        assert_eq!((whole.refs.len(), whole.refs_total), (100, 100));
-
-        let cut = at(|place| place.fetched((0..1000).map(tip).collect()));
-        assert_eq!(cut.refs_total, 1000);
-        assert_eq!(cut.refs[..100], few, "the first ones stay");
-        let envelope = Envelope {
-            specversion: "1.0".to_owned(),
-            id: uuid(),
-            source: "/deploykit/stomp-git/web1".to_owned(),
-            kind: Fetched::TYPE.to_owned(),
-            subject: Some(cut.subject()),
-            time: "2026-01-01T00:00:00Z".parse().unwrap(),
-            datacontenttype: "application/json".to_owned(),
-            traceparent: None,
-            dedupkey: None,
-            data: serde_json::to_value(&cut).unwrap(),
-        };
-        let bytes = envelope.to_bytes().len();
-        assert!(bytes <= MAX_FRAME_BYTES, "{bytes}");
-        assert!(
-            bytes > MAX_FRAME_BYTES - 2 * AROUND_BYTES,
-            "no more than needed is cut: {bytes}"
-        );
+        let long = "x".repeat(200);
+        let mut refs: Vec<RefTip> = (0..1000)
+            .map(|number| tip(format!("refs/tags/{long}{number}"), number))
+            .collect();
+        refs.push(tip("refs/heads/main".to_owned(), 5000));
+        let cut = at(|place| place.fetched(refs));
+        assert!(cut.refs.len() < 900 && cut.refs_total == 1001);
+        let names: Vec<&str> = cut.refs.iter().map(|tip| tip.name.as_str()).collect();
+        assert!(names.contains(&"refs/heads/main"), "the newest of all");
     }
 
-    /// Any id; the length is the same for all.
-    fn uuid<T: Default>() -> T {
-        T::default()
+    #[test]
+    fn a_folder_is_said_with_both_its_commits() {
+        let folder = |before: Option<&str>, after: Option<&str>| Switched {
+            name: "production".to_owned(),
+            before: before.map(|id| id.parse().unwrap()),
+            after: after.map(|id| id.parse().unwrap()),
+        };
+        let lines = [
+            (
+                folder(None, Some(ONE)),
+                "shop folder production at 1111111111",
+            ),
+            (
+                folder(Some(ONE), Some(TWO)),
+                "shop folder production 1111111111..2222222222",
+            ),
+            (folder(Some(ONE), None), "shop folder production gone"),
+        ];
+        for (folder, line) in lines {
+            let said = at(|place| place.switched(&folder));
+            assert_eq!(said.text(), line);
+            assert_eq!(said.field("folder"), Some(&json!("production")));
+        }
     }
 }

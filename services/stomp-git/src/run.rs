@@ -12,89 +12,66 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use world::World;
 
-use crate::{
-    Settings,
-    work::{Done, Job, Work},
-};
+use crate::work::{Done, Job, Work};
 
 /// Does a look, to its end; bounds its own time.
 pub(crate) trait Look: Send + Sync + 'static {
     fn look(&self, job: Job) -> impl Future<Output = Done> + Send;
+
+    /// Notes how it stands with all of them.
+    fn stands(&self, work: &Work);
 }
 
-/// How often and how long.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Pace {
-    /// Between two sweeps, give or take a quarter, so that many hosts do not ask at once.
-    pub(crate) sweep: Duration,
-    /// After the bus has come back, hosts look within this time: pushes may have been missed.
-    pub(crate) back: Duration,
-    /// What is under way at a stop may go on for this long.
-    pub(crate) grace: Duration,
-}
+/// What is under way at a stop may go on for this long.
+const GRACE: Duration = Duration::from_secs(5);
 
-impl Pace {
-    pub(crate) fn of(settings: &Settings) -> Self {
-        Self {
-            sweep: Duration::from_secs(settings.sweep_s),
-            back: Duration::from_secs(10),
-            grace: Duration::from_secs(5),
-        }
-    }
-}
+/// Without a mirror only a stop ends the wait.
+const FOREVER: Duration = Duration::from_secs(60 * 60 * 24 * 365);
 
 /// A number from 0 to 1.
-fn random(world: &World) -> f64 {
+pub(crate) fn random(world: &World) -> f64 {
     let mut bytes = [0; 2];
     world.entropy.fill(&mut bytes);
     f64::from(u16::from_le_bytes(bytes)) / f64::from(u16::MAX)
 }
 
 /// Looks at every mirror now, when it is marked, and on the slow timer, until a stop.
-#[expect(
-    clippy::too_many_arguments,
-    reason = "each is one end of a wire, and there is one caller"
-)]
 pub(crate) async fn run<L: Look>(
     mut work: Work,
     looker: Arc<L>,
     mut marked: mpsc::Receiver<RepoName>,
     mut connected: watch::Receiver<bool>,
-    pace: Pace,
     world: &World,
     stop: &CancellationToken,
     status: &Status,
 ) {
     let start = Instant::now();
-    let sweep_after = |now: Duration| now + pace.sweep.mul_f64(0.75 + random(world) / 2.0);
-    let mut sweep_at = sweep_after(Duration::ZERO);
+    let chance = || random(world);
     let mut looks = Looks::default();
     connected.mark_unchanged();
     loop {
         let now = start.elapsed();
-        if now >= sweep_at {
-            work.sweep(now);
-            sweep_at = sweep_after(now);
-        }
+        work.tick(now, chance);
         while let Some(job) = work.next(now) {
             looks.start(&looker, job);
         }
         status.says(summary(&work));
-        let wake = work.due().map_or(sweep_at, |due| due.min(sweep_at));
+        looker.stands(&work);
+        let wake = work.due().unwrap_or(FOREVER);
         tokio::select! {
             biased;
             () = stop.cancelled() => break,
-            Some(done) = looks.next() => work.ended(done, start.elapsed(), random(world)),
-            Some(repository) = marked.recv() => work.hint(&repository, start.elapsed()),
+            Some(done) = looks.next() => work.ended(done, start.elapsed(), chance()),
+            Some(repository) = marked.recv() => work.hint(&repository, start.elapsed(), chance()),
             Ok(()) = connected.changed() => {
                 if *connected.borrow_and_update() {
-                    sweep_at = sweep_at.min(start.elapsed() + pace.back.mul_f64(random(world)));
+                    work.back(start.elapsed(), chance);
                 }
             }
             () = sleep_until(start + wake) => {}
         }
     }
-    looks.end(pace.grace).await;
+    looks.end(GRACE).await;
 }
 
 fn summary(work: &Work) -> String {
@@ -135,6 +112,7 @@ impl Looks {
                 tracing::error!(%repository, %panic, "a look failed");
                 Done {
                     repository,
+                    good: false,
                     told: None,
                 }
             }
@@ -162,7 +140,7 @@ mod tests {
     use tokio::sync::Semaphore;
 
     use super::*;
-    use crate::work::Reason;
+    use crate::{Settings, work::Reason};
 
     /// Notes each look, and ends it when allowed to.
     struct Slow {
@@ -179,9 +157,12 @@ mod tests {
             *self.ended.lock().unwrap() += 1;
             Done {
                 repository: job.repository,
+                good: true,
                 told: Some(job.told),
             }
         }
+
+        fn stands(&self, _work: &Work) {}
     }
 
     /// A loop over one mirror, `shop`, and its wires.
@@ -208,12 +189,9 @@ mod tests {
             tasks.spawn(async move {
                 let (_, settings) =
                     chassis::settings::parse::<Settings>(Settings::SHIPPED, "shipped").unwrap();
-                let work = Work::new(vec!["shop".parse().unwrap()], settings.parallel);
-                let (pace, world, status) = (Pace::of(&settings), World::real(), Status::silent());
-                run(
-                    work, looker, marked, connected, pace, &world, &stopped, &status,
-                )
-                .await;
+                let (world, status) = (World::real(), Status::silent());
+                let work = Work::new(vec!["shop".parse().unwrap()], settings.pace(), || 0.0);
+                run(work, looker, marked, connected, &world, &stopped, &status).await;
             });
             Self {
                 slow,
@@ -266,7 +244,7 @@ mod tests {
         let this = Loop::start(100);
         this.pass(224).await; // 300 s less a quarter
         assert_eq!(this.reasons(), [Sweep]);
-        this.pass(376 - 224).await; // and a quarter more
+        this.pass(377 - 224).await; // and a quarter more
         assert_eq!(this.reasons(), [Sweep, Sweep]);
     }
 

@@ -1,4 +1,4 @@
-//! The set of marks as a table, and the service with a real broker and real git.
+//! Decisions as tables, checkouts with real git, and the service with a real broker.
 
 #![expect(
     clippy::disallowed_methods,
@@ -6,5 +6,7 @@
     reason = "tests make origins by hand, and end at the first surprise"
 )]
 
+mod folders;
 mod service;
+mod wish;
 mod work;

@@ -3,17 +3,30 @@
 use std::time::Duration;
 
 use events::RepoName;
-use stomp_git::work::{Done, FIRST_WAIT, Job, LONGEST_WAIT, Reason, Told, Work};
+use stomp_git::work::{Done, FIRST_WAIT, Job, LONGEST_WAIT, Pace, Reason, Told, Work};
 
 fn name(text: &str) -> RepoName {
     text.parse().unwrap()
 }
 
+/// Without splay, and with sweeps of 300 s.
+fn pace(parallel: usize) -> Pace {
+    Pace {
+        parallel,
+        sweep: at(300),
+        splay: Duration::ZERO,
+        back: at(10),
+    }
+}
+
 fn work(names: &[&str], parallel: usize) -> Work {
-    Work::new(names.iter().copied().map(name).collect(), parallel)
+    let names = names.iter().copied().map(name).collect();
+    Work::new(names, pace(parallel), || 0.5)
 }
 
 const START: Duration = Duration::ZERO;
+/// When the slow timer comes first.
+const SWEEP: Duration = Duration::from_secs(300);
 /// The longest wait, so that expected times are exact.
 const WHOLE: f64 = 1.0;
 
@@ -24,12 +37,14 @@ fn at(seconds: u64) -> Duration {
 fn good(job: &Job) -> Done {
     Done {
         repository: job.repository.clone(),
+        good: true,
         told: Some(Told::default()),
     }
 }
 
 fn bad(job: &Job) -> Done {
     Done {
+        good: false,
         told: None,
         ..good(job)
     }
@@ -51,7 +66,7 @@ fn everything_is_looked_at_at_the_start_a_few_at_once() {
     );
     assert!(work.next(START).is_some());
     assert_eq!(work.next(START), None, "no room");
-    assert_eq!(work.due(), None);
+    assert_eq!(work.due(), Some(SWEEP));
     work.ended(good(&first), at(1), WHOLE);
     assert_eq!(
         next(&mut work, at(1)),
@@ -66,23 +81,23 @@ fn a_burst_of_pushes_folds_into_one_look() {
     work.ended(good(&first), at(1), WHOLE);
     assert_eq!(work.next(at(1)), None);
     for _ in 0..100 {
-        work.hint(&name("shop"), at(2));
+        work.hint(&name("shop"), at(2), 0.0);
     }
     let look = work.next(at(2)).unwrap();
     assert_eq!(look.reason, Reason::Hint);
     work.ended(good(&look), at(3), WHOLE);
-    assert_eq!((work.next(at(3)), work.due()), (None, None));
+    assert_eq!((work.next(at(3)), work.due()), (None, Some(SWEEP)));
 }
 
 #[test]
 fn pushes_during_a_look_bring_one_more_after_it() {
     let mut work = work(&["shop"], 2);
     let first = work.next(START).unwrap();
-    work.hint(&name("shop"), at(1));
-    work.hint(&name("shop"), at(2));
+    work.hint(&name("shop"), at(1), 0.0);
+    work.hint(&name("shop"), at(2), 0.0);
     assert_eq!(
         (work.next(at(2)), work.due()),
-        (None, None),
+        (None, Some(SWEEP)),
         "never two at once"
     );
     work.ended(good(&first), at(3), WHOLE);
@@ -94,7 +109,11 @@ fn pushes_during_a_look_bring_one_more_after_it() {
 
 #[test]
 fn a_failed_look_comes_again_later_each_time_and_counts() {
-    let mut work = work(&["shop"], 1);
+    let never = Pace {
+        sweep: at(1_000_000),
+        ..pace(1)
+    };
+    let mut work = Work::new(vec![name("shop")], never, || 0.5);
     let mut now = START;
     let mut waits = Vec::new();
     for failed in 0..9 {
@@ -112,7 +131,7 @@ fn a_failed_look_comes_again_later_each_time_and_counts() {
     let job = work.next(now).unwrap();
     work.ended(good(&job), now, WHOLE);
     assert_eq!(work.failing().count(), 0);
-    work.hint(&name("shop"), now);
+    work.hint(&name("shop"), now, 0.0);
     assert_eq!(work.next(now).unwrap().failed, 0, "the streak is over");
 }
 
@@ -129,9 +148,10 @@ fn a_push_ends_the_wait_after_a_failure_and_a_sweep_does_not() {
     let mut work = work(&["shop"], 1);
     let job = work.next(START).unwrap();
     work.ended(bad(&job), START, WHOLE);
-    work.sweep(at(1));
+    work.back(at(1), || 0.0);
+    work.tick(at(1), || 0.5);
     assert_eq!((work.next(at(1)), work.due()), (None, Some(at(5))));
-    work.hint(&name("shop"), at(2));
+    work.hint(&name("shop"), at(2), 0.0);
     assert_eq!(work.next(at(2)).unwrap().failed, 1);
 }
 
@@ -139,7 +159,7 @@ fn a_push_ends_the_wait_after_a_failure_and_a_sweep_does_not() {
 fn a_push_during_a_look_that_fails_ends_its_wait_too() {
     let mut work = work(&["shop"], 1);
     let job = work.next(START).unwrap();
-    work.hint(&name("shop"), START);
+    work.hint(&name("shop"), START, 0.0);
     work.ended(bad(&job), at(1), WHOLE);
     let job = work.next(at(1)).unwrap();
     assert_eq!(job.failed, 1);
@@ -152,8 +172,9 @@ fn a_push_does_not_make_a_sweep_quiet() {
     let mut work = work(&["shop"], 1);
     let job = work.next(START).unwrap();
     work.ended(good(&job), START, WHOLE);
-    work.sweep(at(1));
-    work.hint(&name("shop"), at(1));
+    work.back(at(1), || 0.0);
+    work.tick(at(1), || 0.5);
+    work.hint(&name("shop"), at(1), 0.0);
     assert_eq!(
         next(&mut work, at(1)),
         Some(("shop".to_owned(), Reason::Sweep))
@@ -165,7 +186,7 @@ fn the_one_that_waits_longest_goes_first() {
     let mut work = work(&["a", "b"], 1);
     let a = work.next(START).unwrap();
     work.ended(good(&a), at(1), WHOLE);
-    work.hint(&name("a"), at(1));
+    work.hint(&name("a"), at(1), 0.0);
     let b = work.next(at(2)).unwrap();
     assert_eq!(b.repository, name("b"), "a was just looked at");
 }
@@ -184,7 +205,7 @@ fn what_was_said_is_known_at_the_next_look() {
         ..good(&job)
     };
     work.ended(done, at(1), WHOLE);
-    work.hint(&name("shop"), at(2));
+    work.hint(&name("shop"), at(2), 0.0);
     let job = work.next(at(2)).unwrap();
     assert_eq!(job.told, told);
     work.ended(bad(&job), at(3), WHOLE);
@@ -198,6 +219,52 @@ fn what_was_said_is_known_at_the_next_look() {
 #[test]
 fn a_push_to_something_that_is_not_here_changes_nothing() {
     let mut work = work(&[], 1);
-    work.hint(&name("shop"), START);
+    work.hint(&name("shop"), START, 0.0);
     assert_eq!((work.next(START), work.due()), (None, None));
+}
+
+#[test]
+fn a_fleet_is_spread_at_the_start_after_pushes_and_after_the_bus_was_away() {
+    let spread = Pace {
+        splay: at(20),
+        ..pace(1)
+    };
+    let mut work = Work::new(vec![name("shop")], spread, || 0.5);
+    assert_eq!((work.next(at(9)), work.due()), (None, Some(at(10))));
+    let job = work.next(at(10)).unwrap();
+    work.ended(good(&job), at(11), WHOLE);
+    work.hint(&name("shop"), at(20), 0.25);
+    work.hint(&name("shop"), at(21), 1.0);
+    assert_eq!(work.due(), Some(at(25)), "the first push counts");
+    let job = work.next(at(25)).unwrap();
+    work.ended(good(&job), at(26), WHOLE);
+    work.back(at(30), || 0.75);
+    assert_eq!(
+        work.due(),
+        Some(at(45)),
+        "within the longer of 10 s and the splay"
+    );
+}
+
+#[test]
+fn each_mirror_has_its_own_time_on_the_slow_timer() {
+    let mut chances = [0.0, 0.0, 0.0, 1.0].into_iter();
+    let names = vec![name("a"), name("b")];
+    let mut work = Work::new(names, pace(2), || chances.next().unwrap());
+    for _ in 0..2 {
+        let job = work.next(START).unwrap();
+        work.ended(good(&job), START, WHOLE);
+    }
+    assert_eq!(work.due(), Some(at(225)), "three quarters");
+    work.tick(at(225), || 0.5);
+    assert_eq!(
+        next(&mut work, at(225)),
+        Some(("a".to_owned(), Reason::Sweep))
+    );
+    assert_eq!(work.next(at(225)), None);
+    work.tick(at(375), || 0.5);
+    assert_eq!(
+        next(&mut work, at(375)),
+        Some(("b".to_owned(), Reason::Sweep))
+    );
 }

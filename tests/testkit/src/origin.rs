@@ -117,6 +117,41 @@ impl Origin {
         self
     }
 
+    /// Deletes a branch, here and there. Not the one that is worked on.
+    ///
+    /// # Panics
+    /// git refuses, with what it said.
+    pub fn forget(&self, branch: &str) -> &Self {
+        self.git(&["switch", "--quiet", "main"]);
+        self.git(&["branch", "--quiet", "-D", branch]);
+        self.push(&["--delete", &format!("refs/heads/{branch}")])
+    }
+
+    /// Makes a symbolic link, for the next commit.
+    ///
+    /// # Panics
+    /// The disk refuses.
+    pub fn link(&self, path: &str, target: &str) -> &Self {
+        let link = self.folder.join("clone").join(path);
+        let made = std::os::unix::fs::symlink(target, &link);
+        made.unwrap_or_else(|error| panic!("{}: {error}", link.display()));
+        self
+    }
+
+    /// Sets refs of another repository by hand, such as a mirror of this one; without a commit they are deleted.
+    ///
+    /// # Panics
+    /// git refuses, with what it said.
+    pub fn set(&self, repository: &Path, refs: &[(&str, Option<&str>)]) {
+        let dir = format!("--git-dir={}", repository.display());
+        for (name, commit) in refs {
+            match commit {
+                Some(commit) => self.git(&[&dir, "update-ref", name, commit]),
+                None => self.git(&[&dir, "update-ref", "-d", name]),
+            };
+        }
+    }
+
     /// Takes the last commit away again and pushes that by force.
     ///
     /// # Panics

@@ -10,6 +10,8 @@ mod load;
 use events::{HostName, NameError};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
+use world::World;
+
 pub use crate::metrics::MetricsSettings;
 pub use bus::BusSettings;
 pub(crate) use bus::{host, is_address};
@@ -26,6 +28,15 @@ pub trait Settings: DeserializeOwned + Send + 'static {
     /// # Errors
     /// One sentence that names the key.
     fn check(&self) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// What only shows on the machine and under the user that the service runs as. Asked by `--check` and at a start as a
+    /// process, not where settings are only read.
+    ///
+    /// # Errors
+    /// One sentence that names the key.
+    fn check_here(&self, _world: &World) -> Result<(), String> {
         Ok(())
     }
 }

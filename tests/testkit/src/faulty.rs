@@ -3,7 +3,7 @@
 use std::{
     fmt, io,
     path::{Path, PathBuf},
-    sync::Mutex,
+    sync::{Mutex, PoisonError},
 };
 
 use world::{Disk, Entry, Lock, LogFile, RealDisk, Space};
@@ -12,7 +12,7 @@ use world::{Disk, Entry, Lock, LogFile, RealDisk, Space};
 type Faults = dyn FnMut(&str, &Path) -> io::Result<()> + Send;
 
 /// A disk with faults.
-pub(crate) struct Faulty(Mutex<Box<Faults>>);
+pub struct Faulty(Mutex<Box<Faults>>);
 
 impl fmt::Debug for Faulty {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -21,12 +21,15 @@ impl fmt::Debug for Faulty {
 }
 
 impl Faulty {
-    pub(crate) fn new(faults: impl FnMut(&str, &Path) -> io::Result<()> + Send + 'static) -> Self {
+    /// Asks `faults` before each call, with its name and path.
+    #[must_use]
+    pub fn new(faults: impl FnMut(&str, &Path) -> io::Result<()> + Send + 'static) -> Self {
         Self(Mutex::new(Box::new(faults)))
     }
 
     fn call(&self, name: &str, path: &Path) -> io::Result<()> {
-        self.0.lock().expect("no test goes on after a panic")(name, path)
+        let mut faults = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        faults(name, path)
     }
 }
 
