@@ -31,6 +31,11 @@ const NEEDED: &[Package] = &[
         why: "the foreign verifier of our signatures",
     },
     Package {
+        name: "openssh-server",
+        program: "sshd",
+        why: "a real origin over ssh",
+    },
+    Package {
         name: "shellcheck",
         program: "shellcheck",
         why: "lints for hooks and scripts",

@@ -184,6 +184,10 @@ pub(crate) fn names_an_error(stderr: &[u8]) -> bool {
         .any(|line| line.starts_with("error: ") || line.starts_with("fatal: "))
 }
 
+/// A server that has been given a wrong login by `.netrc` asks as one that was given none.
+const LOGIN: &str =
+    "the origin wants a name and a password, and takes none that .netrc in the home folder has";
+
 /// What git and ssh say, what that means, and what to do.
 const MEANINGS: [(&str, &str); 8] = [
     (
@@ -198,22 +202,10 @@ const MEANINGS: [(&str, &str); 8] = [
         "Permission denied (",
         "the origin takes no key of the user that fetches; give it one, without a passphrase, and let the origin know it",
     ),
-    (
-        "terminal prompts disabled",
-        "the origin wants a name and a password; put them into .netrc in the home folder",
-    ),
-    (
-        "could not read Username",
-        "the origin wants a name and a password; put them into .netrc in the home folder",
-    ),
-    (
-        "could not read Password",
-        "the origin wants a password; put it into .netrc in the home folder",
-    ),
-    (
-        "Authentication failed",
-        "the origin does not take the name and password of .netrc",
-    ),
+    ("terminal prompts disabled", LOGIN),
+    ("could not read Username", LOGIN),
+    ("could not read Password", LOGIN),
+    ("Authentication failed", LOGIN),
     (
         "certificate",
         "the origin's certificate is not trusted here; add its authority to the system's, or name it as http.sslCAInfo in .gitconfig",
@@ -223,7 +215,7 @@ const MEANINGS: [(&str, &str); 8] = [
 /// What of standard error a person needs: what it means, if that is known, and the first lines that say something, in one
 /// line of at most 400 characters.
 pub(crate) fn said(stderr: &[u8]) -> String {
-    const NOISE: [&str; 10] = [
+    const NOISE: [&str; 14] = [
         "Cloning into",
         "hint:",
         "Please make sure",
@@ -233,6 +225,10 @@ pub(crate) fn said(stderr: &[u8]) -> String {
         "@",
         "Warning: Permanently added",
         "no such identity",
+        "IT IS POSSIBLE",
+        "Someone could",
+        "It is also possible",
+        "Please contact",
         "error: unable to read askpass",
     ];
     let text = String::from_utf8_lossy(stderr);

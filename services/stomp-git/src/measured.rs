@@ -48,7 +48,7 @@ impl Measured {
         );
         metrics.add(
             "mirrors_failing",
-            "Mirrors that cannot be fetched",
+            "Mirrors whose last look failed",
             measured.failing.clone(),
         );
         metrics.add(

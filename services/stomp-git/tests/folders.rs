@@ -209,6 +209,7 @@ async fn what_stomp_git_did_not_make_is_neither_replaced_nor_removed() {
     fs::create_dir(site.at("env/empty")).unwrap();
     site.base.write("env/file", "p");
     site.base.write("env/unrelated/precious", "p");
+    site.base.write("env/.stomp-git/stray", "p");
     symlink("folder", site.at("env/link")).unwrap();
     symlink(".stomp-git/trees/other/x", site.at("env/dangling")).unwrap();
     let troubles = site.troubles().await;

@@ -7,6 +7,8 @@
 )]
 
 mod folders;
+mod process;
 mod service;
+mod unattended;
 mod wish;
 mod work;

@@ -30,8 +30,13 @@ impl Host {
     /// The same, with its folder prepared.
     async fn new_at(base: Folder, origin: &str, prepare: impl FnOnce(&Folder)) -> Self {
         prepare(&base);
+        Self::with(base, origin, "").await
+    }
+
+    /// The same in this folder, with more settings of the repository.
+    async fn with(base: Folder, origin: &str, more: &str) -> Self {
         let text = format!(
-            "base = {:?}\nhome = {:?}\n[repositories.shop]\norigin = {origin:?}\naliases = [\"group/shop\"]\n",
+            "base = {:?}\nhome = {:?}\nsplay_ms = 0\n[repositories.shop]\norigin = {origin:?}\naliases = [\"group/shop\"]\n{more}",
             base.path(),
             base.path(),
         );
@@ -153,6 +158,73 @@ async fn a_moved_tag_is_said_once_and_stays() {
         line.line.contains("end new at")
     };
     host.lines.hear::<Line>(end).await;
+    host.service.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_moved_tag_that_is_put_back_is_said_to_be_over() {
+    let origin = Origin::new();
+    origin.commit(&[("a.txt", "1")]).tag("v1");
+    let first = origin.commit_of("main");
+    let mut host = Host::new(&origin.url()).await;
+    host.has(2).await;
+    origin.commit(&[("a.txt", "2")]).tag("v1");
+    host.push("shop").await;
+    host.says("tag v1 was moved").await;
+    let mirror = host.base.join("mirrors/shop.git");
+    origin.set(&mirror, &[("refs/tags/v1", None)]);
+    host.push("shop").await;
+    host.says("web1 shop tag v1 is as at its origin again")
+        .await;
+    assert_ne!(origin.commit_of("v1"), first);
+    host.service.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn folders_follow_pushes_and_their_troubles_are_said_once() {
+    let (origin, base) = (Origin::new(), Folder::new());
+    origin.commit(&[("a.txt", "1")]);
+    base.write("env/taken/precious", "");
+    let more = format!("mode = \"branches\"\nfolder = {:?}\n", base.join("env"));
+    let mut host = Host::with(base, &origin.url(), &more).await;
+    let first = origin.commit_of("main");
+    host.says(&format!("web1 shop folder main at {}", first.short()))
+        .await;
+    origin.branch("taken").commit(&[]);
+    origin.branch("main").commit(&[("a.txt", "2")]);
+    host.push("shop").await;
+    let trouble = "env/taken was not made by stomp-git and stays: move it away";
+    host.says(trouble).await;
+    assert_eq!(host.base.read("env/main/a.txt"), "2");
+    origin.forget("taken");
+    host.push("shop").await;
+    let over = |line: &Line| {
+        assert!(!line.line.contains(trouble), "said again");
+        line.line.contains("web1 shop has all its folders again")
+    };
+    host.lines.hear::<Line>(over).await;
+    // What the mirror has is laid out even while its origin is away.
+    fs::remove_file(host.base.join("env/main")).unwrap();
+    fs::rename(origin.path(), host.base.join("away")).unwrap();
+    host.push("shop").await;
+    host.says("web1 shop cannot be fetched: ").await;
+    host.says("web1 shop folder main at ").await;
+    host.service.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_repository_that_is_no_mirror_of_the_origin_is_not_overwritten() {
+    let (origin, other, base) = (Origin::new(), Origin::new(), Folder::new());
+    origin.commit(&[("a.txt", "1")]);
+    other
+        .commit(&[("precious.txt", "1")])
+        .branch("precious")
+        .commit(&[]);
+    let more = format!("folder = {:?}\n", other.path());
+    let mut host = Host::with(base, &origin.url(), &more).await;
+    host.says("is a repository that is no mirror of this origin")
+        .await;
+    assert_eq!(other.refs(), ["refs/heads/main", "refs/heads/precious"]);
     host.service.stop().await.unwrap();
 }
 

@@ -138,6 +138,16 @@ impl Origin {
         self
     }
 
+    /// The full names of all that the bare repository has.
+    ///
+    /// # Panics
+    /// git refuses, with what it said.
+    #[must_use]
+    pub fn refs(&self) -> Vec<String> {
+        let listed = git(&self.path(), &["for-each-ref", "--format=%(refname)"]);
+        listed.lines().map(str::to_owned).collect()
+    }
+
     /// Sets refs of another repository by hand, such as a mirror of this one; without a commit they are deleted.
     ///
     /// # Panics

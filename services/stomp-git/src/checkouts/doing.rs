@@ -142,7 +142,8 @@ fn make_ready(disk: &dyn Disk, place: &Place, owner: &str) -> io::Result<Result<
         return Ok(Ok(None));
     };
     disk.create_folders(&place.trees(), 0o755)?;
-    for folder in disk.list(&place.trees())? {
+    let folders = disk.list(&place.trees())?.into_iter();
+    for folder in folders.filter(|entry| entry.kind == Kind::Folder) {
         let mut left = false;
         for entry in disk.list(&folder.path)? {
             let name = name_of(&entry.path);

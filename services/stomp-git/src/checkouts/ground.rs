@@ -60,7 +60,8 @@ impl Ground {
             let link = ours.map_or(Link::Foreign, Link::Ours);
             ground.links.insert(name, link);
         }
-        for folder in list(disk, &place.trees())? {
+        let folders = list(disk, &place.trees())?.into_iter();
+        for folder in folders.filter(|entry| entry.kind == Kind::Folder) {
             let name = name_of(&folder.path);
             let entries = list(disk, &folder.path)?;
             for tree in entries.iter().filter(|entry| entry.kind == Kind::Folder) {
