@@ -8,6 +8,7 @@
 //! | `GET /api/v1/hosts` | | `[HostView]` |
 //! | `POST /api/v1/hosts/{host}/admit` | | [`HostView`] |
 //! | `GET /api/v1/projects/{project}/tags` | | `[TagView]` |
+//! | `GET /api/v1/ci/{repository}?revision=&limit=` | | `[CiView]`, what CI said last first; also by a project's name |
 //! | `POST /api/v1/plans` | [`PlanRequest`] | [`Plan`] with the grant to sign |
 //! | `POST /api/v1/deploys` | [`DeployRequest`] | [`DeployView`] |
 //! | `GET /api/v1/deploys?project=&limit=` | | `[DeployView]`, newest first |
@@ -21,8 +22,9 @@
 //! An error is [`ApiError`] with status 400 (not understood), 403 (not allowed), 404 (unknown), 409 (busy) or 422 (cannot be done).
 
 use events::{
-    CommitId, EnvironmentName, GroupName, HostName, ProjectName, RepoName, TagName,
-    message::{Running, Signed, Step, StepReport},
+    CommitId, EnvironmentName, GroupName, HostName, JobName, PageUrl, ProjectName, RepoName,
+    TagName,
+    message::{BuildResult, Running, Signed, Step, StepReport, Verdict},
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -46,6 +48,9 @@ pub struct ProjectView {
     pub environment: EnvironmentName,
     /// The repository that it comes from.
     pub repository: RepoName,
+    /// True if only commits that CI has found good are deployed.
+    #[serde(default)]
+    pub requires_ci: bool,
     /// Its hosts, in the order of their names.
     pub hosts: Vec<ProjectHost>,
     /// The deploy that is under way.
@@ -114,6 +119,50 @@ pub struct TagView {
     pub missing: Vec<HostName>,
     /// Set if hosts disagree about the commit: the tag was moved.
     pub moved: bool,
+    /// What CI has found; absent where CI said nothing and the project does not ask for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ci: Option<Verdict>,
+}
+
+/// What CI has said of a commit.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CiView {
+    /// Which repository, by its own name here.
+    pub repository: RepoName,
+    /// Which commit.
+    pub commit: CommitId,
+    /// What follows for it.
+    pub verdict: Verdict,
+    /// Why it is not good, in one sentence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+    /// Tags and branches that lead to it on some host.
+    pub names: Vec<String>,
+    /// When CI last said something of it.
+    pub heard: Option<Timestamp>,
+    /// Each job, with its newest result.
+    pub jobs: Vec<CiJob>,
+}
+
+/// What a job has said of a commit.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CiJob {
+    /// Which.
+    pub job: JobName,
+    /// False if the settings name other jobs.
+    pub counts: bool,
+    /// The build of its newest result; without one, the newest that began.
+    pub number: u64,
+    /// True if there is a result.
+    pub ended: bool,
+    /// How it failed; absent when it did not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed: Option<BuildResult>,
+    /// When that was said.
+    pub at: Timestamp,
+    /// Where people see it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<PageUrl>,
 }
 
 /// What is asked for.
@@ -143,6 +192,9 @@ pub struct PlanRequest {
     /// Why, for the history.
     #[serde(default)]
     pub reason: Option<String>,
+    /// Deploy it though CI has not found it good; needs a reason.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub untested: bool,
 }
 
 /// What a deploy would do, and the grant that allows it once it is signed.
@@ -158,6 +210,9 @@ pub struct Plan {
     pub now: Vec<ProjectHost>,
     /// What a person should know before signing: hosts not heard of, tag not everywhere.
     pub warnings: Vec<String>,
+    /// True if it goes past CI; the request that brings the grant back says so again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub untested: bool,
 }
 
 /// Asks for a deploy.
@@ -168,6 +223,9 @@ pub struct DeployRequest {
     pub grant: Signed,
     /// The targets of that plan, as they were.
     pub targets: Vec<HostName>,
+    /// As in the plan.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub untested: bool,
 }
 
 /// A deploy, whole: what the history keeps and what `show` prints.
@@ -189,6 +247,9 @@ pub struct DeployView {
     pub state: DeployState,
     /// Why it stands there, in one line: `wave 1 of 2: web1 failed its check`.
     pub reason: Option<String>,
+    /// Set if it went past CI: the reason that was given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub untested: Option<String>,
     /// Who signed the grant.
     pub by: Vec<String>,
     /// When it was asked for.

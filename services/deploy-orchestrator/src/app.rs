@@ -4,14 +4,14 @@
 
 use std::{sync::Arc, time::Duration};
 
-use events::{HostName, ProjectName, message::Step};
+use events::{HostName, ProjectName, RepoName, message::Step};
 use futures_util::{Stream, stream};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{
     api::{
-        DeployRequest, DeployView, HostView, LineView, OutputView, Plan, PlanRequest, Status,
-        TagView,
+        CiView, DeployRequest, DeployView, HostView, LineView, OutputView, Plan, PlanRequest,
+        Status, TagView,
     },
     refused::{Kind, Refused},
 };
@@ -37,6 +37,12 @@ pub enum Request {
     Status(oneshot::Sender<Answer<Status>>),
     Hosts(oneshot::Sender<Answer<Vec<HostView>>>),
     Admit(HostName, oneshot::Sender<Answer<HostView>>),
+    Ci(
+        RepoName,
+        Option<String>,
+        usize,
+        oneshot::Sender<Answer<Vec<CiView>>>,
+    ),
     Tags(ProjectName, oneshot::Sender<Answer<Vec<TagView>>>),
     Plan(PlanRequest, oneshot::Sender<Answer<Plan>>),
     Deploy(DeployRequest, oneshot::Sender<Answer<DeployView>>),
@@ -114,6 +120,20 @@ impl App {
     /// For an unknown project.
     pub async fn tags(&self, project: ProjectName) -> Answer<Vec<TagView>> {
         self.ask(|answer| Request::Tags(project, answer)).await
+    }
+
+    /// What CI has said of a repository, the newest first, or of one revision of it.
+    ///
+    /// # Errors
+    /// For an unknown repository or revision.
+    pub async fn ci(
+        &self,
+        repository: RepoName,
+        revision: Option<String>,
+        limit: usize,
+    ) -> Answer<Vec<CiView>> {
+        self.ask(|answer| Request::Ci(repository, revision, limit, answer))
+            .await
     }
 
     /// What a deploy would do, with the grant to sign. Nothing is touched.

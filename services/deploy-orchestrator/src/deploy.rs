@@ -24,6 +24,9 @@ pub struct About {
     pub tag: Option<TagName>,
     /// Why, in the words of who asked.
     pub reason: Option<String>,
+    /// True if it went past CI.
+    #[serde(default)]
+    pub untested: bool,
     /// Who stands behind the grant.
     pub by: Vec<String>,
     /// When it was asked for.
@@ -53,11 +56,14 @@ impl About {
         self.tag.as_ref().map(TagName::as_str).or(commit)
     }
 
-    /// `shop v2`, `rollback of shop`.
+    /// `shop v2`, `shop v2 UNTESTED`, `rollback of shop`.
     #[must_use]
     pub fn title(&self) -> String {
         match (self.action, self.revision()) {
             (Action::Rollback, _) => format!("rollback of {}", self.project),
+            (Action::Deploy, Some(revision)) if self.untested => {
+                format!("{} {revision} UNTESTED", self.project)
+            }
             (Action::Deploy, Some(revision)) => format!("{} {revision}", self.project),
             (Action::Deploy, None) => self.project.to_string(),
         }

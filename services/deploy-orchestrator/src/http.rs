@@ -58,6 +58,7 @@ fn routes() -> Router<App> {
         .route("/api/v1/status", get(status))
         .route("/api/v1/hosts", get(hosts))
         .route("/api/v1/projects/{project}/tags", get(tags))
+        .route("/api/v1/ci/{*repository}", get(ci))
         .route("/api/v1/deploys", get(list))
         .route("/api/v1/deploys/{id}", get(show))
         .route("/api/v1/deploys/{id}/watch", get(watch_deploy))
@@ -150,14 +151,29 @@ async fn deploy(State(app): State<App>, bytes: Bytes) -> Answer<Response> {
     Ok(Json(app.deploy(body(&bytes)?).await?).into_response())
 }
 
+async fn ci(
+    State(app): State<App>,
+    Path(repository): Path<String>,
+    Query(fields): Fields,
+) -> Answer<Response> {
+    let revision = fields.get("revision").filter(|text| !text.is_empty());
+    let limit = limit(&fields)?;
+    let views = app.ci(name(&repository)?, revision.cloned(), limit).await?;
+    Ok(Json(views).into_response())
+}
+
+fn limit(fields: &HashMap<String, String>) -> Answer<usize> {
+    match fields.get("limit").map(|text| text.parse::<usize>()) {
+        None => Ok(LISTED),
+        Some(Ok(limit)) => Ok(limit.min(LISTED_MOST)),
+        Some(Err(_)) => Err(Refused::new(Kind::NotUnderstood, "limit is not a number")),
+    }
+}
+
 async fn list(State(app): State<App>, Query(fields): Fields) -> Answer<Response> {
     let project = fields.get("project").filter(|text| !text.is_empty());
     let project: Option<ProjectName> = project.map(|text| name(text)).transpose()?;
-    let limit = match fields.get("limit").map(|text| text.parse::<usize>()) {
-        None => LISTED,
-        Some(Ok(limit)) => limit.min(LISTED_MOST),
-        Some(Err(_)) => return Err(Refused::new(Kind::NotUnderstood, "limit is not a number")),
-    };
+    let limit = limit(&fields)?;
     Ok(Json(app.list(project, limit).await?).into_response())
 }
 

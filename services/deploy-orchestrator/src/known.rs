@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::{
+    ci::Ci,
     select::Groups,
     settings::{Project, Settings},
 };
@@ -20,6 +21,8 @@ use crate::{
 pub struct Known {
     /// Each host that was heard, or that somebody admitted.
     pub hosts: BTreeMap<HostName, HostKnown>,
+    /// What CI has said.
+    pub ci: Ci,
     /// The refs of each repository on each host.
     pub refs: BTreeMap<RepoName, BTreeMap<HostName, Vec<RefTip>>>,
 }

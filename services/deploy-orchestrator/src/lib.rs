@@ -2,6 +2,7 @@
 
 pub mod api;
 pub mod app;
+pub mod ci;
 pub mod deploy;
 pub mod feed;
 pub mod http;

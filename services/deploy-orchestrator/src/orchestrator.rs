@@ -5,13 +5,14 @@
 //! start: what was stored and may not have been sent is sent again, what was not acknowledged comes again.
 //!
 //! Read: this file (the loop, and the way from an input to what is sent), `asked` (requests), `heard` (messages),
-//! `ordering` (orders), `sender`, `deadline` (when to look again).
+//! `verdicts` (CI), `ordering` (orders), `sender`, `deadline` (when to look again).
 
 mod asked;
 mod deadline;
 mod heard;
 mod ordering;
 mod sender;
+mod verdicts;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -68,6 +69,8 @@ pub(crate) struct Inlets {
     pub(crate) requests: mpsc::Receiver<Request>,
     pub(crate) reports: Inbox,
     pub(crate) hints: Inbox,
+    pub(crate) succeeded: Inbox,
+    pub(crate) failed: Inbox,
     pub(crate) output: Inbox,
 }
 
@@ -180,6 +183,14 @@ impl Orchestrator {
                     let batch = batch(first, &mut inlets.hints);
                     self.hints(batch).await?;
                 }
+                Some(first) = inlets.succeeded.next() => {
+                    let batch = batch(first, &mut inlets.succeeded);
+                    self.verdicts(batch).await?;
+                }
+                Some(first) = inlets.failed.next() => {
+                    let batch = batch(first, &mut inlets.failed);
+                    self.verdicts(batch).await?;
+                }
                 Some(first) = inlets.output.next() => {
                     let batch = batch(first, &mut inlets.output);
                     self.output_pieces(batch).await?;
@@ -190,7 +201,9 @@ impl Orchestrator {
             }
         }
         self.commit().await?;
-        inlets.reports.close().await;
+        for inbox in [inlets.reports, inlets.succeeded, inlets.failed] {
+            inbox.close().await;
+        }
         self.sender.finish(GRACE).await;
         Ok(())
     }

@@ -4,11 +4,12 @@
 //! commit a name means), [`undo`] (a rollback while a deploy is under way).
 
 mod revision;
+mod tested;
 pub mod undo;
 
 use std::collections::BTreeSet;
 
-use events::{HostName, ProjectName};
+use events::{HostName, ProjectName, TagName};
 use orders::{Grant, targets_digest};
 use uuid::Uuid;
 
@@ -16,6 +17,7 @@ use crate::{
     api::{Action, Plan, PlanRequest},
     deploy::{About, Deploy, short},
     known::Known,
+    plan::tested::Named,
     refused::{Kind, Refused},
     select::{SelectError, select},
     settings::{Project, Settings},
@@ -53,6 +55,12 @@ pub fn plan(request: &PlanRequest, context: &Context<'_>) -> Result<Plan, Refuse
             let hosts = known.project_hosts(project, settings);
             let found = revision::find(revision, project, known, &hosts, &targets)?;
             warnings.extend(found.warnings);
+            let named = Named {
+                project: &request.project,
+                revision,
+                commit: &found.commit,
+            };
+            warnings.extend(tested::allowed(named, project, request, context.scene)?);
             (Some(found.commit), found.tag)
         }
         (Action::Rollback, None) => (None, None),
@@ -108,6 +116,7 @@ pub fn plan(request: &PlanRequest, context: &Context<'_>) -> Result<Plan, Refuse
         },
         waves: waves::split(&targets, sizes, &project.canary),
         now: targets.iter().map(now_on).collect(),
+        untested: tested::overridden(request),
         targets,
         warnings,
     })
@@ -132,7 +141,12 @@ pub fn find_project<'a>(
 ///
 /// # Errors
 /// As [`plan`]; and when the targets are not those of the grant, or when the grant's time is not now.
-pub fn check(grant: &Grant, targets: &[HostName], context: &Context<'_>) -> Result<(), Refused> {
+pub fn check(
+    grant: &Grant,
+    targets: &[HostName],
+    untested: bool,
+    context: &Context<'_>,
+) -> Result<(), Refused> {
     let Scene {
         settings,
         known,
@@ -173,6 +187,15 @@ pub fn check(grant: &Grant, targets: &[HostName], context: &Context<'_>) -> Resu
     };
     if let (Some(tag), Some(commit)) = (&grant.tag, &grant.commit) {
         revision::still(tag, commit, project, known, &hosts)?;
+    }
+    if let (Some(commit), Action::Deploy) = (&grant.commit, action) {
+        let revision = grant.tag.as_ref().map_or(commit.short(), TagName::as_str);
+        let named = Named {
+            project: &grant.project,
+            revision,
+            commit,
+        };
+        tested::still(named, project, grant, untested, context.scene)?;
     }
     free(action, &grant.project, context.running)
 }

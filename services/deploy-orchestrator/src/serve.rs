@@ -52,12 +52,25 @@ pub async fn serve(start: Start<Settings>) -> Result<(), Failure> {
     let subscription = bus.names().subscription(service, &host);
     let reports = Listen::durable(Topic::DeployReports, subscription)
         .counted_in(&settings.data.join("reports.in-hand"));
+    // A result that nobody took down would hold its commit back until somebody builds it again.
+    let further = |topic: Topic| {
+        let name = bus.names().further_subscription(service, &host, &topic);
+        let counted = format!("{}.in-hand", topic.stem());
+        Listen::durable(topic, name).counted_in(&settings.data.join(counted))
+    };
     let inlets = Inlets {
         requests,
         reports: bus.listen(reports).await,
         hints: bus
-            .listen(Listen::hints([Topic::AgentsPresence, Topic::GitFetched]))
+            .listen(Listen::hints([
+                Topic::AgentsPresence,
+                Topic::GitFetched,
+                Topic::CiStarted,
+                Topic::CiAsked,
+            ]))
             .await,
+        succeeded: bus.listen(further(Topic::CiSucceeded)).await,
+        failed: bus.listen(further(Topic::CiFailed)).await,
         output: bus.listen(Listen::hints([Topic::DeployOutput])).await,
     };
     let address = page

@@ -6,12 +6,12 @@ use std::{
     path::PathBuf,
 };
 
-use events::{EnvironmentName, GroupName, HostName, ProjectName, RepoName};
+use events::{EnvironmentName, GroupName, HostName, JobName, ProjectName, RepoName};
 use jiff::Timestamp;
 use serde::Deserialize;
 
 use crate::{
-    feed::Keep,
+    ci, feed,
     rollout::{OnFailure, Policy, after},
     select::Groups,
     waves::{Size, canary_then_all},
@@ -51,12 +51,26 @@ pub struct Settings {
     pub keep_deploys: usize,
     /// What is kept of the feed.
     pub feed: FeedSettings,
+    /// What CI said of a commit is kept so many days after it last said something of it.
+    pub ci_keep_days: u32,
+    /// So many commits of each repository are kept with what CI said of them.
+    pub ci_keep_commits: usize,
     /// Hosts that take part beside those that a project or a group names.
     pub admitted: BTreeSet<HostName>,
     /// Named sets of hosts.
     pub groups: Groups,
     /// What is deployed.
     pub projects: BTreeMap<ProjectName, Project>,
+    /// What else is to be known of repositories.
+    pub repositories: BTreeMap<RepoName, Repository>,
+}
+
+/// A repository: `[repositories.NAME]`.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Repository {
+    /// The jobs whose success makes a commit good; with none, all that CI reports for it.
+    pub ci_jobs: BTreeSet<JobName>,
 }
 
 /// `[feed]`
@@ -91,8 +105,8 @@ impl FeedSettings {
 
     /// The same for the store.
     #[must_use]
-    pub fn keep(&self) -> Keep {
-        Keep {
+    pub fn keep(&self) -> feed::Keep {
+        feed::Keep {
             lines: self.keep_lines,
             days: self.keep_days,
         }
@@ -116,6 +130,9 @@ pub struct Project {
     /// Groups whose hosts are its too.
     #[serde(default)]
     pub groups: BTreeSet<GroupName>,
+    /// Only commits that CI has found good are deployed.
+    #[serde(default)]
+    pub requires_ci: bool,
     /// Hosts that come first, in this order.
     #[serde(default)]
     pub canary: Vec<HostName>,
@@ -166,9 +183,12 @@ impl Default for Settings {
             grant_valid_s: 4 * 3600,
             keep_deploys: 1000,
             feed: FeedSettings::default(),
+            ci_keep_days: 365,
+            ci_keep_commits: 5000,
             admitted: BTreeSet::new(),
             groups: Groups::new(),
             projects: BTreeMap::new(),
+            repositories: BTreeMap::new(),
         }
     }
 }
@@ -196,6 +216,20 @@ impl chassis::Settings for Settings {
             return Err("reach_limit_s must not be less than resend_s".to_owned());
         }
         self.feed.check()?;
+        if !(1..=36_500).contains(&self.ci_keep_days) {
+            return Err("ci_keep_days must be 1 to 36500".to_owned());
+        }
+        if !(1..=100_000).contains(&self.ci_keep_commits) {
+            return Err("ci_keep_commits must be 1 to 100000".to_owned());
+        }
+        for name in self.repositories.keys() {
+            let own = self.repository(name);
+            if own != name {
+                return Err(format!(
+                    "repositories.{name}: here that repository is called {own}, so write repositories.{own}"
+                ));
+            }
+        }
         let mut projects = self.projects.iter();
         projects.try_for_each(|(name, project)| self.check_project(name, project))
     }
@@ -276,6 +310,23 @@ impl Settings {
         project.map_or(name, |project| &project.repository)
     }
 
+    /// The jobs of a repository that count; none means all that CI reports. By its own name.
+    #[must_use]
+    pub fn ci_jobs(&self, repository: &RepoName) -> &BTreeSet<JobName> {
+        static ALL: BTreeSet<JobName> = BTreeSet::new();
+        let found = self.repositories.get(repository);
+        found.map_or(&ALL, |repository| &repository.ci_jobs)
+    }
+
+    /// How much of what CI said is kept.
+    #[must_use]
+    pub fn ci_keep(&self) -> ci::Keep {
+        ci::Keep {
+            commits: self.ci_keep_commits,
+            time: jiff::SignedDuration::from_hours(24 * i64::from(self.ci_keep_days)),
+        }
+    }
+
     /// The rules of a rollout of this project under a grant that ends then.
     #[must_use]
     pub fn rules(&self, project: &Project, now: Timestamp, expires: Timestamp) -> Policy {
@@ -312,6 +363,7 @@ impl Project {
             environment,
             hosts: BTreeSet::new(),
             groups: BTreeSet::new(),
+            requires_ci: false,
             canary: Vec::new(),
             waves: canary_then_all(),
             rollback_waves: all_at_once(),

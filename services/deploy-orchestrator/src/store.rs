@@ -3,6 +3,7 @@
 //! One SQLite file, one writer: a second process on the same folder is refused by a lock. Every change is flushed before
 //! this returns (`synchronous = FULL`), so that nothing is sent which would be forgotten.
 
+mod ci;
 mod rows;
 mod schema;
 
@@ -13,7 +14,7 @@ use std::{
 };
 
 use events::{
-    HostName, ProjectName,
+    CommitId, HostName, ProjectName, RepoName,
     message::{Ordered, Phase, ScriptOutput, Step},
 };
 use jiff::Timestamp;
@@ -23,6 +24,7 @@ use world::{Lock, World};
 
 use crate::{
     api::{LineView, OutputView},
+    ci::Commit,
     deploy::Deploy,
     known::{HostKnown, Known},
     rollout::{Issued, Rollout},
@@ -139,6 +141,10 @@ pub struct Changes {
     pub forgotten: Vec<HostName>,
     /// Refs of hosts.
     pub refs: Vec<events::message::Fetched>,
+    /// What CI has said of a commit by now.
+    pub ci: Vec<(RepoName, CommitId, Commit)>,
+    /// Commits of which nothing that CI said is kept any more.
+    pub ci_forgotten: Vec<(RepoName, CommitId)>,
     /// Output of scripts.
     pub output: Vec<ScriptOutput>,
 }
@@ -155,6 +161,8 @@ impl Changes {
             && self.hosts.is_empty()
             && self.forgotten.is_empty()
             && self.refs.is_empty()
+            && self.ci.is_empty()
+            && self.ci_forgotten.is_empty()
             && self.output.is_empty()
     }
 }

@@ -1,5 +1,6 @@
 //! The words: why a deploy stands where it stands, and what to type next. Pure.
 
+pub mod ci;
 mod next;
 
 use events::{HostName, message::StepState};
@@ -36,6 +37,9 @@ pub fn view(deploy: &Deploy) -> DeployView {
         tag: about.tag.clone(),
         state: state(rollout),
         reason: reason(rollout),
+        untested: about
+            .untested
+            .then(|| about.reason.clone().unwrap_or_default()),
         by: about.by.clone(),
         created: about.created,
         ended: rollout.ended,

@@ -7,7 +7,7 @@ use events::{
 
 use crate::{
     api::{Action, HostState},
-    deploy::Deploy,
+    deploy::{About, Deploy},
     rollout::{Outcome, Rollout, Stage, Stopped},
     texts,
 };
@@ -32,7 +32,10 @@ impl Stood {
 }
 
 fn say(deploy: &Deploy, event: &'static str, text: &str) -> Said {
-    let about = &deploy.about;
+    of(&deploy.about, event, text)
+}
+
+fn of(about: &About, event: &'static str, text: &str) -> Said {
     Said::new(event, format!("{} {text}", about.title()))
         .with("deploy", about.id)
         .with("project", &about.project)
@@ -68,6 +71,16 @@ pub fn asked(deploy: &Deploy) -> Said {
         .with("reason", why)
         .with("waves", rollout.waves.len());
     with_hosts(said, &about.targets)
+}
+
+/// It goes past CI: who wants that, and why.
+#[must_use]
+pub fn untested(about: &About) -> Said {
+    let reason = about.reason.as_deref().unwrap_or_default();
+    let text = format!("{} goes past CI: {reason}", about.by.join(", "));
+    of(about, "untested", &text)
+        .level(Level::Alarm)
+        .with("reason", &about.reason)
 }
 
 /// What happened to it since it stood there.

@@ -1,5 +1,7 @@
 //! What the API shows of the fleet. Pure.
 
+mod ci;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use events::{CommitId, HostName, ProjectName, TagName, message::RefTip};
@@ -39,6 +41,7 @@ impl Scene<'_> {
                 project: name.clone(),
                 environment: project.environment.clone(),
                 repository: project.repository.clone(),
+                requires_ci: project.requires_ci,
                 hosts: self
                     .known
                     .project_hosts(project, self.settings)
@@ -140,6 +143,7 @@ impl Scene<'_> {
             let newest = on.values().max_by_key(|tip| tip.committed_s)?;
             let commits: BTreeSet<&CommitId> = on.values().map(|tip| &tip.commit).collect();
             Some(TagView {
+                ci: self.verdict(project, &newest.commit),
                 tag,
                 commit: newest.commit.clone(),
                 committed: Timestamp::from_second(newest.committed_s)

@@ -61,6 +61,11 @@ pub(crate) struct Fleet {
 impl Fleet {
     /// Agents on these hosts, with v1 live, and mirrors that hold v1, v2 and v3.
     pub(crate) async fn of(names: &[&str]) -> Self {
+        Self::with(names, |_| {}).await
+    }
+
+    /// The same, with other settings.
+    pub(crate) async fn with(names: &[&str], change: impl FnOnce(&mut Settings)) -> Self {
         let broker = TestBroker::start().await;
         let folder = Folder::new();
         let trust = Trust::default();
@@ -75,7 +80,7 @@ impl Fleet {
             "prod".parse().expect("an environment"),
         );
         project.hosts = names.iter().map(|name| host(name)).collect();
-        let settings = Settings {
+        let mut settings = Settings {
             data: folder.join("data"),
             socket: folder.join("api.sock"),
             listen: free_address(),
@@ -88,6 +93,7 @@ impl Fleet {
             projects: BTreeMap::from([("shop".parse().expect("a project"), project)]),
             ..Settings::default()
         };
+        change(&mut settings);
         let mut fleet = Self {
             broker,
             folder,
@@ -251,6 +257,7 @@ impl Fleet {
         let request = DeployRequest {
             grant,
             targets: plan.targets,
+            untested: plan.untested,
         };
         self.post(
             "/api/v1/deploys",

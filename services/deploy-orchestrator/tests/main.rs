@@ -6,7 +6,9 @@
 
 mod api;
 mod feed;
+mod ci;
 mod fleet;
+mod gate;
 mod known;
 mod plan;
 mod properties;

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use deploy_orchestrator::{
     Project, Settings,
     api::{Action, Plan, PlanRequest},
+    ci::Said,
     deploy::{About, Deploy},
     known::Known,
     plan::{self, Context},
@@ -13,7 +14,7 @@ use deploy_orchestrator::{
 };
 use events::{
     HostName, RefName,
-    message::{Fetched, Phase, Present, ProjectState, RefTip, Signed},
+    message::{BuildResult, Built, Fetched, Phase, Present, ProjectState, RefTip, Signed},
 };
 use jiff::SignedDuration;
 use uuid::Uuid;
@@ -24,6 +25,8 @@ struct Fleet {
     settings: Settings,
     known: Known,
     running: Vec<Deploy>,
+    /// What is said of the grant that is checked.
+    untested: bool,
 }
 
 fn tip(name: &str, word: &str, committed_s: i64) -> RefTip {
@@ -54,6 +57,7 @@ fn fleet() -> Fleet {
         settings,
         known: Known::default(),
         running: Vec::new(),
+        untested: false,
     };
     for name in ["web1", "web2", "web3"] {
         fleet.present(name, true);
@@ -118,6 +122,7 @@ impl Fleet {
             commit: None,
             tag: Some("v2".parse().expect("a tag")),
             reason: None,
+            untested: false,
             by: vec!["ann".to_owned()],
             created: at(0),
             targets: hosts("web1"),
@@ -164,6 +169,7 @@ impl Fleet {
         plan::check(
             grant,
             targets,
+            self.untested,
             &Context {
                 scene,
                 running: &running,
@@ -184,6 +190,7 @@ fn deploy(revision: &str) -> PlanRequest {
         action: Action::Deploy,
         revision: Some(revision.to_owned()),
         on: None,
+        untested: false,
         reason: None,
     }
 }
@@ -556,4 +563,124 @@ fn a_grant_is_checked_against_what_is_known_when_it_is_used() {
     fleet.busy_with(Action::Deploy);
     let plan = fleet.plan(&rollback()).expect("it can be planned");
     assert_eq!(fleet.check(&plan.grant, &plan.targets, 20), Ok(()));
+}
+
+/// What CI said of the commit of this word.
+fn built(fleet: &mut Fleet, word: &str, number: u64, said: Said) {
+    let build = Built {
+        repository: "shop".parse().expect("a repository"),
+        name: None,
+        commit: commit(word),
+        project: None,
+        job: "backend/shop".parse().expect("a job"),
+        number,
+        url: Some("https://ci.example.org/42/".parse().expect("an address")),
+    };
+    let ci = &mut fleet.known.ci;
+    ci.heard(&build.repository, &build, said, at(1));
+}
+
+/// The same fleet, deploying only what CI has found good: v1 is, v2 is not.
+fn gated() -> Fleet {
+    let mut fleet = fleet();
+    for project in fleet.settings.projects.values_mut() {
+        project.requires_ci = true;
+    }
+    built(&mut fleet, "v1", 41, Said::Succeeded);
+    built(&mut fleet, "v2", 42, Said::Failed(BuildResult::Unstable));
+    fleet
+}
+
+#[test]
+fn a_commit_that_is_not_good_is_refused_with_the_reason_and_what_to_do() {
+    let mut fleet = gated();
+    fleet.plan(&deploy("v1")).expect("v1 is good");
+    let id = commit("v2");
+    let refused = fleet.plan(&deploy("v2")).expect_err("v2 is bad");
+    assert_eq!(refused.kind, Kind::Impossible);
+    assert_eq!(
+        refused.to_string(),
+        format!(
+            "shop v2 is not to be deployed: CI found {} bad: backend/shop #42 tests failed (https://ci.example.org/42/)",
+            id.short()
+        )
+    );
+    assert_eq!(
+        refused.body.next.as_deref(),
+        Some(
+            "deploykit ci shop v2; to go past CI: deploykit deploy shop v2 --untested --reason TEXT"
+        )
+    );
+    let unknown = fleet.refused(&deploy("main")).1;
+    assert!(unknown.contains("CI has said nothing of"), "{unknown}");
+    // The commit counts, by whatever name it is asked for.
+    let by_id = fleet.refused(&deploy(id.as_str())).1;
+    assert!(by_id.contains("#42 tests failed"), "{by_id}");
+    built(&mut fleet, "main", 43, Said::Started);
+    let building = fleet.refused(&deploy("main")).1;
+    assert!(building.contains("#43 has not ended"), "{building}");
+    built(&mut fleet, "v2", 44, Said::Succeeded);
+    fleet.plan(&deploy("v2")).expect("built again, it is good");
+}
+
+#[test]
+fn a_project_that_does_not_ask_for_ci_deploys_what_ci_found_bad() {
+    let mut fleet = fleet();
+    built(&mut fleet, "v2", 42, Said::Failed(BuildResult::Failure));
+    fleet.plan(&deploy("v2")).expect("nobody asks CI");
+}
+
+#[test]
+fn a_deploy_past_ci_needs_a_reason_and_says_so_loudly() {
+    let fleet = gated();
+    let untested = |reason: Option<&str>| PlanRequest {
+        untested: true,
+        reason: reason.map(str::to_owned),
+        ..deploy("v2")
+    };
+    for reason in [None, Some("  ")] {
+        let (kind, error, _) = fleet.refused(&untested(reason));
+        assert_eq!(kind, Kind::NotUnderstood);
+        assert!(error.contains("needs a reason"), "{error}");
+    }
+    let plan = fleet.plan(&untested(Some("CI is down"))).expect("allowed");
+    assert!(plan.untested);
+    let warning = plan.warnings.join("\n");
+    assert!(
+        warning.contains("goes out UNTESTED: shop v2 is not"),
+        "{warning}"
+    );
+}
+
+#[test]
+fn a_grant_that_comes_back_is_held_against_what_ci_says_by_then() {
+    let mut fleet = gated();
+    let plan = fleet.plan(&deploy("v1")).expect("v1 is good");
+    fleet
+        .check(&plan.grant, &plan.targets, 11)
+        .expect("it still is");
+    built(&mut fleet, "v1", 50, Said::Failed(BuildResult::Failure));
+    let refused = fleet.check(&plan.grant, &plan.targets, 11);
+    let refused = refused.expect_err("it is not any more").to_string();
+    assert!(refused.contains("#50 failed"), "{refused}");
+    fleet.untested = true;
+    let without_reason = fleet.check(&plan.grant, &plan.targets, 11);
+    without_reason.expect_err("a reason is needed here too");
+    let mut grant = plan.grant;
+    grant.reason = Some("CI is down".to_owned());
+    fleet
+        .check(&grant, &plan.targets, 11)
+        .expect("past CI, with a reason");
+}
+
+#[test]
+fn a_rollback_is_never_held_up_by_ci() {
+    let mut fleet = gated();
+    for word in ["v0", "v1"] {
+        built(&mut fleet, word, 60, Said::Failed(BuildResult::Failure));
+    }
+    let plan = fleet.plan(&rollback()).expect("a rollback asks nobody");
+    fleet
+        .check(&plan.grant, &plan.targets, 11)
+        .expect("nor later");
 }

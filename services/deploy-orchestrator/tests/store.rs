@@ -42,6 +42,7 @@ fn deploy(id: Uuid) -> Deploy {
         commit: Some(commit("v2")),
         tag: Some("v2".parse().expect("a tag")),
         reason: Some("because".to_owned()),
+        untested: false,
         by: vec!["ann".to_owned()],
         created: at(0),
         targets: hosts("web1 web2"),
@@ -435,7 +436,8 @@ async fn orders_of_the_first_version_are_read_on() {
     open(&folder).await.save(changes).await.expect("it is kept");
     let file = folder.path().join("orchestrator.sqlite");
     let connection = rusqlite::Connection::open(file).expect("it opens");
-    let first = "DROP TABLE orders;
+    let first = "DROP TABLE ci;
+        DROP TABLE orders;
         CREATE TABLE orders (
             deploy TEXT NOT NULL REFERENCES deploys (id) ON DELETE CASCADE, host TEXT NOT NULL, phase TEXT NOT NULL,
             id TEXT NOT NULL, ordered TEXT NOT NULL, expires TEXT NOT NULL, PRIMARY KEY (deploy, host, phase)

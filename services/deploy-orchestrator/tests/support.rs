@@ -107,6 +107,7 @@ impl Story {
             commit: is_deploy.then(|| commit("v2")),
             tag: is_deploy.then(|| "v2".parse().expect("a tag")),
             reason: None,
+            untested: false,
             by: vec!["ann".to_owned()],
             created: at(0),
             targets: self.rollout.hosts.keys().cloned().collect(),

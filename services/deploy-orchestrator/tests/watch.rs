@@ -57,6 +57,7 @@ fn status(time: i64, seen: i64) -> Status {
         stuck: None,
     };
     let project = ProjectView {
+        requires_ci: false,
         project: "shop".parse().expect("a project"),
         environment: "prod".parse().expect("an environment"),
         repository: "shop".parse().expect("a repository"),

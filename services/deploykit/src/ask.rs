@@ -1,6 +1,8 @@
 //! The commands that ask a running orchestrator: `deploy`, `rollback`, `status`, `hosts`, `tags`, `show`, `logs`,
 //! `history`, `abort`, `pause`, `resume`.
 
+mod ci;
+
 use deploy_orchestrator::api::{
     Action, ApiError, DeployRequest, DeployState, DeployView, HostView, OutputView, Plan,
     PlanRequest, Status, TagView,
@@ -61,6 +63,7 @@ impl<'a> Session<'a> {
             action: Action::Deploy,
             revision: Some(args.revision.clone()),
             on: targets(&args.ask),
+            untested: args.untested,
             reason: args.ask.reason.clone(),
         };
         self.carry_out(&request, &args.ask).await
@@ -76,6 +79,7 @@ impl<'a> Session<'a> {
             action: Action::Rollback,
             revision: None,
             on: targets(&args.ask),
+            untested: false,
             reason: args.ask.reason.clone(),
         };
         self.carry_out(&request, &args.ask).await
@@ -149,6 +153,7 @@ impl<'a> Session<'a> {
         let request = DeployRequest {
             grant,
             targets: plan.targets.clone(),
+            untested: plan.untested,
         };
         let view: DeployView = self.client.post("/api/v1/deploys", &request).await?;
         self.client.watch(&view.id.to_string(), each).await

@@ -4,6 +4,7 @@ mod announcing;
 mod asking;
 mod on;
 mod webhooks;
+mod ci;
 
 use std::path::PathBuf;
 
@@ -17,6 +18,7 @@ pub use asking::{
 };
 pub use on::On;
 pub use webhooks::{Act, Webhooks};
+pub use ci::Ci;
 
 /// Deploys to plain servers over a message bus.
 #[derive(Debug, Parser)]
@@ -77,6 +79,8 @@ pub enum Command {
     Hosts(Hosts),
     /// What can be deployed
     Tags(Tags),
+    /// What CI has found of commits
+    Ci(Ci),
     /// One deploy, whole
     Show(Show),
     /// What the scripts of a deploy wrote

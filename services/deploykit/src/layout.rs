@@ -259,8 +259,12 @@ pub fn durable(hosts: &[HostName], bus: &BusSettings) -> Vec<(Topic, String)> {
         let name = bus.topics.subscription("deploy-agent", host);
         (Topic::DeployOrders(host.clone()), name)
     });
+    let ci = [Topic::CiSucceeded, Topic::CiFailed].map(|topic| {
+        let name = { &bus.topics }.further_subscription("deploy-orchestrator", &hub, &topic);
+        (topic, name)
+    });
     let reports = (Topic::DeployReports, reports);
-    [reports].into_iter().chain(orders).collect()
+    [reports].into_iter().chain(ci).chain(orders).collect()
 }
 
 /// The hosts `web1` to `webN`.

@@ -154,6 +154,7 @@ async fn carry_out(cli: &Cli) -> Result<(), Failure> {
         Command::Status(args) => session()?.status(args).await,
         Command::Hosts(args) => session()?.hosts(args).await,
         Command::Tags(args) => session()?.tags(args).await,
+        Command::Ci(args) => session()?.ci(args).await,
         Command::Show(args) => session()?.show(args).await,
         Command::Logs(args) => session()?.logs(args).await,
         Command::History(args) => session()?.history(args).await,

@@ -1,5 +1,7 @@
 //! What people read: the same words for the command line's every answer. Pure.
 
+pub mod ci;
+
 use deploy_orchestrator::api::{
     Action, DeployState, DeployView, HostProgress, HostState, HostView, OutputView, Plan, Status,
     TagView,
@@ -26,10 +28,17 @@ pub fn label(running: Option<&Running>) -> &str {
 /// What a deploy is about: `shop v2`, `rollback of shop`.
 #[must_use]
 pub fn about(view: &DeployView) -> String {
+    let untested = if view.untested.is_some() {
+        " UNTESTED"
+    } else {
+        ""
+    };
     match (view.action, &view.tag, &view.commit) {
         (Action::Rollback, _, _) => format!("rollback of {}", view.project),
-        (Action::Deploy, Some(tag), _) => format!("{} {tag}", view.project),
-        (Action::Deploy, None, Some(commit)) => format!("{} {}", view.project, commit.short()),
+        (Action::Deploy, Some(tag), _) => format!("{} {tag}{untested}", view.project),
+        (Action::Deploy, None, Some(commit)) => {
+            format!("{} {}{untested}", view.project, commit.short())
+        }
         (Action::Deploy, None, None) => view.project.to_string(),
     }
 }
@@ -113,6 +122,7 @@ pub fn outcome(view: &DeployView, typed: &str) -> Vec<String> {
         .as_ref()
         .map_or(String::new(), |reason| format!(": {reason}"));
     let mut lines = vec![format!("{} {}{reason}", about(view), state(view.state))];
+    lines.extend({ view.untested.iter() }.map(|why| format!("  went past CI: {why}")));
     let mut table = Table::new();
     for (names, words) in hosts_by_words(view) {
         table.row([format!("  {names}"), words]);
@@ -348,6 +358,7 @@ pub fn tags(tags: &[TagView]) -> Vec<String> {
             tag.tag.to_string(),
             tag.commit.short().to_owned(),
             when(tag.committed),
+            tag.ci.map_or("", ci::in_a_list).to_owned(),
             mark,
         ]);
     }

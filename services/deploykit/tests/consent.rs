@@ -17,6 +17,7 @@ fn request() -> PlanRequest {
         action: Action::Deploy,
         revision: Some("v2".to_owned()),
         on: None,
+        untested: false,
         reason: Some("basket".to_owned()),
     }
 }
@@ -24,6 +25,7 @@ fn request() -> PlanRequest {
 fn plan() -> Plan {
     let targets = hosts(&["web1", "web2"]);
     Plan {
+        untested: false,
         grant: orders::Grant {
             id: "01939a5c-7d3e-7000-8000-0123456789ab".parse().unwrap(),
             project: "shop".parse().unwrap(),

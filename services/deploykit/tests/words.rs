@@ -38,6 +38,7 @@ pub(crate) fn deploy(state: DeployState, waves: Vec<Vec<HostProgress>>) -> Deplo
         .zip(1..)
         .map(|(hosts, number)| WaveView { number, hosts });
     DeployView {
+        untested: None,
         id: "01939a5c-7d3e-7000-8000-0123456789ab".parse().unwrap(),
         project: "shop".parse().unwrap(),
         environment: "prod".parse().unwrap(),
@@ -135,6 +136,7 @@ fn tags_that_not_every_target_has_are_marked() {
         committed: Timestamp::UNIX_EPOCH,
         on: Vec::new(),
         missing: missing.iter().map(|host| host.parse().unwrap()).collect(),
+        ci: None,
         moved,
     };
     assert_eq!(

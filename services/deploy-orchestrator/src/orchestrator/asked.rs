@@ -34,6 +34,9 @@ impl Orchestrator {
             Request::Status(to) => reply(to, Ok(self.status())),
             Request::Hosts(to) => reply(to, Ok(self.scene().hosts())),
             Request::Admit(host, to) => reply(to, self.admit(host).await?),
+            Request::Ci(repository, revision, limit, to) => {
+                reply(to, self.scene().ci(&repository, revision.as_deref(), limit))
+            }
             Request::Tags(project, to) => reply(to, self.tags(&project)),
             Request::Plan(request, to) => reply(to, self.plan(&request)),
             Request::Deploy(request, to) => reply(to, self.deploy(request).await?),
@@ -129,6 +132,7 @@ impl Orchestrator {
                 self.deploy(DeployRequest {
                     grant,
                     targets: plan.targets,
+                    untested: plan.untested,
                 })
                 .await
             }
@@ -165,12 +169,14 @@ impl Orchestrator {
         let mut targets = request.targets;
         targets.sort_unstable();
         targets.dedup();
-        if let Err(refused) =
-            plan::check(&grant, &targets, &self.context(&self.deploys(), grant.id))
-        {
+        let untested = request.untested;
+        let running = self.deploys();
+        let context = self.context(&running, grant.id);
+        if let Err(refused) = plan::check(&grant, &targets, untested, &context) {
             return Ok(Err(refused));
         }
-        let about = self.about(grant, by, targets, request.grant, verified.digest);
+        let mut about = self.about(grant, by, targets, request.grant, verified.digest);
+        about.0.untested = untested && about.0.action == Action::Deploy;
         self.begin(about).await.map(Ok)
     }
 
@@ -193,6 +199,7 @@ impl Orchestrator {
             commit: grant.commit.clone(),
             tag: grant.tag.clone(),
             reason: grant.reason.clone(),
+            untested: false,
             by,
             created: self.now(),
             targets,
@@ -245,6 +252,7 @@ impl Orchestrator {
         }
         let id = about.id;
         tracing::info!(deploy = %id, project = %about.project, by = about.by.join(", "), hosts = about.targets.len(), "{} begins", about.title());
+        self.say_untested(&about);
         let deploy = Deploy { about, rollout };
         self.said.push(told::asked(&deploy));
         self.changes.deploys.push(deploy.clone());

@@ -3,11 +3,11 @@
 use chassis::{Delivery, Failure, causes};
 use events::{
     Envelope, OpenError,
-    message::{Fetched, Present, Reported, ScriptOutput},
+    message::{CiAsked, CiStarted, Fetched, Present, Reported, ScriptOutput},
 };
 
-use super::Orchestrator;
-use crate::rollout::Input;
+use super::{Orchestrator, verdicts::Commits};
+use crate::{ci::Said, rollout::Input};
 use anyhow::Context as _;
 
 impl Orchestrator {
@@ -72,6 +72,7 @@ impl Orchestrator {
 
     /// Hints change what is known; they may wait a moment for being stored.
     pub(super) async fn hints(&mut self, batch: Vec<Delivery>) -> Result<(), Failure> {
+        let mut asked = Commits::new();
         for delivery in batch {
             match hint(&delivery) {
                 Ok((Hint::Present(present), sent)) => {
@@ -91,9 +92,19 @@ impl Orchestrator {
                     self.known.fetched(fetched, &self.parts.settings);
                     delivery.ack().await;
                 }
+                Ok((Hint::Started(started), sent)) => {
+                    self.heard_of_build(&started.build, Said::Started, sent);
+                    delivery.ack().await;
+                }
+                Ok((Hint::Asked(question), _)) => {
+                    Self::asked_for_verdicts(question, &mut asked);
+                    delivery.ack().await;
+                }
                 Err(cause) => self.put_aside(delivery, cause),
             }
         }
+        let answers = self.answers(asked);
+        self.sender.answer(answers, Vec::new());
         self.flush_soon();
         self.bump();
         Ok(())
@@ -113,7 +124,7 @@ impl Orchestrator {
         Ok(())
     }
 
-    fn put_aside(&mut self, delivery: Delivery, cause: String) {
+    pub(super) fn put_aside(&mut self, delivery: Delivery, cause: String) {
         tracing::warn!(
             from = delivery.destination(),
             cause,
@@ -126,19 +137,25 @@ impl Orchestrator {
 enum Hint {
     Present(Present),
     Fetched(Fetched),
+    Started(CiStarted),
+    Asked(CiAsked),
 }
 
 fn hint(delivery: &Delivery) -> Result<(Hint, jiff::Timestamp), String> {
     open(delivery, |envelope| {
         if envelope.is::<Fetched>() {
             envelope.open().map(Hint::Fetched)
+        } else if envelope.is::<CiStarted>() {
+            envelope.open().map(Hint::Started)
+        } else if envelope.is::<CiAsked>() {
+            envelope.open().map(Hint::Asked)
         } else {
             envelope.open().map(Hint::Present)
         }
     })
 }
 
-fn open<T>(
+pub(super) fn open<T>(
     delivery: &Delivery,
     open: impl Fn(&Envelope) -> Result<T, OpenError>,
 ) -> Result<(T, jiff::Timestamp), String> {

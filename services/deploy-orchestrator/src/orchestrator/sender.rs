@@ -7,7 +7,7 @@ use std::{
 };
 
 use chassis::{Bus, Delivery, causes};
-use events::HostName;
+use events::{HostName, message::CiAnswered};
 use tokio::{
     sync::Semaphore,
     task::{self, JoinSet},
@@ -74,6 +74,25 @@ impl Sender {
             }
         });
         self.publishing.insert(task.id(), whose);
+    }
+
+    /// Publishes what CI has found, then acknowledges what led to it. An answer that is not heard is asked for again.
+    pub(super) fn answer(&mut self, answers: Vec<CiAnswered>, led_to_it: Vec<Delivery>) {
+        if answers.is_empty() && led_to_it.is_empty() {
+            return;
+        }
+        let bus = self.bus.clone();
+        self.tasks.spawn(async move {
+            for answer in answers {
+                if let Err(error) = bus.publish(&answer).await {
+                    let (repository, error) = (&answer.repository, causes(&error));
+                    tracing::warn!(%repository, error, "what CI found was not told");
+                }
+            }
+            for delivery in led_to_it {
+                delivery.ack().await;
+            }
+        });
     }
 
     /// Publishes what cannot be used as a dead letter. What finds no room stays unacknowledged, and so comes again.

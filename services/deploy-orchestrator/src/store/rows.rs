@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use serde::{Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
-use super::{Changes, Loaded, Result, StoreError, StoredOrder};
+use super::{Changes, Loaded, Result, StoreError, StoredOrder, ci};
 use crate::{
     api::{LineView, OutputView},
     deploy::Deploy,
@@ -23,11 +23,11 @@ const MOST_OUTPUT: i64 = 1 << 20;
 /// Deploys whose output is kept.
 const OUTPUT_OF: u32 = 200;
 
-fn json<T: Serialize>(value: &T, what: &'static str) -> Result<String> {
+pub(super) fn json<T: Serialize>(value: &T, what: &'static str) -> Result<String> {
     serde_json::to_string(value).map_err(|source| StoreError::Row { what, source })
 }
 
-fn parse<T: DeserializeOwned>(text: &str, what: &'static str) -> Result<T> {
+pub(super) fn parse<T: DeserializeOwned>(text: &str, what: &'static str) -> Result<T> {
     serde_json::from_str(text).map_err(|source| StoreError::Row { what, source })
 }
 
@@ -36,7 +36,7 @@ fn word<T: Serialize>(value: &T, what: &'static str) -> Result<String> {
     Ok(json(value, what)?.trim_matches('"').to_owned())
 }
 
-fn unword<T: DeserializeOwned>(word: &str, what: &'static str) -> Result<T> {
+pub(super) fn unword<T: DeserializeOwned>(word: &str, what: &'static str) -> Result<T> {
     parse(&format!("\"{word}\""), what)
 }
 
@@ -72,7 +72,10 @@ fn set_counter(connection: &Connection, name: &str, value: u64) -> Result<()> {
 }
 
 fn known(connection: &Connection) -> Result<Known> {
-    let mut known = Known::default();
+    let mut known = Known {
+        ci: ci::load(connection)?,
+        ..Known::default()
+    };
     let mut statement = connection.prepare("SELECT host, known FROM hosts")?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
@@ -255,6 +258,7 @@ pub(super) fn save(connection: &mut Connection, changes: &Changes, keep: usize) 
             refs
         ])?;
     }
+    ci::save(&transaction, changes)?;
     for piece in &changes.output {
         insert_output(&transaction, piece)?;
     }

@@ -8,7 +8,7 @@ use super::{Result, StoreError};
 
 /// Each brings the database one version further; `user_version` counts how many were done. Never edit one that was
 /// shipped: add another.
-const MIGRATIONS: [&str; 2] = ["
+const MIGRATIONS: [&str; 3] = ["
     CREATE TABLE deploys (
         id       TEXT PRIMARY KEY,             -- UUIDv7, so that ids sort by time
         project  TEXT NOT NULL,
@@ -74,6 +74,13 @@ const MIGRATIONS: [&str; 2] = ["
         SELECT deploy, host, phase, id, json_extract(ordered, '$.order'), expires FROM whole_orders
         WHERE deploy IN (SELECT id FROM deploys WHERE running = 1);
     DROP TABLE whole_orders;
+", "
+    CREATE TABLE ci (
+        repository TEXT NOT NULL,
+        revision TEXT NOT NULL,                -- the commit id
+        said     TEXT NOT NULL,                -- JSON of ci::Commit
+        PRIMARY KEY (repository, revision)
+    ) STRICT;
 "];
 
 pub(super) fn migrate(connection: &mut Connection, file: &Path) -> Result<()> {

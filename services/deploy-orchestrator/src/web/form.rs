@@ -54,6 +54,7 @@ pub(crate) fn request(project: ProjectName, fields: &Fields) -> Result<PlanReque
         action,
         revision,
         on: Some(on),
+        untested: one("untested").is_some(),
         reason,
     })
 }

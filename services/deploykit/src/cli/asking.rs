@@ -12,12 +12,16 @@ Examples:
   deploykit deploy shop v2
   deploykit deploy shop v2 --on web1 --on db
   deploykit deploy shop 3f2a91c --reason 'hotfix for the basket'
-  deploykit deploy shop v2 --dry-run")]
+  deploykit deploy shop v2 --dry-run
+  deploykit deploy shop v3 --untested --reason 'CI is down, the shop too'")]
 pub struct Deploy {
     /// The project
     pub project: ProjectName,
     /// A tag, a branch or a commit id
     pub revision: String,
+    /// Deploy it though CI has not found it good; the history says so, with the reason
+    #[arg(long, requires = "reason")]
+    pub untested: bool,
     /// How it is asked for.
     #[command(flatten)]
     pub ask: Ask,

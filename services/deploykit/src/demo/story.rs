@@ -306,6 +306,7 @@ impl Story<'_> {
             action,
             revision: release.map(|release| release.tag.to_string()),
             on: None,
+            untested: false,
             reason: Some("the demo".to_owned()),
         };
         let plan = self.session.plan(&request).await?;

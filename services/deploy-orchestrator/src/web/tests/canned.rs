@@ -124,6 +124,7 @@ impl Canned {
                 not_before: at(0),
                 expires: at(3600),
             },
+            untested: request.untested,
             waves: [canary.to_vec(), rest.to_vec()]
                 .into_iter()
                 .filter(|w| !w.is_empty())

@@ -54,6 +54,7 @@ fn tag(tag: &str, committed: i64, missing: &[&str]) -> TagView {
         committed: at(committed),
         on: vec![name("web1"), name("web2")],
         missing: missing.iter().map(|host| name(host)).collect(),
+        ci: None,
         moved: false,
     }
 }
@@ -116,6 +117,7 @@ fn deploy(
         tag: release.tag,
         state,
         reason: None,
+        untested: None,
         by: vec!["ada@example.org".to_owned()],
         created: at(600),
         ended: state.is_final().then(|| at(609)),
@@ -245,6 +247,7 @@ pub(crate) fn canned() -> Canned {
         project: name(project),
         environment: name(if deploy { "demo" } else { "prod" }),
         repository: name(project),
+        requires_ci: false,
         hosts,
         deploy: deploy.then(under_way),
     };

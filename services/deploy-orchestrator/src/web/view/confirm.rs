@@ -24,6 +24,7 @@ pub(crate) struct Page {
     /// What the form sends again.
     revision: Option<String>,
     reason: Option<String>,
+    untested: bool,
     seen: String,
     /// True if the plan is not the one that was said yes to.
     changed: bool,
@@ -82,6 +83,7 @@ pub(crate) fn page(plan: &Plan, request: &PlanRequest, changed: bool) -> Page {
         warnings: plan.warnings.clone(),
         revision: request.revision.clone(),
         reason: request.reason.clone(),
+        untested: plan.untested,
         seen: seen(plan),
         changed,
     }
@@ -162,6 +164,11 @@ pub(crate) fn seen(plan: &Plan) -> String {
         &plan.targets,
         &plan.waves,
         now,
+        plan.untested,
+        &plan
+            .warnings
+            .iter()
+            .find(|warning| warning.contains("UNTESTED")),
     );
     let bytes = serde_json::to_vec(&shown).expect("names, lists and options are always JSON");
     format!("{:x}", Sha256::digest(bytes))

@@ -1,6 +1,7 @@
 //! One project: what runs on each server, a tag and servers to choose, Deploy and Roll back, the newest deploys.
 
 use askama::Template;
+use events::message::Verdict;
 
 use super::{
     history, home,
@@ -23,6 +24,8 @@ pub(crate) struct Page {
     hosts: Vec<Host>,
     tags: Vec<Tag>,
     older: Vec<Tag>,
+    /// True if only commits that CI has found good are deployed.
+    requires_ci: bool,
     /// True if some server has a release to go back to.
     can_roll_back: bool,
     recent: Vec<history::Row>,
@@ -51,6 +54,8 @@ struct Tag {
     committed: When,
     /// True if all servers run it already.
     runs: bool,
+    /// True if CI has found it good.
+    good: bool,
     notes: Vec<String>,
 }
 
@@ -73,6 +78,7 @@ pub(crate) fn page(project: &ProjectView, tags: &[TagView], recent: &[DeployView
         hosts: project.hosts.iter().map(host).collect(),
         tags,
         older,
+        requires_ci: project.requires_ci,
         can_roll_back: project.hosts.iter().any(|host| host.previous.is_some()),
         recent: recent.iter().map(history::row).collect(),
     }
@@ -96,6 +102,12 @@ fn tag_of(tag: &TagView, project: &ProjectView) -> Tag {
     let running = project.hosts.iter().filter(runs).count();
     let all = project.hosts.len();
     let mut notes = Vec::new();
+    notes.extend(match tag.ci {
+        None | Some(Verdict::Good) => None,
+        Some(Verdict::Bad) => Some("CI found it bad".to_owned()),
+        Some(Verdict::Building) => Some("CI is not done with it".to_owned()),
+        Some(Verdict::Unknown) => Some("CI has said nothing of it".to_owned()),
+    });
     if running > 0 && running < all {
         notes.push(format!("runs on {running} of {all}"));
     }
@@ -110,6 +122,7 @@ fn tag_of(tag: &TagView, project: &ProjectView) -> Tag {
         commit: tag.commit.short().to_owned(),
         committed: tag.committed.into(),
         runs: all > 0 && running == all,
+        good: tag.ci == Some(Verdict::Good),
         notes,
     }
 }

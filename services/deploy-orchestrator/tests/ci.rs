@@ -1,0 +1,159 @@
+//! What CI said, and what follows from it.
+
+use std::collections::BTreeSet;
+
+use deploy_orchestrator::ci::{Ci, Keep, Said};
+use events::{
+    JobName, RepoName,
+    message::{BuildResult, Built, Verdict},
+};
+use jiff::SignedDuration;
+
+use crate::support::{at, commit};
+
+fn shop() -> RepoName {
+    "shop".parse().expect("a repository")
+}
+
+fn build(word: &str, job: &str, number: u64) -> Built {
+    Built {
+        repository: shop(),
+        name: None,
+        commit: commit(word),
+        project: None,
+        job: job.parse().expect("a job"),
+        number,
+        url: None,
+    }
+}
+
+fn jobs(names: &[&str]) -> BTreeSet<JobName> {
+    names
+        .iter()
+        .map(|name| name.parse().expect("a job"))
+        .collect()
+}
+
+const GOOD: Said = Said::Succeeded;
+const BAD: Said = Said::Failed(BuildResult::Unstable);
+const BEGAN: Said = Said::Started;
+
+#[test]
+fn a_commit_is_good_if_the_newest_result_of_every_job_that_counts_is_a_success() {
+    // Job, build and what was said, in this order; the jobs that count (none: all); the verdict.
+    let table: [(&[(&str, u64, Said)], &[&str], Verdict); 17] = [
+        (&[], &[], Verdict::Unknown),
+        (&[("a", 1, GOOD)], &[], Verdict::Good),
+        (&[("a", 1, BAD)], &[], Verdict::Bad),
+        (&[("a", 1, BEGAN)], &[], Verdict::Building),
+        (&[("a", 1, BEGAN), ("a", 1, GOOD)], &[], Verdict::Good),
+        // A second build counts, whichever way it goes.
+        (&[("a", 1, BAD), ("a", 2, GOOD)], &[], Verdict::Good),
+        (&[("a", 1, GOOD), ("a", 2, BAD)], &[], Verdict::Bad),
+        // While it runs, the result before still holds.
+        (&[("a", 1, GOOD), ("a", 2, BEGAN)], &[], Verdict::Good),
+        // Told late: the build with the higher number counts.
+        (&[("a", 2, GOOD), ("a", 1, BAD)], &[], Verdict::Good),
+        // Two tell of one build, one of them late.
+        (&[("a", 1, GOOD), ("a", 1, BEGAN)], &[], Verdict::Good),
+        // Several jobs.
+        (&[("a", 1, GOOD), ("b", 1, BAD)], &[], Verdict::Bad),
+        (&[("a", 1, GOOD), ("b", 1, BEGAN)], &[], Verdict::Building),
+        (&[("a", 1, GOOD), ("b", 1, GOOD)], &[], Verdict::Good),
+        // Only some count.
+        (&[("a", 1, GOOD), ("b", 1, BAD)], &["a"], Verdict::Good),
+        (&[("a", 1, GOOD)], &["a", "b"], Verdict::Building),
+        (&[("c", 1, GOOD)], &["a"], Verdict::Unknown),
+        (&[("a", 1, BAD)], &["a", "b"], Verdict::Bad),
+    ];
+    for (said, counted, expected) in table {
+        let mut ci = Ci::default();
+        for (time, (job, number, what)) in (1..).zip(said) {
+            ci.heard(&shop(), &build("v1", job, *number), *what, at(time));
+        }
+        let verdict = ci.verdict(&shop(), &commit("v1"), &jobs(counted));
+        assert_eq!(verdict, expected, "{said:?}, {counted:?}");
+    }
+}
+
+#[test]
+fn of_two_results_of_one_build_the_later_word_counts_in_whatever_order_they_come() {
+    for turned in [false, true] {
+        let mut told = [(BAD, 1), (GOOD, 2)];
+        if turned {
+            told.reverse();
+        }
+        let mut ci = Ci::default();
+        for (said, time) in told {
+            ci.heard(&shop(), &build("v1", "a", 1), said, at(time));
+        }
+        let verdict = ci.verdict(&shop(), &commit("v1"), &jobs(&[]));
+        assert_eq!(verdict, Verdict::Good, "turned: {turned}");
+    }
+}
+
+#[test]
+fn a_verdict_is_of_one_commit_of_one_repository() {
+    let mut ci = Ci::default();
+    ci.heard(&shop(), &build("v1", "a", 1), GOOD, at(1));
+    let other: RepoName = "desk".parse().expect("a repository");
+    assert_eq!(
+        ci.verdict(&shop(), &commit("v2"), &jobs(&[])),
+        Verdict::Unknown
+    );
+    assert_eq!(
+        ci.verdict(&other, &commit("v1"), &jobs(&[])),
+        Verdict::Unknown
+    );
+}
+
+#[test]
+fn what_comes_twice_changes_nothing() {
+    let mut ci = Ci::default();
+    assert!(ci.heard(&shop(), &build("v1", "a", 1), GOOD, at(1)));
+    assert!(!ci.heard(&shop(), &build("v1", "a", 1), GOOD, at(1)));
+}
+
+#[test]
+fn what_is_old_or_too_much_is_forgotten_the_oldest_first() {
+    let mut ci = Ci::default();
+    for (word, time) in [("v1", 1), ("v2", 50), ("v3", 90), ("v4", 99)] {
+        ci.heard(&shop(), &build(word, "a", 1), GOOD, at(time));
+    }
+    let keep = Keep {
+        commits: 2,
+        time: SignedDuration::from_secs(60),
+    };
+    let mut gone = ci.forget(at(100), keep);
+    gone.sort();
+    let mut expected = [(shop(), commit("v1")), (shop(), commit("v2"))];
+    expected.sort();
+    assert_eq!(gone, expected);
+    assert_eq!(ci.forget(at(100), keep), []);
+    assert_eq!(
+        ci.verdict(&shop(), &commit("v4"), &jobs(&[])),
+        Verdict::Good
+    );
+}
+
+#[test]
+fn jobs_of_a_commit_and_repositories_that_nobody_names_are_bounded() {
+    let mut ci = Ci::default();
+    for n in 0..1000 {
+        ci.heard(&shop(), &build("v1", &format!("job{n}"), 1), GOOD, at(1));
+    }
+    let kept = ci.commit(&shop(), &commit("v1")).expect("it is kept");
+    assert_eq!(kept.jobs.len(), 50);
+    let named = BTreeSet::new();
+    let mut taken = 0;
+    for n in 0..1000 {
+        let other: RepoName = format!("r{n}").parse().expect("a repository");
+        if ci.has_room_for(&other, &named) {
+            ci.heard(&other, &build("v1", "a", 1), GOOD, at(1));
+            taken += 1;
+        }
+    }
+    assert_eq!(taken, 99, "with shop, 100");
+    let named = "named".parse().expect("a repository");
+    assert!(ci.has_room_for(&named, &BTreeSet::from([&named])));
+}
