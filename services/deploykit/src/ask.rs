@@ -153,7 +153,7 @@ impl<'a> Session<'a> {
         let request = DeployRequest {
             grant,
             targets: plan.targets.clone(),
-            untested: plan.untested,
+            untested: request.untested,
         };
         let view: DeployView = self.client.post("/api/v1/deploys", &request).await?;
         self.client.watch(&view.id.to_string(), each).await

@@ -8,6 +8,13 @@ use world::World;
 use super::attempt::{attempt, ended};
 use crate::{BusSettings, causes};
 
+/// The client-id of who holds it: a further subscription of a service has its topic behind that
+/// ([`events::Names::further_subscription`]).
+fn holder<'a>(subscription: &'a str, topic: &Topic) -> &'a str {
+    let further = format!("-{}", topic.stem().replace('.', "-"));
+    subscription.strip_suffix(&further).unwrap_or(subscription)
+}
+
 /// Has a broker forget a durable subscription and what it keeps for it. One that is not there is no error.
 ///
 /// # Errors
@@ -19,7 +26,7 @@ pub async fn forget(
     subscription: &str,
     world: &World,
 ) -> Result<(), String> {
-    let (client, driver) = attempt(settings, broker, subscription, world).await?;
+    let (client, driver) = attempt(settings, broker, holder(subscription, topic), world).await?;
     let leave = CancellationToken::new();
     let running = driver.run(leave.clone());
     tokio::pin!(running);

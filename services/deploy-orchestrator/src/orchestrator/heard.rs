@@ -94,6 +94,7 @@ impl Orchestrator {
                 }
                 Ok((Hint::Started(started), sent)) => {
                     self.heard_of_build(&started.build, Said::Started, sent);
+                    self.forget_builds();
                     delivery.ack().await;
                 }
                 Ok((Hint::Asked(question), _)) => {

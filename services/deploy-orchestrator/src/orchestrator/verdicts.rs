@@ -39,11 +39,7 @@ impl Orchestrator {
                 Err(cause) => self.put_aside(delivery, cause),
             }
         }
-        let gone = self
-            .known
-            .ci
-            .forget(self.now(), self.parts.settings.ci_keep());
-        self.changes.ci_forgotten.extend(gone);
+        self.forget_builds();
         self.commit().await?;
         // A result that comes again, since it was not acknowledged, is told again.
         let mut answers = self.answers(found);
@@ -84,6 +80,13 @@ impl Orchestrator {
             self.changes.ci.push(kept);
         }
         Some(repository)
+    }
+
+    /// Keeps what CI said bounded.
+    pub(super) fn forget_builds(&mut self) {
+        let keep = self.parts.settings.ci_keep();
+        let gone = self.known.ci.forget(self.now(), keep);
+        self.changes.ci_forgotten.extend(gone);
     }
 
     /// Notes who asks; all who ask at once for the same get one answer.
