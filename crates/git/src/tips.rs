@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use command::Program;
 use events::{CommitId, RefName};
+use serde::{Deserialize, Serialize};
 
 use crate::{Git, GitError, OUTPUT_BYTES, Origin, answer, program};
 
 /// A branch or tag of an origin.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tip {
     /// Which.
     pub name: RefName,
@@ -27,12 +28,25 @@ impl Tip {
 }
 
 /// All branches and tags of an origin at one moment.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tips {
     /// Those with names that can be used here, by name.
     pub tips: Vec<Tip>,
     /// Refs with names that are refused here (see [`RefName`]), as git lists them.
     pub unusable: Vec<String>,
+}
+
+impl Tip {
+    /// A ref that names its commit itself, as a branch does.
+    #[must_use]
+    pub fn of(name: RefName, commit: CommitId) -> Self {
+        let object = commit.to_string();
+        Self {
+            name,
+            commit,
+            object,
+        }
+    }
 }
 
 impl Tips {

@@ -169,13 +169,22 @@ async fn objects(site: &Site, work: &Work) -> Done {
     if let Some(origin) = &site.settings.origin
         && !mirror.exists().await.map_err(not_yet)?
     {
-        mirror.ensure(origin).await.map_err(not_yet)?;
+        // Empty: whether all else may come is for its keeper to say, which may be about to make it.
+        mirror.ensure_empty(origin, commit).await.map_err(not_yet)?;
+        if let Err(error) = mirror.fetch_commit(commit).await {
+            tracing::debug!(%commit, error = chassis::causes(&error), "not given alone");
+        }
     }
     let mut fetched = false;
     let there = mirror.has(commit).await.map_err(not_yet)?;
     if !there || moved(&mirror, work).await?.is_some() {
         fetched = true;
-        mirror.fetch().await.map_err(not_yet)?;
+        if mirror.gated().await.map_err(not_yet)? {
+            // Somebody who may has ordered this commit, and no other.
+            mirror.fetch_commit(commit).await.map_err(not_yet)?;
+        } else {
+            mirror.fetch().await.map_err(not_yet)?;
+        }
         if !mirror.has(commit).await.map_err(not_yet)? {
             let repository = &site.settings.repository;
             let short = commit.short();

@@ -1,6 +1,7 @@
 //! The whole agent, as its own program, on a real bus with real git.
 
 mod deploying;
+mod gated;
 mod recovering;
 mod refusing;
 mod scripts;

@@ -1,11 +1,13 @@
 //! `deploykit demo`: the whole pipeline at work on this machine, told and verified.
 //!
 //! Read: [`source`] (the repository it deploys from), [`story`] (what is done and what must then be true),
-//! [`checker`] (looking at the disk, not at what anybody says), [`claims`] (the rest), `elsewhere` (a broker of yours).
+//! [`ci`] (its builds), [`checker`] (looking at the disk, not at what anybody says), [`claims`] (the rest), `elsewhere` (a broker of yours).
 
 pub mod checker;
+pub mod ci;
 pub mod claims;
 mod elsewhere;
+mod git;
 pub mod source;
 pub mod story;
 mod webhook;
@@ -204,6 +206,7 @@ fn layout(place: &Place<'_>, source: &source::Source, args: &cli::Demo) -> Layou
         webhooks: "127.0.0.1:0".to_owned(),
         broker: place.bus.map_or_else(embedded, elsewhere),
         shared: source.shared.clone(),
+        requires_ci: true,
     }
 }
 

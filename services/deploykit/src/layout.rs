@@ -34,6 +34,8 @@ pub struct Layout {
     pub broker: Broker,
     /// Paths of the project that outlive releases.
     pub shared: Vec<String>,
+    /// True if only what CI has found good reaches the servers.
+    pub requires_ci: bool,
 }
 
 /// The broker of a pipeline.
@@ -193,7 +195,7 @@ impl Layout {
         let hosts: Vec<String> = self.hosts.iter().map(HostName::to_string).collect();
         format!(
             "data = {}\nsocket = {}\nlisten = {}\norchestrator_key_file = {}\nweb_key_file = {}\nallowed_signers = {}\npolicy = {}\nadmitted = [{hosts}]\n\
-             {}\n[projects.{}]\nrepository = {}\nenvironment = {}\nhosts = [{hosts}]\nwaves = [\"1\", \"100%\"]\n",
+             {}\n[projects.{}]\nrepository = {}\nenvironment = {}\nhosts = [{hosts}]\nwaves = [\"1\", \"100%\"]\nrequires_ci = {}\n",
             quote_path(&self.data.join("orchestrator")),
             quote_path(&self.socket()),
             quote(&self.page),
@@ -205,6 +207,7 @@ impl Layout {
             self.project,
             quote(self.repository.as_str()),
             quote(self.environment.as_str()),
+            self.requires_ci,
             hosts = quote_all(&hosts),
         )
     }
@@ -213,12 +216,16 @@ impl Layout {
     #[must_use]
     pub fn stomp_git(&self, host: &HostName, bus: &BusSettings) -> String {
         format!(
-            "base = {}\nsweep_s = 30\n{}\n[repositories.{}]\norigin = {}\naliases = [{}]\n",
+            "base = {}\nsweep_s = 30\n{}\n[repositories.{}]\norigin = {}\naliases = [{}]\n{}",
             quote_path(&self.base(host)),
             self.common(host.as_str(), bus),
             quote(self.repository.as_str()),
             quote(&self.origin),
             quote_all(&self.aliases),
+            match self.requires_ci {
+                true => "gate = \"ci\"\n",
+                false => "",
+            },
         )
     }
 

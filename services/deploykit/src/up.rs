@@ -48,6 +48,7 @@ fn layout(args: &cli::Up, folders: &Folders) -> Result<Layout, Failure> {
         .parse()
         .expect("a project's name is good for a repository too");
     Ok(Layout {
+        requires_ci: false,
         data,
         environment: "local".parse().expect("it is one word"),
         aliases: aliases(&args.repo),

@@ -7,6 +7,7 @@ use deploykit::layout::{Broker, Layout, web_hosts};
 
 fn layout() -> Layout {
     Layout {
+        requires_ci: true,
         data: PathBuf::from("/srv/a folder/with \"quotes\""),
         project: "shop".parse().unwrap(),
         environment: "local".parse().unwrap(),

@@ -9,6 +9,7 @@ use tokio::{sync::Semaphore, time::Instant};
 use world::World;
 
 use crate::{
+    asking::Asking,
     checkouts::CheckedOut,
     errand::{Brought, Errand, Outcome, Site, Task},
     hands::Hands,
@@ -16,7 +17,7 @@ use crate::{
     lines::Place,
     measured::Measured,
     run::Look,
-    settings::Settings,
+    settings::{Gate, Settings},
     work::{Done, Job, Reason, Told, Work},
 };
 
@@ -27,6 +28,7 @@ pub(crate) struct Fetcher {
     pub(crate) settings: Settings,
     pub(crate) sites: BTreeMap<RepoName, (Site, Hands)>,
     pub(crate) bus: Bus,
+    pub(crate) asking: Arc<Asking>,
     pub(crate) world: World,
     pub(crate) measured: Measured,
     /// One mirror is packed at a time.
@@ -143,7 +145,7 @@ impl Fetcher {
         }
     }
 
-    async fn run(&self, repository: &RepoName, task: Task) -> Result<Outcome, String> {
+    pub(crate) async fn run(&self, repository: &RepoName, task: Task) -> Result<Outcome, String> {
         let (site, hands) = self
             .sites
             .get(repository)
@@ -196,9 +198,16 @@ impl Look for Fetcher {
             repository: &repository,
         };
         let mut told = job.told.clone();
+        let wanted = self.settings.repositories.get(&repository);
         let mut kept = self.kept(&repository).await;
         let began = Instant::now();
-        let fetched = self.run(&repository, Task::Fetch).await;
+        let fetched = match wanted.and_then(|wanted| wanted.gate) {
+            None => {
+                told.waiting.clear();
+                self.run(&repository, Task::Fetch).await
+            }
+            Some(Gate::Ci) => self.behind_the_gate(place, &mut told).await,
+        };
         let fetched = fetched.and_then(|outcome| match outcome {
             Outcome::Fetched(brought) => Ok(brought),
             other => Err(format!("{other:?} is no answer")),

@@ -22,8 +22,8 @@ pub const WORD: &str = "errand";
 
 /// What an errand may answer: a repository with 100,000 refs has some 20 MB of them.
 const ANSWER_BYTES: usize = 64 << 20;
-/// What an errand is.
-const ERRAND_BYTES: u64 = 1 << 20;
+/// What an errand is, with all refs of an origin where it has them.
+const ERRAND_BYTES: u64 = 64 << 20;
 /// Does errands.
 #[derive(Debug, Clone)]
 pub(crate) enum Hands {

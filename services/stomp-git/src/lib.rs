@@ -1,8 +1,11 @@
 #![doc = include_str!("../README.md")]
 
+mod asking;
 pub mod checkouts;
 mod errand;
 mod fetcher;
+pub mod gate;
+mod gated;
 mod hands;
 mod hints;
 pub mod kept;
@@ -28,7 +31,13 @@ use tokio::{
 pub use hands::{WORD as ERRAND, main as errand_main};
 pub use settings::Settings;
 
-use crate::{fetcher::Fetcher, hints::Hints, measured::Measured, work::Work};
+use crate::{
+    asking::{Answers, Asking},
+    fetcher::Fetcher,
+    hints::Hints,
+    measured::Measured,
+    work::Work,
+};
 
 /// Pushes that were read and not yet noted; they are noted at once, so this is never full for long.
 const HINTS: usize = 64;
@@ -70,8 +79,22 @@ pub async fn serve(start: Start<Settings>) -> Result<(), Failure> {
     let inbox = bus.listen(Listen::hints([Topic::GitCommits])).await;
     let (marks, marked) = mpsc::channel(HINTS);
     let work = Work::new(names, settings.pace(), || run::random(&world));
+    let answered = marks.clone();
     let mut hints = Hints::new(settings.repositories.clone(), marks);
+    let limit = Duration::from_secs(settings.answer_limit_s);
+    let asking = Arc::new(Asking::new(host.clone(), bus.clone(), limit));
+    let gated = { settings.repositories.values() }.any(|repository| repository.gate.is_some());
+    let mut answers = Answers {
+        asking: &asking,
+        repositories: settings.repositories.clone(),
+        marks: answered,
+    };
+    let answers_inbox = match gated {
+        true => Some(bus.listen(Listen::hints([Topic::CiAnswered])).await),
+        false => None,
+    };
     let fetcher = Arc::new(Fetcher {
+        asking: Arc::clone(&asking),
         host,
         settings,
         sites,
@@ -81,9 +104,16 @@ pub async fn serve(start: Start<Settings>) -> Result<(), Failure> {
         packing: Arc::new(Semaphore::new(1)),
     });
     status.ready();
-    let (heard, ()) = tokio::join!(
+    let answers = async {
+        match answers_inbox {
+            Some(inbox) => chassis::consume(&mut answers, inbox, &bus, &stop).await,
+            None => Ok(()),
+        }
+    };
+    let (heard, answers, ()) = tokio::join!(
         chassis::consume(&mut hints, inbox, &bus, &stop),
+        answers,
         run::run(work, fetcher, marked, connected, &world, &stop, &status),
     );
-    heard
+    heard.and(answers)
 }

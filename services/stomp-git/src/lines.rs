@@ -6,7 +6,7 @@ use events::{
 };
 use git::{Change, MovedTag};
 
-use crate::checkouts::Switched;
+use crate::{checkouts::Switched, gate::Waits};
 
 /// More changes than this at once are counted.
 const CHANGES: usize = 20;
@@ -90,6 +90,21 @@ impl Place<'_> {
             .with("ref", name)
             .with("here", here)
             .with("there", there)
+    }
+
+    pub(crate) fn waits(self, waits: &Waits) -> Said {
+        let Waits { name, commit, .. } = waits;
+        let text = format!(
+            "{} waits at {}: {}",
+            short(name),
+            commit.short(),
+            waits.why()
+        );
+        self.say(
+            "waits",
+            &text,
+            json!({ "ref": name, "commit": commit, "verdict": waits.verdict }),
+        )
     }
 
     pub(crate) fn moved_back(self, tag: &MovedTag) -> Said {

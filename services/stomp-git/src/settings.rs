@@ -13,7 +13,7 @@ use git::Limits;
 use serde::Deserialize;
 use world::World;
 
-pub use repository::{Follow, Mode, Repository, UserName};
+pub use repository::{Follow, Gate, Mode, Repository, UserName};
 
 use crate::work::Pace;
 
@@ -41,6 +41,9 @@ pub struct Settings {
     /// A fetch or clone is ended after this, seconds.
     #[serde(default = "fetch_limit_s")]
     pub fetch_limit_s: u64,
+    /// An answer to what CI has found is waited for so long, seconds.
+    #[serde(default = "answer_limit_s")]
+    pub answer_limit_s: u64,
     /// How many repositories are fetched at once.
     #[serde(default = "parallel")]
     pub parallel: usize,
@@ -59,6 +62,10 @@ fn sweep_s() -> u64 {
 
 fn fetch_limit_s() -> u64 {
     600
+}
+
+fn answer_limit_s() -> u64 {
+    10
 }
 
 fn parallel() -> usize {
@@ -98,6 +105,9 @@ impl chassis::Settings for Settings {
         }
         if !(1..=86_400).contains(&self.fetch_limit_s) {
             return Err("fetch_limit_s must be 1 to 86400".to_owned());
+        }
+        if !(1..=600).contains(&self.answer_limit_s) {
+            return Err("answer_limit_s must be 1 to 600".to_owned());
         }
         if !(1..=32).contains(&self.parallel) {
             return Err("parallel must be 1 to 32".to_owned());
@@ -227,6 +237,7 @@ mod tests {
         let shop = named("shop");
         assert!(!shop.aliases.is_empty() && !shop.follow.is_empty() && shop.key_file.is_some());
         assert_eq!(shop.mode, Mode::Mirror);
+        assert_eq!(shop.gate, Some(Gate::Ci));
         assert_eq!(named("site").mode, Mode::Branch);
         let control = Checkouts::of(named("control"), 1).unwrap();
         let What::Branches { at_most, .. } = control.what else {
@@ -279,6 +290,7 @@ mod tests {
             ),
             ("splay_ms = 600001", "splay_ms must be 0 to 600000"),
             ("keep_s = 0", "keep_s must be 1 to"),
+            ("answer_limit_s = 0", "answer_limit_s must be 1 to 600"),
             ("maintain_s = 59", "maintain_s must be 60 to"),
         ];
         for (text, expected) in table {
@@ -311,6 +323,7 @@ mod tests {
                 "a.folder must have a name",
             ),
             ("branch = \"main\"", "a.branch is for mode"),
+            ("gate = \"green\"", "unknown variant `green`"),
             ("at_most = 5", "a.at_most is for mode"),
             (
                 "mode = \"tags\"\nfolder = \"/srv/x\"\nat_most = 0",

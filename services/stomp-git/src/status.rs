@@ -194,6 +194,10 @@ fn show(text: &mut String, standing: &Standing, now_s: i64) -> std::fmt::Result 
     for (name, commit) in folders {
         writeln!(text, "  {name} at {}", commit.short())?;
     }
+    for waits in &kept.told.waiting {
+        let (name, commit) = (&waits.name, waits.commit.short());
+        writeln!(text, "  {name} waits at {commit}: {}", waits.why())?;
+    }
     for trouble in &kept.told.troubles {
         writeln!(text, "  trouble: {trouble}")?;
     }

@@ -7,6 +7,8 @@ use events::RepoName;
 use git::MovedTag;
 use serde::{Deserialize, Serialize};
 
+use crate::gate::Waits;
+
 /// The wait after a first failure; it doubles up to [`LONGEST_WAIT`].
 pub const FIRST_WAIT: Duration = Duration::from_secs(5);
 /// The longest wait after failures.
@@ -57,6 +59,8 @@ pub struct Told {
     pub moved_tags: Vec<MovedTag>,
     /// Names that were complained of.
     pub unusable: Vec<String>,
+    /// What does not pass the gate; the first ones.
+    pub waiting: Vec<Waits>,
     /// Folders that cannot be had, and other such.
     pub troubles: Vec<String>,
     /// True if the last look's result did not reach the bus; it is said after the next one.

@@ -7,6 +7,7 @@
 )]
 
 mod folders;
+mod gate;
 mod process;
 mod service;
 mod unattended;

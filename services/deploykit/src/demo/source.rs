@@ -1,19 +1,15 @@
 //! The repository that the demo deploys from: a small shop with three tags, or a copy of the user's own.
 
-use std::{
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::path::{Path, PathBuf};
 
-use command::{Limits, Program};
 use events::{CommitId, ProjectName, RepoName, TagName};
 use world::World;
 
-use super::checker::Tree;
+use super::{checker::Tree, git::Git};
 use crate::{announce, failure::Failure};
 
-/// A git command of the demo must end within this time; a clone of the user's repository is the longest.
-const GIT_LIMIT: Duration = Duration::from_secs(300);
+/// What the demo's CI runs, in a revision that has it.
+pub const TEST: &str = ".deploykit-demo/test";
 
 const FIRST: &[(&str, &str)] = &[
     (
@@ -23,6 +19,7 @@ const FIRST: &[(&str, &str)] = &[
     ("tables", "customers\norders\n"),
     (".deploy/start", include_str!("example/start.sh")),
     (".deploy/check", include_str!("example/check.sh")),
+    (TEST, include_str!("example/test.sh")),
 ];
 
 /// A tag of the story and what it leads to.
@@ -36,7 +33,7 @@ pub struct Release {
     pub tree: Tree,
 }
 
-/// The repository and its three releases.
+/// The repository and its releases.
 #[derive(Debug)]
 pub struct Source {
     /// Its name as a project.
@@ -49,6 +46,8 @@ pub struct Source {
     pub clone: PathBuf,
     /// A good release.
     pub first: Release,
+    /// One whose test fails.
+    pub red: Release,
     /// A newer good one.
     pub second: Release,
     /// One that fails its health check.
@@ -85,13 +84,14 @@ impl Source {
         };
         git.run(&clone, &["remote", "add", "announced", &shown(&origin)])
             .await?;
-        let [first, second, broken] = tags;
+        let [first, red, second, broken] = tags;
         Ok(Self {
             repository: ProjectName::as_str(&name)
                 .parse()
                 .expect("a project's name is good for a repository too"),
             project: name,
             first: git.release(&clone, first).await?,
+            red: git.release(&clone, red).await?,
             second: git.release(&clone, second).await?,
             broken: git.release(&clone, broken).await?,
             shared: if repo.is_some() {
@@ -122,6 +122,24 @@ impl Source {
             &["push", "--quiet", "announced", &branch, &tag],
         )
         .await
+    }
+
+    /// Lays a revision out as files, as CI does before it builds.
+    ///
+    /// # Errors
+    /// When git fails.
+    pub async fn lay_out(
+        &self,
+        folder: &Path,
+        release: &Release,
+        into: &Path,
+        world: &World,
+    ) -> Result<(), Failure> {
+        let git = Git { folder, world };
+        let add = ["worktree", "add", "--quiet", "--detach"];
+        let (into, commit) = (shown(into), release.commit.as_str());
+        git.run(&self.clone, &[&add[..], &[&into, commit]].concat())
+            .await
     }
 
     /// Installs the real `post-receive` hook in the origin.
@@ -197,7 +215,7 @@ pub fn project_of(repo: &str) -> Result<ProjectName, Failure> {
     })
 }
 
-async fn example(git: &Git<'_>, clone: &Path) -> Result<[TagName; 3], Failure> {
+async fn example(git: &Git<'_>, clone: &Path) -> Result<[TagName; 4], Failure> {
     git.run(
         git.folder,
         &["init", "--quiet", "--initial-branch=main", &shown(clone)],
@@ -210,17 +228,24 @@ async fn example(git: &Git<'_>, clone: &Path) -> Result<[TagName; 3], Failure> {
     git.write(
         clone,
         "index.html",
+        "<!doctype html>\n<title>Shop</title>\n<h1>Welcome back\n",
+    )?;
+    let red = git.commit(clone, "v2-rc1", "A basket, in a hurry").await?;
+    git.write(
+        clone,
+        "index.html",
         "<!doctype html>\n<title>Shop</title>\n<h1>Welcome back</h1>\n<p>Now with a basket.</p>\n",
     )?;
     let second = git.commit(clone, "v2", "A basket").await?;
     // It asks for a table that nobody makes: what a forgotten migration looks like.
     git.write(clone, "tables", "customers\norders\ninvoices\n")?;
     let broken = git.commit(clone, "v3", "Invoices").await?;
-    Ok([first, second, broken])
+    Ok([first, red, second, broken])
 }
 
-/// The two good releases are the newest two tags of the branch, or are made on its newest commits; the broken one is made on top.
-async fn copy(git: &Git<'_>, repo: &str, clone: &Path) -> Result<[TagName; 3], Failure> {
+/// The two good releases are the newest two tags of the branch, or are made on its newest commits; the broken one is made on
+/// top, and so is the one whose test fails, on a branch of its own.
+async fn copy(git: &Git<'_>, repo: &str, clone: &Path) -> Result<[TagName; 4], Failure> {
     git.run(
         git.folder,
         &["clone", "--quiet", "--no-local", "--", repo, &shown(clone)],
@@ -235,6 +260,12 @@ async fn copy(git: &Git<'_>, repo: &str, clone: &Path) -> Result<[TagName; 3], F
         (Some(second), Some(first)) => (first, second),
         _ => git.made_tags(clone).await?,
     };
+    let test = "#!/bin/sh\necho 'failed on purpose by the demo'\nexit 1\n";
+    git.write(clone, TEST, test)?;
+    let message = "A release whose test fails";
+    let red = git.commit(clone, "deploykit-demo-red", message).await?;
+    git.run(clone, &["reset", "--quiet", "--hard", "HEAD^"])
+        .await?;
     git.write(
         clone,
         ".deploy/check",
@@ -242,141 +273,9 @@ async fn copy(git: &Git<'_>, repo: &str, clone: &Path) -> Result<[TagName; 3], F
     )?;
     let message = "A release that fails its check";
     let broken = git.commit(clone, "deploykit-demo-broken", message).await?;
-    Ok([first, second, broken])
+    Ok([first, red, second, broken])
 }
 
-/// Git as the demo uses it: nobody's configuration, nobody's name.
-struct Git<'a> {
-    folder: &'a Path,
-    world: &'a World,
-}
-
-impl Git<'_> {
-    fn program(&self, folder: &Path, args: &[&str]) -> Program {
-        let mut program = Program::new("git")
-            .folder(folder)
-            .args(args.iter().copied());
-        for (name, value) in [
-            ("GIT_CONFIG_GLOBAL", "/dev/null"),
-            ("GIT_CONFIG_NOSYSTEM", "1"),
-            ("GIT_TERMINAL_PROMPT", "0"),
-        ] {
-            program = program.env(name, value);
-        }
-        for role in ["AUTHOR", "COMMITTER"] {
-            program = program
-                .env(format!("GIT_{role}_NAME"), "Demo")
-                .env(format!("GIT_{role}_EMAIL"), "demo@example.org");
-        }
-        program.env("HOME", shown(self.folder))
-    }
-
-    async fn output(&self, folder: &Path, args: &[&str]) -> Result<String, Failure> {
-        let program = self.program(folder, args);
-        let output = self
-            .world
-            .processes
-            .run(&program, Limits::of(GIT_LIMIT))
-            .await;
-        let output = output.map_err(|error| Failure::Failed(chassis::causes(&error)))?;
-        if !output.success() {
-            return Err(Failure::Failed(format!(
-                "{program}: {}: {}",
-                output.ending(),
-                output.last_line()
-            )));
-        }
-        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
-    }
-
-    async fn run(&self, folder: &Path, args: &[&str]) -> Result<(), Failure> {
-        self.output(folder, args).await.map(drop)
-    }
-
-    fn write(&self, clone: &Path, path: &str, text: &str) -> Result<(), Failure> {
-        let file = clone.join(path);
-        if let Some(folder) = file.parent() {
-            self.world.disk.create_folders(folder, 0o755)?;
-        }
-        let mode = if path.starts_with(".deploy/") {
-            0o755
-        } else {
-            0o644
-        };
-        Ok(self.world.disk.replace(&file, text.as_bytes(), mode)?)
-    }
-
-    async fn commit(&self, clone: &Path, tag: &str, message: &str) -> Result<TagName, Failure> {
-        self.run(clone, &["add", "--all"]).await?;
-        self.run(
-            clone,
-            &["commit", "--quiet", "--no-verify", "--message", message],
-        )
-        .await?;
-        self.tag(clone, tag, "HEAD").await
-    }
-
-    /// Two releases for a repository without tags: its newest commit, and one on top that changes nothing.
-    async fn made_tags(&self, clone: &Path) -> Result<(TagName, TagName), Failure> {
-        let first = self.tag(clone, "deploykit-demo-1", "HEAD").await?;
-        let message = "The demo's second release";
-        let empty = [
-            "commit",
-            "--quiet",
-            "--no-verify",
-            "--allow-empty",
-            "--message",
-            message,
-        ];
-        self.run(clone, &empty).await?;
-        let second = self.tag(clone, "deploykit-demo-2", "HEAD").await?;
-        Ok((first, second))
-    }
-
-    async fn tag(&self, clone: &Path, tag: &str, revision: &str) -> Result<TagName, Failure> {
-        self.run(
-            clone,
-            &[
-                "tag",
-                "--no-sign",
-                "--annotate",
-                "--message",
-                tag,
-                tag,
-                revision,
-            ],
-        )
-        .await?;
-        tag.parse()
-            .map_err(|error: events::NameError| Failure::Failed(error.to_string()))
-    }
-
-    async fn release(&self, clone: &Path, tag: TagName) -> Result<Release, Failure> {
-        let id = self
-            .output(
-                clone,
-                &["rev-parse", &format!("refs/tags/{tag}^{{commit}}")],
-            )
-            .await?;
-        let commit: CommitId = id
-            .trim()
-            .parse()
-            .map_err(|error: events::NameError| Failure::Failed(error.to_string()))?;
-        let listing = self
-            .output(
-                clone,
-                &["ls-tree", "-r", "-z", "--full-tree", commit.as_str()],
-            )
-            .await?;
-        let line = |line: &str| {
-            let (about, path) = line.split_once('\t')?;
-            Some((path.to_owned(), about.rsplit(' ').next()?.to_owned()))
-        };
-        let tree = listing.split('\0').filter_map(line).collect();
-        Ok(Release { tag, commit, tree })
-    }
-}
-
-fn shown(path: &Path) -> String {
+pub(super) fn shown(path: &Path) -> String {
     path.display().to_string()
 }

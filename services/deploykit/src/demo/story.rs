@@ -1,13 +1,18 @@
 //! The story of the demo: what is done, and what must then be true on disk.
 
+mod red;
+
 use std::{path::PathBuf, time::Duration};
 
-use deploy_orchestrator::api::{Action, DeployState, DeployView, HostView, PlanRequest, TagView};
+use deploy_orchestrator::api::{
+    Action, CiView, DeployState, DeployView, HostView, PlanRequest, TagView,
+};
 use events::HostName;
 use world::World;
 
 use super::{
     checker::{self, LiveLink},
+    ci::Ci,
     claims::{canary_first, canary_put_back, is, state_is},
     source::{Release, Source},
     webhook,
@@ -48,11 +53,13 @@ pub async fn tell(pipeline: &Pipeline, source: &Source, world: &World) -> Result
         source,
         world,
         session,
+        ci: Ci::new(pipeline, source, world),
         verified: 0,
         chapter: 0,
     };
     story.all_present().await?;
     story.pushes().await?;
+    story.red_build().await?;
     story.webhook().await?;
     let (first, second) = (&source.first, &source.second);
     story.chapter(&format!(
@@ -72,6 +79,7 @@ struct Story<'a> {
     source: &'a Source,
     world: &'a World,
     session: Session<'a>,
+    ci: Ci<'a>,
     verified: usize,
     chapter: usize,
 }
@@ -131,28 +139,14 @@ impl Story<'_> {
                 self.world,
             )
             .await?;
-        for release in [&self.source.first, &self.source.second] {
-            self.source
-                .push(&self.pipeline.layout.data, release, self.world)
-                .await?;
-            say(format!(
-                "   git push: {} is commit {}",
-                release.tag,
-                release.commit.short()
-            ));
-        }
-        for release in [&self.source.first, &self.source.second] {
-            self.mirrored(release).await?;
-        }
-        Ok(())
+        let first = &self.source.first;
+        self.push(first).await?;
+        self.builds(first).await?;
+        self.mirrored(first).await
     }
 
-    async fn webhook(&mut self) -> Result<(), Failure> {
-        self.chapter("Another push, announced by a signed GitHub webhook");
-        let source = self.source;
-        let release = &source.broken;
-        source.remove_hook(self.world)?;
-        source
+    async fn push(&self, release: &Release) -> Result<(), Failure> {
+        self.source
             .push(&self.pipeline.layout.data, release, self.world)
             .await?;
         say(format!(
@@ -160,6 +154,21 @@ impl Story<'_> {
             release.tag,
             release.commit.short()
         ));
+        Ok(())
+    }
+
+    fn mirror(&self, host: &HostName) -> git::Mirror {
+        let base = self.pipeline.layout.base(host);
+        let folder = git::mirror_folder(&base, &self.source.repository);
+        git::Mirror::at(folder, &git::Git::new(self.world))
+    }
+
+    async fn webhook(&mut self) -> Result<(), Failure> {
+        self.chapter("Another push, announced by a signed GitHub webhook");
+        let source = self.source;
+        let release = &source.broken;
+        source.remove_hook(self.world)?;
+        self.push(release).await?;
         let secret = self
             .world
             .disk
@@ -187,6 +196,7 @@ impl Story<'_> {
         )
         .await?;
         self.claim("the signed one is accepted (202)", is(202, signed))?;
+        self.builds(release).await?;
         self.mirrored(release).await
     }
 
@@ -206,14 +216,8 @@ impl Story<'_> {
         })??;
         let mut truth = Ok(());
         for host in &self.pipeline.layout.hosts {
-            let folder = self
-                .pipeline
-                .layout
-                .base(host)
-                .join("mirrors")
-                .join(format!("{}.git", self.source.repository));
-            let mirror = git::Mirror::at(folder, &git::Git::new(self.world));
-            let found = mirror
+            let found = self
+                .mirror(host)
                 .resolve(&events::RefName::tag(&release.tag))
                 .await
                 .map_err(|error| Failure::Failed(chassis::causes(&error)))?;

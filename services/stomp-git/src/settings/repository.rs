@@ -32,6 +32,14 @@ impl fmt::Display for Mode {
     }
 }
 
+/// What a commit must have before it comes here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Gate {
+    /// CI has found it good.
+    Ci,
+}
+
 /// One repository.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -45,6 +53,8 @@ pub struct Repository {
     /// Of these, branches or tags become folders.
     #[serde(default = "everything")]
     pub follow: Vec<Follow>,
+    /// What a commit must have before it comes here; nothing, where there is none.
+    pub gate: Option<Gate>,
     /// What is kept of it.
     #[serde(default)]
     pub mode: Mode,
