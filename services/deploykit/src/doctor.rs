@@ -56,7 +56,10 @@ impl Finding {
 pub async fn run(args: &cli::Doctor, folders: &Folders, world: &World) -> Result<(), Failure> {
     let default = [Path::new("/etc/deploykit"), &folders.config]
         .into_iter()
-        .find(|folder| folder.join("allowed_signers").exists());
+        .find(|folder| {
+            let has_keys = folder.join("allowed_signers").exists();
+            has_keys || !services::present(folder, world).is_empty()
+        });
     let folder = args.dir.as_deref().or(default).unwrap_or(&folders.config);
     look_and_tell(folder, folders, args.json, Verdict::Wrong, world).await
 }

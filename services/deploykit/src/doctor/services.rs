@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use world::{Disk, Kind, World};
 
 use super::{Finding, Verdict};
-use crate::announce;
+use crate::{announce, on};
 
 /// A broker must answer within this time, TLS and login included.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
@@ -47,6 +47,7 @@ pub(super) fn present(folder: &Path, world: &World) -> Vec<Present> {
         one::<announce::Deliver>(announce::NAME, at, |own| {
             Some(own.outbox.folder_or(announce::SPOOL))
         }),
+        one::<on::OnSettings>("on", at, |_| None),
         one::<stomp_git::Settings>("stomp-git", at, |_| None),
         one::<stomp_jenkins::Settings>("stomp-jenkins", at, |own| Some(own.outbox_folder())),
         one::<stomp_repo::Settings>("stomp-repo", at, |_| None),
@@ -115,10 +116,10 @@ pub(super) async fn broker(
     world: &World,
 ) -> Finding {
     let tries = bus.brokers.iter().map(|address| async move {
-        let answer = timeout(CONNECT_LIMIT, log_in(bus, address, away, world)).await;
+        let answer = timeout(CONNECT_LIMIT, log_in(bus, address, world)).await;
         answer.unwrap_or_else(|_| {
             let limit = CONNECT_LIMIT.as_secs();
-            Err((away, format!("{address} does not answer within {limit} s: is it the right address, does a firewall drop it?")))
+            Err(Trouble::Away(format!("{address} does not answer within {limit} s: is it the right address, does a firewall drop it?")))
         })
     });
     let answers = join_all(tries).await;
@@ -127,14 +128,13 @@ pub(super) async fn broker(
     for answer in answers {
         match answer {
             Ok(detail) => details.push(detail),
-            Err((of_this, detail)) => {
-                // With another broker at hand, one that is away is no trouble yet.
-                let of_this = if one_is_there && of_this == away {
-                    Verdict::Note
-                } else {
-                    of_this
-                };
-                verdict = verdict.max(of_this);
+            // With another broker at hand, one that is away is no trouble yet.
+            Err(Trouble::Away(detail)) => {
+                verdict = verdict.max(if one_is_there { Verdict::Note } else { away });
+                details.push(detail);
+            }
+            Err(Trouble::NotLetIn(detail)) => {
+                verdict = Verdict::Wrong;
                 details.push(detail);
             }
         }
@@ -146,27 +146,27 @@ pub(super) async fn broker(
     Finding::of(format!("{service}'s broker"), verdict, detail)
 }
 
-/// Says which broker it is; else how bad that is, and why, with the next step.
-async fn log_in(
-    bus: &BusSettings,
-    address: &str,
-    away: Verdict,
-    world: &World,
-) -> Result<String, (Verdict, String)> {
+/// Why there is no connection, with the next step.
+enum Trouble {
+    /// Nobody answers.
+    Away(String),
+    /// It answers, and something in the settings or at the broker has to be mended.
+    NotLetIn(String),
+}
+
+/// Says which broker it is.
+async fn log_in(bus: &BusSettings, address: &str, world: &World) -> Result<String, Trouble> {
     if let Err(error) = world.net.connect(address).await {
-        return Err((
-            away,
-            format!(
-                "{address}: {error}: does a broker run there? For a first try: deploykit broker"
-            ),
-        ));
+        return Err(Trouble::Away(format!(
+            "{address}: {error}: does a broker run there? For a first try: deploykit broker"
+        )));
     }
     match reach(bus, address, "deploykit-doctor", world).await {
         Ok(server) => Ok(format!("{address}: {server}, {} accepted", user(bus))),
-        Err(error) => Err((
-            Verdict::Wrong,
-            format!("{address}: {error}; tried with {}", user(bus)),
-        )),
+        Err(error) => Err(Trouble::NotLetIn(format!(
+            "{address}: {error}; tried with {}",
+            user(bus)
+        ))),
     }
 }
 
