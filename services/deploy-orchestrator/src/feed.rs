@@ -161,6 +161,17 @@ impl Feed {
         )
     }
 
+    /// How many lines after a number are kept no more.
+    ///
+    /// # Errors
+    /// See [`FeedError`].
+    pub async fn forgotten_after(&self, number: u64) -> Result<u64, FeedError> {
+        let newest = *self.newest.borrow();
+        let oldest = self.store.oldest().await?;
+        let oldest = oldest.unwrap_or_else(|| newest.saturating_add(1));
+        Ok(oldest.saturating_sub(number.saturating_add(1)))
+    }
+
     /// Up to which line something that works through the feed has come, if it ever said so.
     ///
     /// # Errors

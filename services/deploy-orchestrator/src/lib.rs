@@ -10,6 +10,7 @@ pub mod known;
 mod orchestrator;
 pub mod plan;
 pub mod refused;
+pub mod relay;
 pub mod rollout;
 pub mod select;
 mod serve;

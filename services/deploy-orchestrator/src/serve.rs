@@ -3,7 +3,7 @@
 use std::{io, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, anyhow};
-use chassis::{Failure, Listen, Start, causes, http};
+use chassis::{Bus, Failure, Listen, Start, causes, http};
 use events::Topic;
 use tokio::{net::UnixListener, task::JoinSet};
 use world::{Listener, World};
@@ -12,6 +12,7 @@ use crate::{
     app::App,
     feed::{self, Feed, FeedError},
     orchestrator::{Inlets, Orchestrator, Parts},
+    relay::{Measured, Relay},
     settings::Settings,
     store::{Store, StoreError},
     trust::Trust,
@@ -45,6 +46,7 @@ pub async fn serve(start: Start<Settings>) -> Result<(), Failure> {
     let feed = Feed::open(&world, &settings.data, keep)
         .await
         .map_err(|error: FeedError| Failure::Failed(anyhow!(causes(&error))))?;
+    let relays = relays(&settings, &feed, &world, &bus)?;
     let page = listen(&world, &settings.listen).await?;
     let socket = bind(&world, &settings).await?;
 
@@ -89,6 +91,10 @@ pub async fn serve(start: Start<Settings>) -> Result<(), Failure> {
     let (until, on_bus) = (stop.clone(), bus.clone());
     let feeding = feed.clone();
     servers.spawn(async move { feed::take_in(&feeding, said, &on_bus, &until).await });
+    for relay in relays {
+        let until = stop.clone();
+        servers.spawn(async move { relay.run(&until).await });
+    }
 
     tracing::info!(page = %format!("http://{address}/"), socket = %settings.socket.display(), "ready");
     status.ready();
@@ -110,6 +116,21 @@ pub async fn serve(start: Start<Settings>) -> Result<(), Failure> {
         }
     }
     ended
+}
+
+/// The relays of the settings, with what their files hold.
+fn relays(
+    settings: &Settings,
+    feed: &Feed,
+    world: &World,
+    bus: &Bus,
+) -> Result<Vec<Relay>, Failure> {
+    let measured = Measured::new(bus.metrics());
+    let relays = settings.relay.iter();
+    relays
+        .map(|(name, relay)| Relay::new(name, relay, feed, world, &measured))
+        .collect::<Result<Vec<Relay>, String>>()
+        .map_err(Failure::Settings)
 }
 
 fn failed(error: StoreError) -> Failure {

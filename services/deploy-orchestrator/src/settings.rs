@@ -12,6 +12,7 @@ use serde::Deserialize;
 
 use crate::{
     ci, feed,
+    relay::RelaySettings,
     rollout::{OnFailure, Policy, after},
     select::Groups,
     waves::{Size, canary_then_all},
@@ -55,6 +56,8 @@ pub struct Settings {
     pub ci_keep_days: u32,
     /// So many commits of each repository are kept with what CI said of them.
     pub ci_keep_commits: usize,
+    /// Chats that chosen lines of it are posted to, by a name of ours.
+    pub relay: BTreeMap<String, RelaySettings>,
     /// Hosts that take part beside those that a project or a group names.
     pub admitted: BTreeSet<HostName>,
     /// Named sets of hosts.
@@ -185,6 +188,7 @@ impl Default for Settings {
             feed: FeedSettings::default(),
             ci_keep_days: 365,
             ci_keep_commits: 5000,
+            relay: BTreeMap::new(),
             admitted: BTreeSet::new(),
             groups: Groups::new(),
             projects: BTreeMap::new(),
@@ -230,6 +234,8 @@ impl chassis::Settings for Settings {
                 ));
             }
         }
+        let mut relays = self.relay.iter();
+        relays.try_for_each(|(name, relay)| relay.check(name))?;
         let mut projects = self.projects.iter();
         projects.try_for_each(|(name, project)| self.check_project(name, project))
     }

@@ -12,6 +12,7 @@ mod gate;
 mod known;
 mod plan;
 mod properties;
+mod relay;
 mod rollout;
 mod select;
 mod settings;

@@ -5,6 +5,7 @@ mod asking;
 mod on;
 mod webhooks;
 mod ci;
+mod tail;
 
 use std::path::PathBuf;
 
@@ -19,6 +20,7 @@ pub use asking::{
 pub use on::On;
 pub use webhooks::{Act, Webhooks};
 pub use ci::Ci;
+pub use tail::Tail;
 
 /// Deploys to plain servers over a message bus.
 #[derive(Debug, Parser)]
@@ -47,6 +49,7 @@ Examples:
   deploykit deploy shop v2 --on web1    one server only
   deploykit rollback shop               back to the release before, everywhere
   deploykit status                      what runs where
+  deploykit tail                        what happens, as it happens
 
 Exit codes:
   0  done; hosts that could not be reached and were left behind are named
@@ -85,6 +88,8 @@ pub enum Command {
     Show(Show),
     /// What the scripts of a deploy wrote
     Logs(Logs),
+    /// What all components said, and what they say, live
+    Tail(Tail),
     /// Deploys, newest first
     History(History),
     /// End a deploy that is under way; what changed is put back

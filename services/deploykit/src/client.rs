@@ -5,15 +5,19 @@ use std::{
     time::Duration,
 };
 
-use deploy_orchestrator::api::{ApiError, DeployView};
+use deploy_orchestrator::{
+    api::{ApiError, DeployView},
+    feed::FeedLine,
+};
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde::{Serialize, de::DeserializeOwned};
+use tokio::time::timeout;
 
 use crate::{failure::Failure, home::Home};
 
 /// An answer must come within this time.
 const ANSWER_LIMIT: Duration = Duration::from_secs(30);
-/// A watched deploy says something (a beat at least) within this time, or its connection is taken for dead.
+/// What is watched says something (a beat at least) within this time, or its connection is taken for dead.
 const SILENCE_LIMIT: Duration = Duration::from_secs(60);
 
 /// A service that is asked.
@@ -23,15 +27,12 @@ pub struct Asked {
     pub who: &'static str,
     /// What to look at when it does not answer.
     pub next: &'static str,
-    /// What goes on though its connection was lost.
-    pub lost: &'static str,
 }
 
 /// What most commands ask.
 const ORCHESTRATOR: Asked = Asked {
     who: "the orchestrator",
     next: "is `deploykit up` (or the service deploy-orchestrator) running?",
-    lost: "; the deploy itself goes on: `deploykit history` shows it",
 };
 
 /// A client of one service.
@@ -123,19 +124,40 @@ impl Client {
         let mut events = Events::new(response);
         let mut last = None;
         loop {
-            let next = tokio::time::timeout(SILENCE_LIMIT, events.next()).await;
-            let event = next
-                .map_err(|_| self.lost("it went silent"))?
-                .map_err(|error| self.lost(&error.to_string()))?;
-            let Some(data) = event else {
+            let event = events.next().await;
+            let Some(data) = event.map_err(|why| self.lost_deploy(&why))? else {
                 return last
                     .filter(|view: &DeployView| view.state.is_final())
-                    .ok_or_else(|| self.lost("it ended the connection"));
+                    .ok_or_else(|| self.lost_deploy("it ended the connection"));
             };
-            let view =
-                serde_json::from_str(&data).map_err(|error| self.lost(&error.to_string()))?;
+            let view = serde_json::from_str(&data)
+                .map_err(|error| self.lost_deploy(&error.to_string()))?;
             each(&view);
             last = Some(view);
+        }
+    }
+
+    /// Follows the feed: `there` is called once it answers, `each` is given every line until it says false.
+    ///
+    /// # Errors
+    /// As [`Client::get`], and when the orchestrator ends the connection or goes silent.
+    pub async fn lines(
+        &self,
+        path: &str,
+        there: impl FnOnce(),
+        mut each: impl FnMut(FeedLine) -> bool,
+    ) -> Result<(), Failure> {
+        let response = self.send(self.request(Method::GET, path)).await?;
+        there();
+        let mut events = Events::new(response);
+        loop {
+            let event = events.next().await.map_err(|why| self.lost(&why))?;
+            let data = event.ok_or_else(|| self.lost("it ended the connection"))?;
+            let line =
+                serde_json::from_str(&data).map_err(|error| self.lost(&error.to_string()))?;
+            if !each(line) {
+                return Ok(());
+            }
         }
     }
 
@@ -189,9 +211,14 @@ impl Client {
     }
 
     fn lost(&self, why: &str) -> Failure {
+        let who = self.asked.who;
+        Failure::Unavailable(format!("lost {who} at {}: {why}", self.socket))
+    }
+
+    fn lost_deploy(&self, why: &str) -> Failure {
         Failure::Unavailable(format!(
-            "lost {} at {}: {why}{}",
-            self.asked.who, self.socket, self.asked.lost
+            "{}; the deploy itself goes on: `deploykit history` shows it",
+            self.lost(why)
         ))
     }
 }
@@ -211,7 +238,7 @@ impl Events {
     }
 
     /// The data of the next event that has some; `None` at the end.
-    async fn next(&mut self) -> Result<Option<String>, reqwest::Error> {
+    async fn next(&mut self) -> Result<Option<String>, String> {
         loop {
             while let Some(end) = self.buffer.windows(2).position(|pair| pair == b"\n\n") {
                 let block: Vec<u8> = self.buffer.drain(..end + 2).collect();
@@ -219,7 +246,10 @@ impl Events {
                     return Ok(Some(data));
                 }
             }
-            match self.response.chunk().await? {
+            // A beat between events is a chunk, too.
+            let chunk = timeout(SILENCE_LIMIT, self.response.chunk()).await;
+            let chunk = chunk.map_err(|_| "it went silent")?;
+            match chunk.map_err(|error| error.to_string())? {
                 Some(chunk) => self.buffer.extend_from_slice(&chunk),
                 None => return Ok(None),
             }

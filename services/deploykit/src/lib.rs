@@ -18,6 +18,7 @@ pub mod pipeline;
 pub mod screen;
 pub mod setup;
 pub mod table;
+pub mod tail;
 pub mod trust;
 pub mod up;
 pub mod webhooks;
@@ -157,6 +158,10 @@ async fn carry_out(cli: &Cli) -> Result<(), Failure> {
         Command::Ci(args) => session()?.ci(args).await,
         Command::Show(args) => session()?.show(args).await,
         Command::Logs(args) => session()?.logs(args).await,
+        Command::Tail(args) => {
+            let home = Home::find(cli.at.as_deref(), &folders, &*world.disk)?;
+            tail::run(&client::Client::new(&home)?, args, &world).await
+        }
         Command::History(args) => session()?.history(args).await,
         Command::Abort(args) => session()?.control("abort", args).await,
         Command::Pause(args) => session()?.control("pause", args).await,

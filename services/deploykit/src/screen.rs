@@ -30,6 +30,14 @@ pub fn say(line: impl Display) {
     let _closed = writeln!(anstream::stdout(), "{line}");
 }
 
+/// Prints a line to standard output, for who ends when nobody reads it.
+///
+/// # Errors
+/// The pipe's; `BrokenPipe` when it is closed.
+pub fn try_say(line: impl Display) -> std::io::Result<()> {
+    writeln!(anstream::stdout(), "{line}")
+}
+
 /// Prints lines to standard output.
 pub fn say_all(lines: impl IntoIterator<Item = String>) {
     lines.into_iter().for_each(say);

@@ -20,6 +20,7 @@ mod machine;
 mod metrics;
 mod on;
 mod story;
+mod tail;
 mod up;
 mod webhooks;
 mod words;

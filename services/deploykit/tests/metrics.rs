@@ -78,6 +78,7 @@ async fn the_page_names_what_is_exposed_and_nothing_else() {
     let _keepalive = stomp_keepalive::measured::Measured::new(bus.metrics());
     let _mirrors = stomp_git::measured::Measured::new(bus.metrics());
     std::sync::Arc::new(deploy_agent::tell::Reports::default()).measure(bus.metrics());
+    deploy_orchestrator::relay::Measured::new(bus.metrics()).show("ops");
     let (exposed, documented) = (exposed(&bus.metrics().text()), documented());
     assert!(exposed.len() > 10);
     let missing: Vec<_> = exposed.difference(&documented).collect();

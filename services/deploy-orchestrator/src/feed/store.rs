@@ -204,6 +204,16 @@ impl Store {
         .await
     }
 
+    /// The number of the oldest line, if there is one.
+    pub(super) async fn oldest(&self) -> Result<Option<u64>> {
+        self.run(move |connection| {
+            let select = "SELECT number FROM lines ORDER BY number LIMIT 1";
+            let found = connection.query_row(select, [], |row| number_in(row, 0));
+            Ok(found.optional()?)
+        })
+        .await
+    }
+
     pub(super) async fn position(&self, name: &str) -> Result<Option<u64>> {
         let name = name.to_owned();
         self.run(move |connection| {
