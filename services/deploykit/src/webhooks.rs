@@ -26,7 +26,6 @@ use crate::{
 const GITHUB_STOMP: Asked = Asked {
     who: "github-stomp",
     next: "is the service running, and are you root or its user?",
-    lost: "",
 };
 
 /// Asks, and prints the answer.

@@ -280,7 +280,7 @@ async fn all_of_a_repository_is_its_users_where_root_serves_it_and_refused_elsew
     ] {
         assert_eq!(
             fs::symlink_metadata(path).unwrap().uid(),
-            nobody,
+            NOBODY,
             "{path:?}"
         );
     }
