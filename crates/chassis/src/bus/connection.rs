@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use events::{Envelope, HostName, ServiceName};
+use events::{HostName, ServiceName};
 use tokio::{
     sync::{mpsc, watch},
     task::JoinSet,
@@ -19,7 +19,7 @@ use super::{
     inbox::Subscribed,
     live::Live,
 };
-use crate::{BusSettings, Failure, Metrics, backoff::Backoff};
+use crate::{BusSettings, Failure, Metrics, backoff::Backoff, outbox::Waiting};
 
 /// The wait after the first round of failed attempts.
 const FIRST_WAIT: Duration = Duration::from_millis(200);
@@ -45,7 +45,7 @@ pub struct Connection {
     /// How many connections there have been.
     number: u64,
     /// What the service says.
-    lines: mpsc::Receiver<Envelope>,
+    lines: mpsc::Receiver<Waiting>,
 }
 
 /// A listen for as long as somebody reads it.

@@ -2,15 +2,12 @@
 
 use std::time::Duration;
 
-use events::{
-    Envelope, Payload,
-    message::{Line, Said},
-};
+use events::message::Said;
 use tokio::{sync::mpsc, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::Bus;
-use crate::causes;
+use crate::{causes, outbox::Waiting};
 
 /// Lines that wait at once while the broker is away; of more, the newest are left out.
 const WAITING: usize = 256;
@@ -22,9 +19,9 @@ const WINDOW: usize = 32;
 const LAST: Duration = Duration::from_secs(1);
 
 /// Where lines are put.
-pub(super) type Lines = mpsc::Sender<Envelope>;
+pub(super) type Lines = mpsc::Sender<Waiting>;
 
-pub(super) fn lines() -> (Lines, mpsc::Receiver<Envelope>) {
+pub(super) fn lines() -> (Lines, mpsc::Receiver<Waiting>) {
     mpsc::channel(WAITING)
 }
 
@@ -34,7 +31,7 @@ impl Bus {
     pub fn say(&self, said: Said) {
         let line = said.line(self.shared.service.clone(), &self.shared.host);
         let sealed = match self.seal(&line) {
-            Ok(sealed) => sealed,
+            Ok(sealed) => Waiting::of(&line, sealed),
             Err(error) => {
                 let error = causes(&error);
                 return tracing::warn!(error, "the line stays in this log");
@@ -49,25 +46,22 @@ impl Bus {
     /// Sends lines until the stop; then those that are left, for a moment.
     pub(super) async fn send_lines(
         &self,
-        mut waiting: mpsc::Receiver<Envelope>,
+        mut waiting: mpsc::Receiver<Waiting>,
         stop: &CancellationToken,
     ) {
         let mut out = self.in_order::<()>(WINDOW);
-        let push = |out: &mut super::InOrder<()>, envelope: Envelope| {
-            out.push((), &self.topic_of_lines(), Line::PERSISTENT, &envelope);
-        };
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,
-                Some(envelope) = waiting.recv(), if out.has_room() => push(&mut out, envelope),
+                Some(line) = waiting.recv(), if out.has_room() => out.push((), &line),
                 ((), sent) = out.settled() => if let Err(error) = sent {
                     tracing::warn!(error = causes(&error), "the line stays in this log");
                 },
             }
         }
         let last = async {
-            while let Ok(envelope) = waiting.try_recv() {
-                push(&mut out, envelope);
+            while let Ok(line) = waiting.try_recv() {
+                out.push((), &line);
             }
             while !out.is_empty() {
                 let _its_last_chance = out.settled().await;
@@ -76,9 +70,5 @@ impl Bus {
         if *self.shared.connected.borrow() && timeout(LAST, last).await.is_err() {
             tracing::debug!("lines that the broker did not take at the stop stay in this log");
         }
-    }
-
-    fn topic_of_lines(&self) -> events::Topic {
-        events::Topic::Events(self.shared.service.to_string())
     }
 }
