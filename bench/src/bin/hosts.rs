@@ -96,6 +96,31 @@ impl Drop for Started {
     }
 }
 
+/// The repository with its hook, and a clone to push from.
+fn repositories(root: &Path, deploykit: &Path, spool: &Path) -> Result<(), String> {
+    let at = |name: &str| root.join(name);
+    git(root, &["init", "-q", "--bare", "-b", "main", "shop.git"])?;
+    git(root, &["init", "-q", "-b", "main", "clone"])?;
+    git(&at("clone"), &["remote", "add", "origin", "../shop.git"])?;
+    let hook = Command::new(deploykit)
+        .args(["announce", "hook", "post-receive"])
+        .output();
+    let hook =
+        String::from_utf8_lossy(&hook.map_err(|error| error.to_string())?.stdout).into_owned();
+    let path = at("shop.git/hooks/post-receive");
+    write(&path, &hook)?;
+    let mode = fs::Permissions::from_mode(0o755);
+    fs::set_permissions(&path, mode).map_err(|error| error.to_string())?;
+    for (key, value) in [("command", deploykit), ("spool", spool)] {
+        let key = format!("deploykit.{key}");
+        git(
+            &at("shop.git"),
+            &["config", &key, &value.display().to_string()],
+        )?;
+    }
+    Ok(())
+}
+
 /// A repository that people push to, and the hosts.
 struct Site {
     folder: tempfile::TempDir,
@@ -119,28 +144,7 @@ impl Site {
         let spool = at("spool");
         let announce = format!("host = \"hub\"\n[outbox]\nfolder = {spool:?}\n{bus}");
         write(&at("announce.toml"), &announce)?;
-        git(
-            folder.path(),
-            &["init", "-q", "--bare", "-b", "main", "shop.git"],
-        )?;
-        git(&root, &["init", "-q", "-b", "main", "clone"])?;
-        git(&at("clone"), &["remote", "add", "origin", "../shop.git"])?;
-        let hook = Command::new(&deploykit)
-            .args(["announce", "hook", "post-receive"])
-            .output();
-        let hook =
-            String::from_utf8_lossy(&hook.map_err(|error| error.to_string())?.stdout).into_owned();
-        let path = at("shop.git/hooks/post-receive");
-        write(&path, &hook)?;
-        let mode = fs::Permissions::from_mode(0o755);
-        fs::set_permissions(&path, mode).map_err(|error| error.to_string())?;
-        for (key, value) in [("command", &deploykit), ("spool", &spool)] {
-            let key = format!("deploykit.{key}");
-            git(
-                &at("shop.git"),
-                &["config", &key, &value.display().to_string()],
-            )?;
-        }
+        repositories(&root, &deploykit, &spool)?;
         let mut started = Started(Vec::new());
         let mut start = |program: &Path, args: &[&str], log: &str| {
             let log = fs::File::create(at(log)).map_err(|error| error.to_string())?;

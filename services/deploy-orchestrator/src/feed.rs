@@ -98,6 +98,8 @@ impl Feed {
         after: u64,
         most: usize,
     ) -> Result<FeedView, FeedError> {
+        // Numbers that no line has, or has any more, are behind too.
+        let upto = *self.newest.borrow();
         let mut found: Vec<FeedLine> = Vec::new();
         let mut seen = after;
         while found.len() < most {
@@ -113,6 +115,9 @@ impl Feed {
                 }
             }
             if !full {
+                if found.len() < most {
+                    seen = seen.max(upto);
+                }
                 break;
             }
         }

@@ -146,7 +146,15 @@ impl Relay {
                 }
             }
             self.measured.waiting(&self.name, 0);
-            self.feed.set_position(&self.place(), position).await?;
+            // It is known here: a disk that fails must not post the same again.
+            if let Err(error) = self.feed.set_position(&self.place(), position).await {
+                let error = causes(&error);
+                tracing::error!(
+                    relay = self.name,
+                    error,
+                    "its place is not noted; after a restart lines may be posted twice"
+                );
+            }
         }
     }
 

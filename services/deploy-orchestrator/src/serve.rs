@@ -4,12 +4,12 @@ use std::{io, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, anyhow};
 use chassis::{Bus, Failure, Listen, Start, causes, http};
-use events::Topic;
-use tokio::{net::UnixListener, task::JoinSet};
+use events::{HostName, Topic};
+use tokio::{net::UnixListener, sync::mpsc, task::JoinSet};
 use world::{Listener, World};
 
 use crate::{
-    app::App,
+    app::{App, Request},
     feed::{self, Feed, FeedError},
     orchestrator::{Inlets, Orchestrator, Parts},
     relay::{Measured, Relay},
@@ -51,30 +51,7 @@ pub async fn serve(start: Start<Settings>) -> Result<(), Failure> {
     let socket = bind(&world, &settings).await?;
 
     let (app, requests, version) = App::new();
-    let subscription = bus.names().subscription(service, &host);
-    let reports = Listen::durable(Topic::DeployReports, subscription)
-        .counted_in(&settings.data.join("reports.in-hand"));
-    // A result that nobody took down would hold its commit back until somebody builds it again.
-    let further = |topic: Topic| {
-        let name = bus.names().further_subscription(service, &host, &topic);
-        let counted = format!("{}.in-hand", topic.stem());
-        Listen::durable(topic, name).counted_in(&settings.data.join(counted))
-    };
-    let inlets = Inlets {
-        requests,
-        reports: bus.listen(reports).await,
-        hints: bus
-            .listen(Listen::hints([
-                Topic::AgentsPresence,
-                Topic::GitFetched,
-                Topic::CiStarted,
-                Topic::CiAsked,
-            ]))
-            .await,
-        succeeded: bus.listen(further(Topic::CiSucceeded)).await,
-        failed: bus.listen(further(Topic::CiFailed)).await,
-        output: bus.listen(Listen::hints([Topic::DeployOutput])).await,
-    };
+    let inlets = inlets(&bus, service, &host, &settings, requests).await;
     let address = page
         .local_address()
         .context("the page's socket has no address")?;
@@ -116,6 +93,39 @@ pub async fn serve(start: Start<Settings>) -> Result<(), Failure> {
         }
     }
     ended
+}
+
+/// All that it listens to.
+async fn inlets(
+    bus: &Bus,
+    service: &str,
+    host: &HostName,
+    settings: &Settings,
+    requests: mpsc::Receiver<Request>,
+) -> Inlets {
+    let subscription = bus.names().subscription(service, host);
+    let reports = Listen::durable(Topic::DeployReports, subscription)
+        .counted_in(&settings.data.join("reports.in-hand"));
+    // A result that nobody took down would hold its commit back until somebody builds it again.
+    let further = |topic: Topic| {
+        let name = bus.names().further_subscription(service, host, &topic);
+        let counted = format!("{}.in-hand", topic.stem());
+        Listen::durable(topic, name).counted_in(&settings.data.join(counted))
+    };
+    let hints = [
+        Topic::AgentsPresence,
+        Topic::GitFetched,
+        Topic::CiStarted,
+        Topic::CiAsked,
+    ];
+    Inlets {
+        requests,
+        reports: bus.listen(reports).await,
+        hints: bus.listen(Listen::hints(hints)).await,
+        succeeded: bus.listen(further(Topic::CiSucceeded)).await,
+        failed: bus.listen(further(Topic::CiFailed)).await,
+        output: bus.listen(Listen::hints([Topic::DeployOutput])).await,
+    }
 }
 
 /// The relays of the settings, with what their files hold.

@@ -77,7 +77,7 @@ pub fn asked(deploy: &Deploy) -> Said {
 #[must_use]
 pub fn untested(about: &About) -> Said {
     let reason = about.reason.as_deref().unwrap_or_default();
-    let text = format!("{} goes past CI: {reason}", about.by.join(", "));
+    let text = format!("goes past CI, by {}: {reason}", about.by.join(", "));
     of(about, "untested", &text)
         .level(Level::Alarm)
         .with("reason", &about.reason)

@@ -38,10 +38,12 @@ const GOOD: Said = Said::Succeeded;
 const BAD: Said = Said::Failed(BuildResult::Unstable);
 const BEGAN: Said = Said::Started;
 
+/// What was said of builds of which jobs, the jobs that count, the verdict.
+type Case<'a> = (&'a [(&'a str, u64, Said)], &'a [&'a str], Verdict);
+
 #[test]
 fn a_commit_is_good_if_the_newest_result_of_every_job_that_counts_is_a_success() {
-    // Job, build and what was said, in this order; the jobs that count (none: all); the verdict.
-    let table: [(&[(&str, u64, Said)], &[&str], Verdict); 17] = [
+    let table: [Case<'_>; 17] = [
         (&[], &[], Verdict::Unknown),
         (&[("a", 1, GOOD)], &[], Verdict::Good),
         (&[("a", 1, BAD)], &[], Verdict::Bad),

@@ -172,6 +172,9 @@ fn shop(level: Level) -> Said {
         .with("repository", "shop")
 }
 
+/// What it is about, how it is wanted, which lines come.
+type Choice<'a> = (&'a str, fn(&mut Wanted), &'a [usize]);
+
 #[tokio::test]
 async fn lines_are_chosen_by_component_host_project_level_and_event() {
     let folder = Folder::new();
@@ -184,7 +187,7 @@ async fn lines_are_chosen_by_component_host_project_level_and_event() {
         new(4, line("deploy-orchestrator", "hub1", admitted)),
     ];
     feed.keep(kept).await.expect("kept");
-    let table: [(&str, fn(&mut Wanted), &[usize]); 8] = [
+    let table: [Choice<'_>; 8] = [
         ("all", |_| {}, &[0, 1, 2, 3]),
         (
             "a topic",
@@ -349,6 +352,20 @@ async fn what_components_say_is_on_the_api_and_a_deploy_is_told_whole() {
     let git = lines("?host=web7").await.expect("it answers");
     assert_eq!(texts(&git), ["web7: shop main [31mnew"]);
 
+    fleet.stop().await;
+}
+
+#[tokio::test]
+async fn the_feed_refuses_what_it_does_not_know_and_other_sites() {
+    let fleet = Fleet::of(&["web1"]).await;
+    let member = Member::connect("stomp-git", fleet.broker.common("web7")).await;
+    member.bus.say(Said::new("changed", "shop main new"));
+    until("the line is kept", SOON, || async {
+        let (_, body) = fleet.get("/api/v1/feed?host=web7").await.ok()?;
+        body["lines"].as_array().filter(|lines| !lines.is_empty())?;
+        Some(())
+    })
+    .await;
     let (status, body) = fleet
         .get("/api/v1/feed?level=loud")
         .await

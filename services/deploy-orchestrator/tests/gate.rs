@@ -106,7 +106,7 @@ async fn what_ci_found_bad_is_refused_and_goes_out_untested_with_a_reason_in_the
         .await;
     assert!(
         line.line
-            .ends_with("shop v2 UNTESTED: ann@example.org goes past CI: CI is down"),
+            .ends_with("shop v2 UNTESTED goes past CI, by ann@example.org: CI is down"),
         "{}",
         line.line
     );

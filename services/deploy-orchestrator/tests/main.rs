@@ -5,8 +5,8 @@
 )]
 
 mod api;
-mod feed;
 mod ci;
+mod feed;
 mod fleet;
 mod gate;
 mod known;

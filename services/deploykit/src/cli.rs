@@ -2,10 +2,10 @@
 
 mod announcing;
 mod asking;
-mod on;
-mod webhooks;
 mod ci;
+mod on;
 mod tail;
+mod webhooks;
 
 use std::path::PathBuf;
 
@@ -17,10 +17,10 @@ pub use announcing::{BuildArgs, BuildSays, SpoolArgs};
 pub use asking::{
     Ask, Control, Deploy, History, HostAction, Hosts, Logs, Rollback, Show, Status, Tags,
 };
-pub use on::On;
-pub use webhooks::{Act, Webhooks};
 pub use ci::Ci;
+pub use on::On;
 pub use tail::Tail;
+pub use webhooks::{Act, Webhooks};
 
 /// Deploys to plain servers over a message bus.
 #[derive(Debug, Parser)]

@@ -41,14 +41,6 @@ async fn deliveries_are_listed_shown_and_replayed() {
     let listener = world.net.listen("127.0.0.1:0").await.unwrap();
     let address = listener.local_address().unwrap();
 
-    let nobody = asked(&socket, &["list"]).await;
-    assert_eq!(nobody.status.code(), Some(69), "{}", text(&nobody));
-    assert!(
-        text(&nobody).contains("github-stomp does not answer at "),
-        "{}",
-        text(&nobody)
-    );
-
     let running = Running::start("github-stomp", broker.common("hub1"), own, world, |start| {
         github_stomp::serve_on(start, listener)
     });
@@ -113,6 +105,20 @@ async fn deliveries_are_listed_shown_and_replayed() {
         "{}",
         text(&gone)
     );
+    running.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_wrong_question_and_a_service_that_is_not_there_are_said() {
+    let folder = Folder::new();
+    let socket = folder.join("no.sock");
+    let nobody = asked(&socket, &["list"]).await;
+    assert_eq!(nobody.status.code(), Some(69), "{}", text(&nobody));
+    assert!(
+        text(&nobody).contains("github-stomp does not answer at "),
+        "{}",
+        text(&nobody)
+    );
     for wrong in [
         &["show", "x"][..],
         &["list", "--outcome", "eaten"],
@@ -124,5 +130,4 @@ async fn deliveries_are_listed_shown_and_replayed() {
             "{wrong:?}"
         );
     }
-    running.stop().await.unwrap();
 }

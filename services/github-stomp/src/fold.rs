@@ -145,7 +145,10 @@ impl Fold {
     /// What was heard last of the refs of a repository.
     #[must_use]
     pub fn heard_of(&self, repository: &RepoName) -> BTreeMap<RefName, Heard> {
-        let of = self.refs.iter().filter(|((of, _), _)| of == repository);
+        // What is still under way may fail, and is then told by nobody.
+        let told = |newest: &Newest| newest.id.is_some();
+        let refs = self.refs.iter();
+        let of = refs.filter(|((of, _), newest)| of == repository && told(newest));
         of.map(|((_, name), newest)| {
             let heard = Heard {
                 after: newest.after.clone(),

@@ -120,11 +120,7 @@ pub async fn serve_on(start: Start<Settings>, listener: Box<dyn Listener>) -> Re
         );
         answered.cancel();
     };
-    tokio::join!(
-        serving,
-        keeper.run(&answered),
-        clerk.run(),
-    );
+    tokio::join!(serving, keeper.run(&answered), clerk.run(),);
     Ok(())
 }
 

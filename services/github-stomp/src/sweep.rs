@@ -8,7 +8,7 @@ pub(crate) mod run;
 
 use std::collections::BTreeMap;
 
-use events::{CommitId, RefName, RepoName, message::Pushed};
+use events::{CommitId, RefKind, RefName, RepoName, message::Pushed};
 use jiff::Timestamp;
 
 use crate::fold::Heard;
@@ -47,7 +47,9 @@ pub fn plan(
         .chain(known.keys())
         .chain(heard.keys())
         .collect();
-    let moved = names.into_iter().filter_map(|name| {
+    // Of other refs hooks may tell, but an origin is asked for branches and tags only.
+    let asked = |name: &&RefName| !matches!(name.kind(), RefKind::Other(_));
+    let moved = names.into_iter().filter(asked).filter_map(|name| {
         let heard = heard.get(name);
         if heard.is_some_and(|heard| heard.at >= look.asked) {
             return None;

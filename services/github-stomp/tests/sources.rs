@@ -114,6 +114,7 @@ async fn every_body_is_taken_from_its_forge_and_what_it_says_is_on_the_bus() {
     let sources = Sources::start(broker.common("hub1")).await;
     let known = repositories();
     let mut expected: Vec<Pushed> = Vec::new();
+    let mut told = std::collections::BTreeSet::new();
     for body in BODIES {
         let bytes = body.text.as_bytes();
         let headers = forged::headers(body.kind, body.event, NEW, bytes, now_s());
@@ -122,8 +123,15 @@ async fn every_body_is_taken_from_its_forge_and_what_it_says_is_on_the_bus() {
         let said = read(body.kind, body.event, bytes, known).unwrap();
         let begins = match said {
             Said::Pushed(pushes) => {
+                let news = pushes
+                    .iter()
+                    .filter(|push| told.insert(push.dedupkey()))
+                    .count();
                 expected.extend(pushes);
-                "taken"
+                match news {
+                    0 => "already announced",
+                    _ => "taken",
+                }
             }
             Said::News(_) => "told to the feed",
             Said::Ping => "pong",

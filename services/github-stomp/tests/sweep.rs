@@ -61,76 +61,77 @@ type Case<'a> = (
     &'a [&'a str],
 );
 
+const CASES: &[Case<'_>] = &[
+    ("the first look", None, &[], &["main a", "v1 b"], &[]),
+    ("nothing moved", Some(&["main a"]), &[], &["main a"], &[]),
+    (
+        "a hook was lost",
+        Some(&["main a"]),
+        &[],
+        &["main b"],
+        &["main a b"],
+    ),
+    (
+        "one is new, one is gone",
+        Some(&["old a"]),
+        &[],
+        &["new b"],
+        &["new - b", "old a -"],
+    ),
+    (
+        "its hook came",
+        Some(&["main a"]),
+        &["main b 5"],
+        &["main b"],
+        &[],
+    ),
+    (
+        "a hook came, one was lost",
+        Some(&["main a"]),
+        &["main b 5"],
+        &["main c"],
+        &["main b c"],
+    ),
+    (
+        "a hook came meanwhile",
+        Some(&["main a"]),
+        &["main b 10"],
+        &["main a"],
+        &[],
+    ),
+    (
+        "a hook told of the end",
+        Some(&["main a"]),
+        &["main - 5"],
+        &[],
+        &[],
+    ),
+    (
+        "the end of what a hook knew",
+        Some(&[]),
+        &["main a 5"],
+        &[],
+        &["main a -"],
+    ),
+    (
+        "the first look after hooks",
+        None,
+        &["main a 5"],
+        &["main b", "v1 b"],
+        &["main a b"],
+    ),
+    (
+        "a hook named the tag itself",
+        Some(&[]),
+        &["tag e 5"],
+        &["tag a"],
+        &[],
+    ),
+];
+
 #[test]
 fn what_moved_and_nobody_told_of_is_news() {
-    let table: &[Case<'_>] = &[
-        ("the first look", None, &[], &["main a", "v1 b"], &[]),
-        ("nothing moved", Some(&["main a"]), &[], &["main a"], &[]),
-        (
-            "a hook was lost",
-            Some(&["main a"]),
-            &[],
-            &["main b"],
-            &["main a b"],
-        ),
-        (
-            "one is new, one is gone",
-            Some(&["old a"]),
-            &[],
-            &["new b"],
-            &["new - b", "old a -"],
-        ),
-        (
-            "its hook came",
-            Some(&["main a"]),
-            &["main b 5"],
-            &["main b"],
-            &[],
-        ),
-        (
-            "a hook came, one was lost",
-            Some(&["main a"]),
-            &["main b 5"],
-            &["main c"],
-            &["main b c"],
-        ),
-        (
-            "a hook came meanwhile",
-            Some(&["main a"]),
-            &["main b 10"],
-            &["main a"],
-            &[],
-        ),
-        (
-            "a hook told of the end",
-            Some(&["main a"]),
-            &["main - 5"],
-            &[],
-            &[],
-        ),
-        (
-            "the end of what a hook knew",
-            Some(&[]),
-            &["main a 5"],
-            &[],
-            &["main a -"],
-        ),
-        (
-            "the first look after hooks",
-            None,
-            &["main a 5"],
-            &["main b", "v1 b"],
-            &["main a b"],
-        ),
-        (
-            "a hook named the tag itself",
-            Some(&[]),
-            &["tag e 5"],
-            &["tag a"],
-            &[],
-        ),
-    ];
-    for (what, known, told, found, expected) in table {
+    for (what, known, told, found, expected) in CASES {
         let known = known.map(tips);
         let heard = heard(told);
         let look = Look {

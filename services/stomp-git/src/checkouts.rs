@@ -135,14 +135,7 @@ pub fn wish(what: &What, place: &Place, refs: &[RefTip], there: &BTreeSet<String
                 RefKind::Tag(_) | RefKind::Other(_) => None,
             };
             let mut wish = many(refs, follow, branch);
-            if refs.is_empty() && !there.is_empty() {
-                // Rather an emptied origin than a wish to have nothing.
-                wish.held.extend(there.iter().cloned());
-                wish.troubles.push(
-                    "its origin has no branches at all, so all folders stay; remove them by hand if that is meant"
-                        .to_owned(),
-                );
-            }
+            hold_if_empty(&mut wish, refs, there);
             limit_branches(&mut wish, *at_most, there);
             wish
         }
@@ -154,8 +147,21 @@ pub fn wish(what: &What, place: &Place, refs: &[RefTip], there: &BTreeSet<String
             let tags = refs.iter().filter(|tip| tag(&tip.name).is_some());
             let followed = tags.filter(|tip| follow.iter().any(|one| one.matches(&tip.name)));
             let newest: Vec<RefTip> = followed.take(*at_most).cloned().collect();
-            many(&newest, follow, tag)
+            let mut wish = many(&newest, follow, tag);
+            hold_if_empty(&mut wish, refs, there);
+            wish
         }
+    }
+}
+
+/// Rather an emptied origin than a wish to have nothing.
+fn hold_if_empty(wish: &mut Wish, refs: &[RefTip], there: &BTreeSet<String>) {
+    if refs.is_empty() && !there.is_empty() {
+        wish.held.extend(there.iter().cloned());
+        wish.troubles.push(
+            "its origin has no branches or tags at all, so all folders stay; remove them by hand if that is meant"
+                .to_owned(),
+        );
     }
 }
 

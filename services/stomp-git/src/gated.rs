@@ -60,7 +60,7 @@ impl Fetcher {
             tracing::info!(%repository, %name, %commit, "waits: {why}");
             // What CI has not come to yet is no news.
             if waits.verdict == Verdict::Bad {
-                self.tell(place.waits(waits)).await;
+                self.bus.say(place.waits(waits));
             }
         }
         told.waiting = waiting;

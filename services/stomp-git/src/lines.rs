@@ -100,11 +100,11 @@ impl Place<'_> {
             commit.short(),
             waits.why()
         );
-        self.say(
-            "waits",
-            &text,
-            json!({ "ref": name, "commit": commit, "verdict": waits.verdict }),
-        )
+        self.say("waits", &text)
+            .level(Level::Problem)
+            .with("ref", name)
+            .with("commit", commit)
+            .with("verdict", waits.verdict)
     }
 
     pub(crate) fn moved_back(self, tag: &MovedTag) -> Said {
@@ -182,7 +182,7 @@ fn short(name: &RefName) -> String {
 
 #[cfg(test)]
 mod tests {
-    use events::{Envelope, Payload, message::Line};
+    use events::message::Line;
     use serde_json::json;
 
     use super::*;
@@ -293,7 +293,7 @@ mod tests {
         for (folder, line) in lines {
             let said = at(|place| place.switched(&folder));
             assert_eq!(said.text(), line);
-            assert_eq!(said.field("folder"), Some(&json!("production")));
+            assert_eq!(said.fields()["folder"], "production");
         }
     }
 }

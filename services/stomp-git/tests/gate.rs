@@ -29,6 +29,85 @@ fn name(text: &str) -> RefName {
     text.parse().unwrap()
 }
 
+const MAIN: &str = "refs/heads/main";
+const TAG: &str = "refs/tags/v1";
+
+type Refs = &'static [(&'static str, char)];
+/// What is there, and here; what is known; what is asked; what comes; what waits.
+type Row = (
+    Refs,
+    Refs,
+    &'static [(char, Verdict)],
+    &'static [char],
+    &'static [&'static str],
+    &'static [(&'static str, Verdict)],
+);
+
+const ROWS: [Row; 9] = [
+    (&[(MAIN, '1')], &[(MAIN, '1')], &[], &[], &[], &[]),
+    (
+        &[(MAIN, '1')],
+        &[],
+        &[],
+        &['1'],
+        &[],
+        &[(MAIN, Verdict::Unknown)],
+    ),
+    (
+        &[(MAIN, '1')],
+        &[],
+        &[('1', Verdict::Good)],
+        &[],
+        &[MAIN],
+        &[],
+    ),
+    (
+        &[(MAIN, '2')],
+        &[(MAIN, '1')],
+        &[('2', Verdict::Bad)],
+        &['2'],
+        &[],
+        &[(MAIN, Verdict::Bad)],
+    ),
+    (
+        &[(MAIN, '2')],
+        &[(MAIN, '1')],
+        &[('2', Verdict::Building)],
+        &['2'],
+        &[],
+        &[(MAIN, Verdict::Building)],
+    ),
+    // Two names of one commit: asked once.
+    (
+        &[(MAIN, '1'), (TAG, '1')],
+        &[],
+        &[],
+        &['1'],
+        &[],
+        &[(MAIN, Verdict::Unknown), (TAG, Verdict::Unknown)],
+    ),
+    // A tag put later on a good commit.
+    (
+        &[(MAIN, '1'), (TAG, '1')],
+        &[(MAIN, '1')],
+        &[('1', Verdict::Good)],
+        &[],
+        &[TAG],
+        &[],
+    ),
+    // A moved tag does not wait: it is never followed.
+    (
+        &[(TAG, '2')],
+        &[(TAG, '1')],
+        &[('2', Verdict::Bad)],
+        &['2'],
+        &[],
+        &[],
+    ),
+    // What is gone there needs nobody's word.
+    (&[], &[(MAIN, '1')], &[], &[], &[], &[]),
+];
+
 #[test]
 fn what_is_good_comes_and_what_is_not_waits_with_the_reason() {
     let there = |refs: &[(&str, char)]| Tips {
@@ -45,88 +124,12 @@ fn what_is_good_comes_and_what_is_not_waits_with_the_reason() {
         };
         refs.iter().map(tip).collect()
     };
-    const MAIN: &str = "refs/heads/main";
-    const TAG: &str = "refs/tags/v1";
-    // There, here; what is known; what is asked; what comes; what waits.
     let known = |verdicts: &[(char, Verdict)]| -> Verdicts {
         { verdicts.iter() }
             .map(|(digit, verdict)| (id(*digit), *verdict))
             .collect()
     };
-    type Refs = &'static [(&'static str, char)];
-    type Row = (
-        Refs,
-        Refs,
-        &'static [(char, Verdict)],
-        &'static [char],
-        &'static [&'static str],
-        &'static [(&'static str, Verdict)],
-    );
-    let table: [Row; 9] = [
-        (&[(MAIN, '1')], &[(MAIN, '1')], &[], &[], &[], &[]),
-        (
-            &[(MAIN, '1')],
-            &[],
-            &[],
-            &['1'],
-            &[],
-            &[(MAIN, Verdict::Unknown)],
-        ),
-        (
-            &[(MAIN, '1')],
-            &[],
-            &[('1', Verdict::Good)],
-            &[],
-            &[MAIN],
-            &[],
-        ),
-        (
-            &[(MAIN, '2')],
-            &[(MAIN, '1')],
-            &[('2', Verdict::Bad)],
-            &['2'],
-            &[],
-            &[(MAIN, Verdict::Bad)],
-        ),
-        (
-            &[(MAIN, '2')],
-            &[(MAIN, '1')],
-            &[('2', Verdict::Building)],
-            &['2'],
-            &[],
-            &[(MAIN, Verdict::Building)],
-        ),
-        // Two names of one commit: asked once.
-        (
-            &[(MAIN, '1'), (TAG, '1')],
-            &[],
-            &[],
-            &['1'],
-            &[],
-            &[(MAIN, Verdict::Unknown), (TAG, Verdict::Unknown)],
-        ),
-        // A tag put later on a good commit.
-        (
-            &[(MAIN, '1'), (TAG, '1')],
-            &[(MAIN, '1')],
-            &[('1', Verdict::Good)],
-            &[],
-            &[TAG],
-            &[],
-        ),
-        // A moved tag does not wait: it is never followed.
-        (
-            &[(TAG, '2')],
-            &[(TAG, '1')],
-            &[('2', Verdict::Bad)],
-            &['2'],
-            &[],
-            &[],
-        ),
-        // What is gone there needs nobody's word.
-        (&[], &[(MAIN, '1')], &[], &[], &[], &[]),
-    ];
-    for (origin, mirror, verdicts, asked, comes, waits) in table {
+    for (origin, mirror, verdicts, asked, comes, waits) in ROWS {
         let (origin, mirror, verdicts) = (there(origin), here(mirror), known(verdicts));
         let expected: Vec<CommitId> = asked.iter().map(|digit| id(*digit)).collect();
         assert_eq!(
@@ -170,15 +173,15 @@ impl Judge {
             while let Some(delivery) = inbox.next().await {
                 delivery.ack().await;
                 let asked: CiAsked = delivery.envelope().unwrap().open().unwrap();
+                let verdict = |commit| {
+                    let verdict = found.lock().unwrap().get(&commit).copied();
+                    CommitVerdict {
+                        verdict: verdict.unwrap_or(Verdict::Unknown),
+                        commit,
+                    }
+                };
                 let answer = CiAnswered {
-                    verdicts: { asked.commits.into_iter() }
-                        .map(|commit| CommitVerdict {
-                            verdict: { found.lock().unwrap().get(&commit) }
-                                .copied()
-                                .unwrap_or(Verdict::Unknown),
-                            commit,
-                        })
-                        .collect(),
+                    verdicts: asked.commits.into_iter().map(verdict).collect(),
                     repository: asked.repository,
                 };
                 bus.publish(&answer).await.unwrap();
@@ -293,6 +296,10 @@ impl Host {
     }
 
     /// True if the object is in the mirror, with a ref or without.
+    fn is_there(&self) -> bool {
+        self.base.join("mirrors/shop.git/HEAD").exists()
+    }
+
     fn holds(&self, commit: &CommitId) -> bool {
         let listed = Command::new("git")
             .arg("--git-dir")
@@ -323,8 +330,6 @@ impl Host {
     }
 }
 
-const MAIN: &str = "refs/heads/main";
-
 #[tokio::test]
 async fn at_the_start_only_what_ci_found_good_comes() {
     let origin = Origin::new();
@@ -336,7 +341,7 @@ async fn at_the_start_only_what_ci_found_good_comes() {
         .commit_of("red");
     let mut host = Host::new(&origin, &[(&good, Verdict::Good), (&bad, Verdict::Bad)]).await;
     host.has(&[("refs/tags/v1", &good), (MAIN, &good)]).await;
-    host.says("web1 shop cloned: 1 branches, 1 tags").await;
+    host.says("web1: shop cloned: 1 branches, 1 tags").await;
     let line = host.says("waits at").await;
     assert!(line.line.contains("CI found it bad"), "{}", line.line);
     assert!(!host.holds(&bad) && host.holds(&good));
@@ -413,15 +418,15 @@ async fn killed_at_any_moment_it_keeps_to_the_gate_when_it_starts_again() {
         .commit(&[("a.txt", "2")])
         .commit_of("red");
     let mut host = Host::new(&origin, &[(&good, Verdict::Good), (&bad, Verdict::Bad)]).await;
-    host.judge.goes().await;
-    for _ in 0..5 {
+    for alive_ms in [5, 20, 60, 120, 250] {
         // As by `kill -9`, at wherever it is by then.
         host.service = None;
         host.start();
-        tokio::task::yield_now().await;
+        // waits for different moments of a look
+        tokio::time::sleep(std::time::Duration::from_millis(alive_ms)).await;
+        assert!(!host.is_there() || !host.holds(&bad), "{alive_ms} ms");
     }
     host.service = None;
-    host.judge.comes().await;
     host.start();
     host.has(&[(MAIN, &good)]).await;
     assert!(!host.holds(&bad));

@@ -300,7 +300,7 @@ async fn all_of_a_repository_is_its_users_where_root_serves_it_and_refused_elsew
             .status()
             .await
             .1
-            .contains("trouble: cannot use")
+            .contains("site cannot be switched")
             .then_some(())
     })
     .await;

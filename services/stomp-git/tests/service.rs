@@ -174,7 +174,7 @@ async fn a_moved_tag_that_is_put_back_is_said_to_be_over() {
     let mirror = host.base.join("mirrors/shop.git");
     origin.set(&mirror, &[("refs/tags/v1", None)]);
     host.push("shop").await;
-    host.says("web1 shop tag v1 is as at its origin again")
+    host.says("web1: shop tag v1 is as at its origin again")
         .await;
     assert_ne!(origin.commit_of("v1"), first);
     host.service.stop().await.unwrap();
@@ -188,7 +188,7 @@ async fn folders_follow_pushes_and_their_troubles_are_said_once() {
     let more = format!("mode = \"branches\"\nfolder = {:?}\n", base.join("env"));
     let mut host = Host::with(base, &origin.url(), &more).await;
     let first = origin.commit_of("main");
-    host.says(&format!("web1 shop folder main at {}", first.short()))
+    host.says(&format!("web1: shop folder main at {}", first.short()))
         .await;
     origin.branch("taken").commit(&[]);
     origin.branch("main").commit(&[("a.txt", "2")]);
@@ -200,15 +200,15 @@ async fn folders_follow_pushes_and_their_troubles_are_said_once() {
     host.push("shop").await;
     let over = |line: &Line| {
         assert!(!line.line.contains(trouble), "said again");
-        line.line.contains("web1 shop has all its folders again")
+        line.line.contains("web1: shop has all its folders again")
     };
     host.lines.hear::<Line>(over).await;
     // What the mirror has is laid out even while its origin is away.
     fs::remove_file(host.base.join("env/main")).unwrap();
     fs::rename(origin.path(), host.base.join("away")).unwrap();
     host.push("shop").await;
-    host.says("web1 shop cannot be fetched: ").await;
-    host.says("web1 shop folder main at ").await;
+    host.says("web1: shop cannot be fetched: ").await;
+    host.says("web1: shop folder main at ").await;
     host.service.stop().await.unwrap();
 }
 

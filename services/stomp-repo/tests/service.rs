@@ -288,7 +288,11 @@ async fn another_apt_that_holds_the_lock_is_waited_for_without_a_word() {
         .write(true)
         .open(host.apt.root().join("var/lib/apt/lists/lock"))
         .unwrap();
-    fcntl_lock(&lock, FlockOperation::NonBlockingLockExclusive).unwrap();
+    // The look of the start may still hold it.
+    until("apt's lock is free", SOON, async || {
+        fcntl_lock(&lock, FlockOperation::NonBlockingLockExclusive).ok()
+    })
+    .await;
     host.upload("shop", "1.1").await;
     // waits for the first try, which fails while the lock is held; apt leaves no trace of it
     tokio::time::sleep(std::time::Duration::from_millis(800)).await;

@@ -2,7 +2,7 @@
 
 use std::{path::Path, sync::Arc};
 
-use world::{Disk, Entry, World};
+use world::{Disk, Entry, Kind, World};
 
 use super::{
     AppendError, Limits, Waiting,
@@ -65,6 +65,10 @@ pub fn drop_off(
 fn note_refused(disk: &dyn Disk, folder: &Path, messages: usize) {
     let path = folder.join(REFUSED);
     let there = disk.look(&path).ok().flatten();
+    // Others may write here: a link would lead elsewhere.
+    if there.as_ref().is_some_and(|it| it.kind != Kind::File) {
+        return;
+    }
     let noted = there.as_ref().map_or(0, |it| it.bytes);
     let new = (messages as u64).min(REFUSED_MOST.saturating_sub(noted));
     let _not_counted = disk.append(&path, &vec![b'.'; usize::try_from(new).unwrap_or_default()]);

@@ -32,7 +32,10 @@ pub(crate) async fn take_in(feed: &Feed, mut inbox: Inbox, bus: &Bus, stop: &Can
                     new.push(line);
                     taken.push(delivery);
                 }
-                Err(cause) => put_aside(delivery, &cause, bus).await,
+                Err(cause) => tokio::select! {
+                    () = stop.cancelled() => {}
+                    () = put_aside(delivery, &cause, bus) => {}
+                },
             }
         }
         let lost = new.len();

@@ -77,6 +77,8 @@ impl Orchestrator {
             && let Some(commit) = ci.commit(&repository, &build.commit)
         {
             let kept = (repository.clone(), build.commit.clone(), commit.clone());
+            let forgotten = &mut self.changes.ci_forgotten;
+            forgotten.retain(|(of, id)| (of, id) != (&repository, &build.commit));
             self.changes.ci.push(kept);
         }
         Some(repository)

@@ -7,7 +7,7 @@ use exchange::Failed;
 /// The longest wait between two tries; a chat that names a longer one is believed up to [`OBEYED`].
 const LONGEST: Duration = Duration::from_secs(300);
 /// The longest wait that a chat can ask for.
-pub const OBEYED: Duration = Duration::from_secs(3600);
+pub(super) const OBEYED: Duration = Duration::from_secs(3600);
 /// A post that is refused for what it holds is tried so often.
 const REFUSED: u32 = 3;
 

@@ -231,6 +231,9 @@ async fn example(git: &Git<'_>, clone: &Path) -> Result<[TagName; 4], Failure> {
         "<!doctype html>\n<title>Shop</title>\n<h1>Welcome back\n",
     )?;
     let red = git.commit(clone, "v2-rc1", "A basket, in a hurry").await?;
+    // Beside what follows, so that no good commit has it in its history.
+    git.run(clone, &["reset", "--quiet", "--hard", "HEAD^"])
+        .await?;
     git.write(
         clone,
         "index.html",

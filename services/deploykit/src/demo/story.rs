@@ -4,9 +4,7 @@ mod red;
 
 use std::{path::PathBuf, time::Duration};
 
-use deploy_orchestrator::api::{
-    Action, CiView, DeployState, DeployView, HostView, PlanRequest, TagView,
-};
+use deploy_orchestrator::api::{Action, DeployState, DeployView, HostView, PlanRequest, TagView};
 use events::HostName;
 use world::World;
 

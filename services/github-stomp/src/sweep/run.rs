@@ -33,8 +33,8 @@ const GRACE: Duration = Duration::from_secs(20);
 /// The first look is within this time after the start.
 const FIRST: Duration = Duration::from_secs(60);
 
-/// Pushes that are announced together.
-const TOGETHER: usize = 100;
+/// Pushes that are announced together: as many as a delivery keeps, so that none is announced again after a crash.
+const TOGETHER: usize = 50;
 
 /// What sweeps.
 #[derive(Debug)]

@@ -49,7 +49,8 @@ impl Ground {
         let mut ground = Self::default();
         for entry in list(disk, place.links())? {
             let name = name_of(&entry.path);
-            if name.starts_with('.') || !place.may_have(&name) {
+            let hidden = name.starts_with('.') && name != place.own_name();
+            if hidden || !place.may_have(&name) {
                 continue;
             }
             let target = match entry.kind {
