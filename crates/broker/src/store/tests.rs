@@ -195,7 +195,11 @@ proptest! {
         });
         for ((old_disk, before), (disk, after)) in cuts {
             let (path, bytes) = disk.newest();
+            let there = disk.paths();
+            let removed = old_disk.paths().iter().any(|old| !there.contains(old));
             let flushed = match old_disk.paths().is_empty() {
+                // A segment goes once the commit that it is not wanted after is flushed.
+                false if removed => bytes,
                 false if old_disk.newest().0 == path => old_disk.newest().1,
                 // The first commit, or the first of its segment. The start was flushed before.
                 _ if path.ends_with("00000001.log") => HEAD_BYTES,
