@@ -156,7 +156,7 @@ impl Fleet {
     }
 
     /// Hints are said until the orchestrator has heard them: it may not listen yet.
-    async fn announce(&self, names: &[&str]) {
+    pub(crate) async fn announce(&self, names: &[&str]) {
         let member = Member::connect("stomp-git", self.broker.common("web1")).await;
         let heard = || async {
             for name in names {
