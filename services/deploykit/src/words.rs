@@ -358,8 +358,10 @@ pub fn tags(tags: &[TagView]) -> Vec<String> {
             tag.tag.to_string(),
             tag.commit.short().to_owned(),
             when(tag.committed),
-            tag.ci.map_or("", ci::in_a_list).to_owned(),
-            mark,
+            [tag.ci.map_or("", ci::in_a_list), &mark]
+                .join("  ")
+                .trim()
+                .to_owned(),
         ]);
     }
     table.lines()

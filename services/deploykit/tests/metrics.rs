@@ -1,6 +1,6 @@
 //! docs/metrics.md against what the code exposes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use chassis::{
     Bus, BusSettings,
@@ -30,7 +30,7 @@ fn documented() -> BTreeSet<Row> {
 }
 
 fn exposed(text: &str) -> BTreeSet<Row> {
-    let mut rows: BTreeMap<String, Row> = BTreeMap::new();
+    let mut rows: Vec<Row> = Vec::new();
     for line in text.lines() {
         if let Some(found) = line.strip_prefix("# TYPE ") {
             let (name, kind) = found.split_once(' ').unwrap();
@@ -40,11 +40,13 @@ fn exposed(text: &str) -> BTreeSet<Row> {
                 _ => "",
             };
             let row = (format!("{name}{end}"), kind.to_owned(), BTreeSet::new());
-            rows.insert(name.to_owned(), row);
+            rows.push(row);
         } else if !line.starts_with('#') {
-            let (name, labels) = line.split_once(['{', ' ']).unwrap();
-            let family = rows.range_mut(..=name.to_owned()).next_back();
-            let (_, row) = family.unwrap_or_else(|| panic!("a sample without its family: {line}"));
+            // Samples follow the line of their family.
+            let (_, labels) = line.split_once(['{', ' ']).unwrap();
+            let row = rows
+                .last_mut()
+                .unwrap_or_else(|| panic!("a sample without its family: {line}"));
             let Some((labels, _)) = labels.split_once('}') else {
                 continue;
             };
@@ -59,7 +61,7 @@ fn exposed(text: &str) -> BTreeSet<Row> {
             );
         }
     }
-    rows.into_values().collect()
+    rows.into_iter().collect()
 }
 
 #[tokio::test]

@@ -214,9 +214,13 @@ async fn a_closed_pipe_ends_it() {
     let mut hub = Hub::new().await;
     hub.says(Level::Info, "one").await;
     let mut tail = hub.tail(&[]);
-    let mut pipe = BufReader::new(tail.stdout.take().unwrap());
-    pipe.read_line(&mut String::new()).unwrap();
-    drop(pipe);
+    let pipe = tail.stdout.take().unwrap();
+    let (read, closed) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || {
+        let line = BufReader::new(pipe).lines().next();
+        read.send(line.unwrap().unwrap()).unwrap();
+    });
+    assert!(closed.await.unwrap().ends_with("one"));
     hub.says(Level::Info, "two").await;
     assert_eq!(ended(tail).await, Some(0));
 }
