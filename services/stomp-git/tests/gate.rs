@@ -341,9 +341,9 @@ async fn at_the_start_only_what_ci_found_good_comes() {
         .commit_of("red");
     let mut host = Host::new(&origin, &[(&good, Verdict::Good), (&bad, Verdict::Bad)]).await;
     host.has(&[("refs/tags/v1", &good), (MAIN, &good)]).await;
-    host.says("web1: shop cloned: 1 branches, 1 tags").await;
     let line = host.says("waits at").await;
     assert!(line.line.contains("CI found it bad"), "{}", line.line);
+    host.says("web1: shop cloned: 1 branches, 1 tags").await;
     assert!(!host.holds(&bad) && host.holds(&good));
 }
 
