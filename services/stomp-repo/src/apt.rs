@@ -34,6 +34,14 @@ pub enum AptError {
         /// Its last line.
         said: String,
     },
+    /// Another apt replaced the lists while they were read: ask again.
+    #[error("{program}: another apt replaces the lists: {said}")]
+    Busy {
+        /// The line a person would type.
+        program: String,
+        /// Its last line.
+        said: String,
+    },
     /// It answered something else than was asked for.
     #[error("{program} did not tell {what}")]
     Answer {
@@ -164,11 +172,20 @@ async fn run(world: &World, program: &Program) -> Result<Output, AptError> {
     if output.success() {
         return Ok(output);
     }
-    Err(AptError::Failed {
-        program: program.to_string().chars().take(200).collect(),
+    Err(refused(program, &output))
+}
+
+fn refused(program: &Program, output: &Output) -> AptError {
+    let program = program.to_string().chars().take(200).collect();
+    let said = output.last_line();
+    if said.contains("Cache is out of sync") {
+        return AptError::Busy { program, said };
+    }
+    AptError::Failed {
+        program,
         ending: output.ending(),
-        said: output.last_line(),
-    })
+        said,
+    }
 }
 
 /// `NAME='value'` lines. A value with a quote in it is left out: no name or path of ours has one.
@@ -283,6 +300,22 @@ libm:i386:
     fn what_apt_tells_twice_counts_once() {
         let twice = format!("{POLICY}{POLICY}");
         assert_eq!(policies(&twice), policies(POLICY));
+    }
+
+    #[test]
+    fn lists_that_change_while_they_are_read_are_told_from_an_error() {
+        let output = |stderr: &str| Output {
+            code: Some(100),
+            signal: None,
+            stdout: Vec::new(),
+            stderr: stderr.as_bytes().to_vec(),
+        };
+        let program = Program::new("apt-cache").arg("policy");
+        let changing = "E: Cache is out of sync, can't x-ref a package file\n";
+        let error = refused(&program, &output(changing));
+        assert!(matches!(error, AptError::Busy { .. }), "{error}");
+        let error = refused(&program, &output("E: Unable to parse package file\n"));
+        assert!(matches!(error, AptError::Failed { .. }), "{error}");
     }
 
     #[test]

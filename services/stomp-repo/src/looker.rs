@@ -96,6 +96,14 @@ impl Looker {
         }
     }
 
+    async fn unanswered(&self, place: Place<'_>, job: Job, error: &AptError) -> Done {
+        let cause = causes(error);
+        match error {
+            AptError::Busy { .. } => self.busy(place, job, &cause).await,
+            _ => self.failed(place, job, &cause).await,
+        }
+    }
+
     async fn failed(&self, place: Place<'_>, job: Job, cause: &str) -> Done {
         tracing::warn!(source = %place.source, cause, failed = job.failed + 1, "cannot be refreshed");
         if job.failed == 0 {
@@ -150,7 +158,7 @@ impl Look for Looker {
         };
         let before = match self.standings(source, &job).await {
             Ok(before) => before,
-            Err(error) => return self.failed(place, job, &causes(&error)).await,
+            Err(error) => return self.unanswered(place, job, &error).await,
         };
         // What is looked at for the first time was told by nobody; what apt says now is where it starts from.
         for (package, standing) in &before {
@@ -178,7 +186,7 @@ impl Look for Looker {
         }
         let after = match self.standings(source, &job).await {
             Ok(after) => after,
-            Err(error) => return self.failed(place, job, &causes(&error)).await,
+            Err(error) => return self.unanswered(place, job, &error).await,
         };
         if job.failed > 0 {
             self.bus.say(place.again(job.failed));

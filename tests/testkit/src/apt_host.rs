@@ -114,13 +114,14 @@ impl AptHost {
         self.folder.write(status, &format!("{text}{entry}"));
     }
 
-    /// What apt says of a package: the line `Candidate:`.
+    /// What apt says of a package: the line `Candidate:`; `(unknown)` too while another apt replaces the lists that it reads.
     ///
     /// # Panics
-    /// apt does not answer.
+    /// apt cannot be run.
     #[must_use]
     pub fn candidate(&self, name: &str) -> String {
-        let policy = self.run("apt-cache", &["policy", name]);
+        let policy = self.tried("apt-cache", &["policy", name]);
+        let policy = policy.unwrap_or_default();
         let candidate = policy
             .lines()
             .find_map(|line| line.strip_prefix("  Candidate: "));
@@ -141,15 +142,23 @@ impl AptHost {
     /// It fails, with what it said.
     #[must_use]
     pub fn run(&self, program: &str, args: &[&str]) -> String {
+        let output = self.tried(program, args);
+        output.unwrap_or_else(|said| panic!("{program} {args:?}: {said}"))
+    }
+
+    fn tried(&self, program: &str, args: &[&str]) -> Result<String, String> {
         let output = Command::new(program)
             .args(args)
             .env("APT_CONFIG", self.config())
             .env("LC_ALL", "C.UTF-8")
             .output()
             .unwrap_or_else(|error| panic!("cannot run {program}: {error}"));
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{program} {args:?}: {said}");
-        String::from_utf8_lossy(&output.stdout).into_owned()
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        if output.status.success() {
+            Ok(text(&output.stdout))
+        } else {
+            Err(text(&output.stderr))
+        }
     }
 
     /// Starts the root part of stomp-repo for this apt, as systemd does: a socket, and one process for each connection.
