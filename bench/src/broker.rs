@@ -14,11 +14,18 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use world::World;
 
+use crate::run::outcome;
+
 /// The first argument of a program that is to be the broker.
 const SERVE: &str = "serve-as-broker";
 
 /// More connections than any measurement needs.
 const CONNECTIONS: usize = 4096;
+
+/// The `main` of a program that measures with a broker beside it: the broker, where it was started as that.
+pub fn measured_beside(measure: fn() -> Result<(), String>) -> ExitCode {
+    serve_if_asked().unwrap_or_else(|| outcome(measure()))
+}
 
 /// A running broker; dropped, it is ended.
 #[derive(Debug)]
@@ -77,7 +84,7 @@ impl Drop for Served {
 
 /// To be called first by a program that uses [`Served`]: if it was started as the broker, this is all it does.
 #[must_use]
-pub fn serve_if_asked() -> Option<ExitCode> {
+fn serve_if_asked() -> Option<ExitCode> {
     let mut args = env::args_os().skip(1);
     if args.next()? != SERVE {
         return None;

@@ -16,10 +16,10 @@ use std::{
 };
 
 use bench::{
-    broker::{Served, connect, serve_if_asked},
+    broker::{Served, connect, measured_beside},
     cpu,
     machine::Machine,
-    run::{block_on, median, outcome, per_second},
+    run::{block_on, median, per_second},
 };
 use bytes::Bytes;
 use stomp::{Client, Command, Frame, Message, Subscription};
@@ -37,10 +37,7 @@ const LEAST: f64 = 25_000.0;
 const LEAST_SHARE: f64 = 0.5;
 
 fn main() -> ExitCode {
-    if let Some(code) = serve_if_asked() {
-        return code;
-    }
-    outcome(measure())
+    measured_beside(measure)
 }
 
 #[derive(Clone, Copy)]

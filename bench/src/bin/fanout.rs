@@ -13,10 +13,10 @@ use std::{
 };
 
 use bench::{
-    broker::{Served, serve_if_asked},
+    broker::{Served, measured_beside},
     cpu,
     machine::Machine,
-    run::{block_on, median, outcome},
+    run::{block_on, median},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -36,10 +36,7 @@ const MOST: f64 = 3.0;
 const LIMIT: Duration = Duration::from_secs(30);
 
 fn main() -> ExitCode {
-    if let Some(code) = serve_if_asked() {
-        return code;
-    }
-    outcome(measure())
+    measured_beside(measure)
 }
 
 fn measure() -> Result<(), String> {

@@ -8,9 +8,9 @@
 use std::{fs, process::ExitCode, time::Duration};
 
 use bench::{
-    broker::{Served, connect, serve_if_asked},
+    broker::{Served, connect, measured_beside},
     machine::Machine,
-    run::{block_on, median, outcome},
+    run::{block_on, median},
 };
 use bytes::Bytes;
 use stomp::{Message, Subscription};
@@ -24,10 +24,7 @@ const BODY_BYTES: usize = 1000;
 const MOST_WITH_BACKLOG: u64 = 64_000_000;
 
 fn main() -> ExitCode {
-    if let Some(code) = serve_if_asked() {
-        return code;
-    }
-    outcome(measure())
+    measured_beside(measure)
 }
 
 fn measure() -> Result<(), String> {

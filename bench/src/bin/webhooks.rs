@@ -14,10 +14,10 @@ use std::{
 };
 
 use bench::{
-    broker::{Served, connect, serve_if_asked},
+    broker::{Served, connect, measured_beside},
     cpu,
     machine::Machine,
-    run::{block_on, median, outcome, per_second},
+    run::{block_on, median, per_second},
 };
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
@@ -51,10 +51,7 @@ const TO_TOPIC: Duration = Duration::from_millis(3);
 const RUN_LIMIT: Duration = Duration::from_secs(60);
 
 fn main() -> ExitCode {
-    if let Some(code) = serve_if_asked() {
-        return code;
-    }
-    outcome(measure())
+    measured_beside(measure)
 }
 
 fn measure() -> Result<(), String> {

@@ -147,10 +147,10 @@ fn plan<'a>(here: &'a Refs, there: &'a Tips, admitted: &BTreeSet<RefName>) -> Pl
     let set = set.filter(|tip| admitted.contains(&tip.name) && !stays.contains(&tip.name));
     let set = set.filter_map(|tip| {
         let before = here.objects.get(&tip.name).map(String::as_str);
-        (before != Some(&tip.object)).then_some(RefUpdate::Set {
+        (before != Some(tip.object.as_str())).then_some(RefUpdate::Set {
             name: &tip.name,
             before,
-            after: &tip.object,
+            after: tip.object.as_str(),
         })
     });
     let (gone, set) = (gone.collect(), set.collect());

@@ -112,7 +112,7 @@ pub(crate) fn moved(here: &Refs, there: &Tips) -> Vec<MovedTag> {
     let moved = here.tips.iter().filter_map(|tip| {
         let object = here.objects.get(&tip.name)?;
         let tag = there.get(&tip.name)?;
-        let differs = matches!(tip.name.kind(), RefKind::Tag(_)) && *object != tag.object;
+        let differs = matches!(tip.name.kind(), RefKind::Tag(_)) && object != tag.object.as_str();
         differs.then(|| MovedTag {
             name: tip.name.clone(),
             here: tip.commit.clone(),

@@ -15,15 +15,15 @@ pub struct Tip {
     pub name: RefName,
     /// Where it leads; annotated tags are followed.
     pub commit: CommitId,
-    /// The object that it names, which for an annotated tag is not its commit.
-    pub(crate) object: String,
+    /// The object that it names, as a hook tells it: for an annotated tag that is the tag, not its commit.
+    pub object: CommitId,
 }
 
 impl Tip {
     /// True if this is its commit, or the tag object that leads there.
     #[must_use]
     pub fn is_at(&self, object: &CommitId) -> bool {
-        self.commit == *object || self.object == object.as_str()
+        self.commit == *object || self.object == *object
     }
 }
 
@@ -40,11 +40,10 @@ impl Tip {
     /// A ref that names its commit itself, as a branch does.
     #[must_use]
     pub fn of(name: RefName, commit: CommitId) -> Self {
-        let object = commit.to_string();
         Self {
             name,
+            object: commit.clone(),
             commit,
-            object,
         }
     }
 }
@@ -62,13 +61,15 @@ impl Tips {
             tips.tips.push(Tip {
                 name,
                 commit: commit.parse().ok()?,
-                object: found.object,
+                object: found.object.parse().ok()?,
             });
         }
         Some(tips)
     }
 
-    pub(crate) fn by_name(&self) -> BTreeMap<&RefName, &Tip> {
+    /// Each by its name.
+    #[must_use]
+    pub fn by_name(&self) -> BTreeMap<&RefName, &Tip> {
         self.tips.iter().map(|tip| (&tip.name, tip)).collect()
     }
 }

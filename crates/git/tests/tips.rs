@@ -38,6 +38,9 @@ async fn branches_and_tags_of_every_kind_of_origin_come_with_the_commits_they_le
             .iter()
             .map(|tip| (tip.name.as_str(), &tip.commit))
             .collect::<Vec<_>>();
+        let named =
+            |tip: &git::Tip| tip.object.as_str() == place.work(&["rev-parse", tip.name.as_str()]);
+        assert!(tips.tips.iter().all(named), "{tips:?}");
         let expected = [
             ("refs/heads/main", &first),
             ("refs/tags/v1", &first),

@@ -83,15 +83,10 @@ fn moved_ref(repository: &RepoName, pusher: Option<&str>, line: &str) -> Result<
         return Err(LineError::Shape(line.chars().take(200).collect()));
     };
     let name: RefName = name.parse()?;
+    let pusher = pusher.map(|who| who.chars().filter(|c| !c.is_control()).take(100).collect());
     Ok(Pushed {
-        repository: repository.clone(),
-        name,
-        before: commit(before)?,
-        after: commit(after)?,
-        pusher: pusher.map(|who| who.chars().filter(|c| !c.is_control()).take(100).collect()),
-        commits: Vec::new(),
-        commits_total: 0,
-        paths: None,
+        pusher,
+        ..Pushed::of(repository.clone(), name, commit(before)?, commit(after)?)
     })
 }
 

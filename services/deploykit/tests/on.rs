@@ -433,16 +433,12 @@ async fn one_that_goes_on_failing_is_tried_again_and_becomes_a_dead_letter() {
     assert_eq!(rig.notes().len(), 2);
     // Without a name it is told, and the next one goes on.
     let runs = rig.on(&["git.commits", "--once"], &script).await;
-    let push = Pushed {
-        repository: "shop".parse().unwrap(),
-        name: "refs/heads/main".parse().unwrap(),
-        before: None,
-        after: Some(COMMIT.parse().unwrap()),
-        pusher: None,
-        commits: Vec::new(),
-        commits_total: 0,
-        paths: None,
-    };
+    let push = Pushed::of(
+        "shop".parse().unwrap(),
+        "refs/heads/main".parse().unwrap(),
+        None,
+        Some(COMMIT.parse().unwrap()),
+    );
     rig.member.bus.publish(&push).await.unwrap();
     assert_eq!(rig.ended(runs).await, Some(7));
     assert!(rig.folder.read("log").contains("exit 7 after"));

@@ -6,6 +6,6 @@ pub mod clerk;
 pub mod record;
 pub mod shelf;
 
-pub use clerk::{Clerk, Notes};
+pub use clerk::{Clerk, Kept, Notes};
 pub use record::{Became, Delivery, Outcome};
 pub use shelf::{Bounds, Shelf};

@@ -40,6 +40,8 @@ struct Newest {
     turn: u64,
     before: Option<CommitId>,
     after: Option<CommitId>,
+    /// Where that leads, if it is an annotated tag.
+    commit: Option<CommitId>,
     told: Told,
     at: Timestamp,
     /// The envelope's id, once it is safe.
@@ -64,10 +66,10 @@ pub struct Ticket {
     turn: u64,
 }
 
-/// Where a ref was when it was last heard of.
+/// What a ref named when it was last heard of.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Heard {
-    /// Its commit; none when it was deleted.
+    /// A commit or an annotated tag; none when it was deleted.
     pub after: Option<CommitId>,
     /// When that was.
     pub at: Timestamp,
@@ -166,6 +168,7 @@ impl Fold {
             turn,
             before: pushed.before.clone(),
             after: pushed.after.clone(),
+            commit: pushed.commit.clone(),
             told,
             at,
             id: None,
@@ -185,8 +188,11 @@ impl Fold {
 
 impl Newest {
     fn tells(&self, pushed: &Pushed) -> bool {
-        // The sweep may have seen several pushes as one; where it led is what was announced.
-        let from_the_same = self.before == pushed.before || self.told == Told::Sweep;
-        from_the_same && self.after == pushed.after
+        let same = self.before == pushed.before && self.after == pushed.after;
+        // The sweep may have seen several pushes as one; where it led is what was announced. Some hooks name the commit of
+        // an annotated tag.
+        let swept = self.told == Told::Sweep
+            && (self.after == pushed.after || self.commit.is_some() && self.commit == pushed.after);
+        same || swept
     }
 }

@@ -10,6 +10,7 @@ pub mod measured;
 mod server;
 pub mod settings;
 pub mod signature;
+pub mod strangers;
 pub mod sweep;
 pub mod webhook;
 
@@ -88,6 +89,7 @@ pub async fn serve_on(start: Start<Settings>, listener: Box<dyn Listener>) -> Re
         (announcer.clone(), notes.clone()),
         (measured.clone(), world.clone()),
     );
+    let strangers = Arc::default();
     let app = App {
         world: world.clone(),
         bus: bus.clone(),
@@ -96,7 +98,7 @@ pub async fn serve_on(start: Start<Settings>, listener: Box<dyn Listener>) -> Re
         room,
         announcer,
         notes,
-        unsigned: Arc::default(),
+        strangers: Arc::clone(&strangers),
         measured,
     };
     let socket = settings::socket(&settings.data);
@@ -120,7 +122,12 @@ pub async fn serve_on(start: Start<Settings>, listener: Box<dyn Listener>) -> Re
         );
         answered.cancel();
     };
-    tokio::join!(serving, keeper.run(&answered), clerk.run(),);
+    tokio::join!(
+        serving,
+        keeper.run(&answered),
+        clerk.run(),
+        server::tell_of_strangers(&strangers, world, &answered),
+    );
     Ok(())
 }
 

@@ -9,13 +9,12 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::{
     announce::From,
-    deliveries::{Became, Delivery, Outcome, shelf},
+    deliveries::{Became, Delivery, Kept, Outcome, shelf},
     fold::Told,
     server::{Again, App},
 };
@@ -158,8 +157,7 @@ async fn replay(State(desk): State<Desk>, Path(of): Path<Uuid>) -> Result<Json<R
             body_bytes: body.len(),
             kept_bytes: 0,
         },
-        Bytes::new(),
-        None,
+        Kept::default(),
     );
     Ok(Json(Replayed {
         id,

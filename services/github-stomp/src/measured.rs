@@ -9,8 +9,8 @@ use chassis::{
 
 use crate::body::Room;
 
-/// The source in the count of requests that name none of ours.
-const NO_SOURCE: &str = "-";
+/// The source of requests that name none of ours.
+pub(crate) const NO_SOURCE: &str = "-";
 
 /// Counters of the service. Cheap to clone.
 #[derive(Debug, Clone, Default)]
@@ -20,9 +20,9 @@ pub struct Measured {
     pub(crate) folded: Counter,
     /// Pushes that the sweep found.
     pub(crate) swept: Counter,
-    /// Questions of the sweep that an origin did not answer.
-    pub(crate) unanswered: Counter,
-    /// Deliveries that were not kept.
+    /// Looks of the sweep that came to nothing.
+    pub(crate) failed: Counter,
+    /// Deliveries that were not kept whole.
     pub(crate) lost: Counter,
 }
 
@@ -51,12 +51,12 @@ impl Measured {
             ),
             (
                 "webhooks_sweep_failures",
-                "Looks of the sweep that an origin did not answer",
-                &measured.unanswered,
+                "Looks of the sweep that came to nothing",
+                &measured.failed,
             ),
             (
                 "webhooks_not_kept",
-                "Deliveries that cannot be listed because they were not written",
+                "Deliveries that cannot be listed, or have no body, because the disk did not take them",
                 &measured.lost,
             ),
         ];

@@ -1,6 +1,9 @@
 //! The routes for forges and their answers.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use axum::{
     Router,
@@ -9,26 +12,27 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use bytes::Bytes;
 use chassis::{Bus, causes};
-use jiff::Timestamp;
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
 use world::World;
 
 use crate::{
     announce::{Announcer, From, NotTaken},
-    body::{Held, Room},
-    deliveries::{Became, Delivery, Notes, Outcome},
+    body::Room,
+    deliveries::{Became, Delivery, Kept, Notes, Outcome},
     fold::Told,
     forge::{self, Headers, Kind, Refusal, Repositories, Said},
-    measured::Measured,
+    measured::{Measured, NO_SOURCE},
+    strangers::Strangers,
     webhook::{Refused, Sources, Webhook, receive},
 };
 
-/// Of what could not be taken, a body up to this size is kept, to be looked at and replayed.
+/// Of what is no push that was or is to be announced, a body up to this size is kept.
 const KEPT_BYTES: usize = 1024 * 1024;
 
-/// Requests that nobody is known to have signed are noted so often a minute: who sends them must not push out the others.
-const UNSIGNED_A_MINUTE: u32 = 60;
+/// How often it is looked what was not said yet of strangers.
+const LOOK: Duration = Duration::from_secs(10);
 
 /// What the handlers share.
 #[derive(Debug, Clone)]
@@ -40,7 +44,7 @@ pub(crate) struct App {
     pub(crate) room: Room,
     pub(crate) announcer: Announcer,
     pub(crate) notes: Notes,
-    pub(crate) unsigned: Arc<Mutex<Unsigned>>,
+    pub(crate) strangers: Arc<Mutex<Strangers>>,
     pub(crate) measured: Measured,
 }
 
@@ -51,24 +55,6 @@ pub(crate) struct Taken {
     pub(crate) said: String,
     pub(crate) outcome: Outcome,
     pub(crate) became: Vec<Became>,
-}
-
-/// How many requests were noted in this minute that nobody is known to have signed.
-#[derive(Debug, Default)]
-pub(crate) struct Unsigned {
-    minute: i64,
-    count: u32,
-}
-
-impl Unsigned {
-    fn may(&mut self, now: Timestamp) -> bool {
-        let minute = now.as_second() / 60;
-        if minute != self.minute {
-            *self = Self { minute, count: 0 };
-        }
-        self.count += 1;
-        self.count <= UNSIGNED_A_MINUTE
-    }
 }
 
 /// The routes.
@@ -101,15 +87,17 @@ async fn hook(State(app): State<App>, Path(source): Path<String>, request: Reque
     let mut headers = None;
     let received = receive(&app.sources, &app.room, &source, request, &mut headers).await;
     let Headers { event, delivery } = headers.unwrap_or_default();
-    let (taken, body) = match received {
-        Ok(Webhook { kind, body, held }) => {
+    let known = app.sources.kind(&source).map(|_| source.as_str());
+    let (taken, webhook) = match received {
+        Ok(webhook) => {
             let from = From {
                 told: Told::Hook,
                 source: &source,
                 delivery: &delivery,
             };
-            let taken = app.take(from, kind, &event, &body, Again::No).await;
-            (taken, Some((body, held)))
+            let Webhook { kind, body, .. } = &webhook;
+            let taken = app.take(from, *kind, &event, body, Again::No).await;
+            (taken, Some(webhook))
         }
         Err(refused) => (Taken::refused(refused), None),
     };
@@ -119,7 +107,16 @@ async fn hook(State(app): State<App>, Path(source): Path<String>, request: Reque
         outcome,
         became,
     } = taken;
-    let known = app.sources.kind(&source).map(|_| source.as_str());
+    let refused = matches!(outcome, Outcome::Refused | Outcome::NotTaken);
+    let signed = webhook.as_ref().is_some_and(|webhook| webhook.signed);
+    match (refused, signed) {
+        (true, false) => app.refused(known, &said),
+        // The outbox says aloud that it takes nothing, once, when that begins and when it is over.
+        (true, true) if outcome == Outcome::Refused => {
+            tracing::warn!(source, event, delivery, why = said, "a hook was refused");
+        }
+        _ => {}
+    }
     app.measured.answered(known, status.as_u16());
     let noted = Delivery {
         id,
@@ -132,14 +129,35 @@ async fn hook(State(app): State<App>, Path(source): Path<String>, request: Reque
         outcome,
         said: said.clone(),
         became,
-        body_bytes: body.as_ref().map_or(0, |(body, _)| body.len()),
+        body_bytes: webhook.as_ref().map_or(0, |webhook| webhook.body.len()),
         kept_bytes: 0,
     };
-    app.note(noted, body);
-    match outcome {
-        Outcome::Refused | Outcome::NotTaken => Refused::new(status, said).into_response(),
-        _ => (status, format!("{said}\n")).into_response(),
+    app.note(noted, webhook);
+    match refused {
+        true => Refused::new(status, said).into_response(),
+        false => (status, format!("{said}\n")).into_response(),
     }
+}
+
+/// Logs what was not said yet of strangers when it is due, and at the stop the rest.
+pub(crate) async fn tell_of_strangers(
+    strangers: &Mutex<Strangers>,
+    world: &World,
+    stop: &CancellationToken,
+) {
+    let mut look = interval(LOOK);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    while stop.run_until_cancelled(look.tick()).await.is_some() {
+        let due = held(strangers).due(world.clock.now());
+        due.iter().for_each(|line| line.log());
+    }
+    let rest = held(strangers).rest();
+    rest.iter().for_each(|line| line.log());
+}
+
+fn held(strangers: &Mutex<Strangers>) -> MutexGuard<'_, Strangers> {
+    // Nothing is left half changed by a panic.
+    strangers.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The source of a path that may name none.
@@ -165,7 +183,6 @@ impl App {
         body: &[u8],
         again: Again,
     ) -> Taken {
-        let (source, delivery) = (from.source, from.delivery);
         match forge::read(kind, event, body, &self.repositories) {
             Ok(Said::Ping) => Taken::accepted(Outcome::Ignored, "pong"),
             Ok(Said::Unhandled) => {
@@ -183,42 +200,45 @@ impl App {
                 };
                 match announced {
                     Ok(became) => Taken::announced(became),
-                    Err(why) => {
-                        if let NotTaken::Never(why) = &why {
-                            tracing::warn!(source, event, delivery, why, "a hook was refused");
-                        }
-                        Taken::not(&why)
-                    }
+                    Err(why) => Taken::not(&why),
                 }
             }
-            Err(refusal) => {
-                let why = causes(&refusal);
-                tracing::warn!(source, event, delivery, why, "a hook was refused");
-                Taken::refused(Refused::new(status(&refusal), why))
-            }
+            Err(refusal) => Taken::refused(Refused::new(status(&refusal), causes(&refusal))),
         }
     }
 
-    /// Keeps a delivery, where there is room for such.
-    fn note(&self, mut delivery: Delivery, body: Option<(Bytes, Held)>) {
-        let Some((body, held)) = body else {
-            let mut unsigned = self.unsigned.lock().unwrap_or_else(PoisonError::into_inner);
-            if unsigned.may(delivery.time) {
-                self.notes.add(delivery, Bytes::new(), None);
+    /// A request that nobody is known to have signed was refused.
+    fn refused(&self, known: Option<&str>, why: &str) {
+        let (source, now) = (known.unwrap_or(NO_SOURCE), self.world.clock.now());
+        let line = held(&self.strangers).refused(source, why, now);
+        if let Some(line) = line {
+            line.log();
+        }
+    }
+
+    /// Keeps a delivery, where it is one to be kept.
+    fn note(&self, delivery: Delivery, webhook: Option<Webhook>) {
+        let Some(webhook) = webhook.filter(|webhook| webhook.signed) else {
+            if held(&self.strangers).may_note(delivery.time) {
+                self.notes.add(delivery, Kept::default());
             }
             return;
         };
+        let Webhook {
+            body, came, held, ..
+        } = webhook;
         let keep = match delivery.outcome {
-            Outcome::Announced | Outcome::Folded => true,
+            Outcome::Announced | Outcome::Folded | Outcome::NotTaken => true,
             Outcome::Ignored => false,
-            Outcome::Feed | Outcome::Refused | Outcome::NotTaken => body.len() <= KEPT_BYTES,
+            Outcome::Feed | Outcome::Refused => body.len() <= KEPT_BYTES,
         };
-        if keep {
-            delivery.kept_bytes = body.len();
-            self.notes.add(delivery, body, Some(held));
-        } else {
-            self.notes.add(delivery, Bytes::new(), None);
-        }
+        let kept = match keep {
+            true => Kept { body, takes: came },
+            false => Kept::default(),
+        };
+        self.notes.add(delivery, kept);
+        // The next hook need not wait until it is written.
+        drop(held);
     }
 }
 
@@ -268,7 +288,6 @@ impl Taken {
         }
     }
 
-    /// The outbox says aloud that it takes nothing, once, when that begins and when it is over.
     fn not(why: &NotTaken) -> Self {
         let status = match why {
             NotTaken::Never(_) => StatusCode::UNPROCESSABLE_ENTITY,

@@ -6,15 +6,24 @@
 pub mod known;
 pub(crate) mod run;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use events::{CommitId, RefKind, RefName, RepoName, message::Pushed};
+use git::Tip;
 use jiff::Timestamp;
 
 use crate::fold::Heard;
 
-/// Where the branches and tags of a repository are.
-pub type Tips = BTreeMap<RefName, CommitId>;
+/// What the branches and tags of a repository name: for an annotated tag that is the tag, as in a hook.
+pub type Seen = BTreeMap<RefName, CommitId>;
+
+/// What an origin has, for the next look.
+#[must_use]
+pub fn seen(found: &git::Tips) -> Seen {
+    let tips = found.tips.iter();
+    tips.map(|tip| (tip.name.clone(), tip.object.clone()))
+        .collect()
+}
 
 /// What is known of a repository when its origin has answered.
 #[derive(Debug, Clone, Copy)]
@@ -22,28 +31,24 @@ pub struct Look<'a> {
     /// Which.
     pub repository: &'a RepoName,
     /// What it had at the last look; `None` at the first one ever.
-    pub known: Option<&'a Tips>,
+    pub known: Option<&'a Seen>,
     /// What was announced since, by hooks too.
     pub heard: &'a BTreeMap<RefName, Heard>,
     /// When the origin was asked: what was heard since may be newer than its answer.
     pub asked: Timestamp,
 }
 
-/// The pushes of which nobody told, given what the origin has. `is_at` says whether a ref of it is at an object that a hook
-/// named, which for a tag may be the tag itself.
+/// The pushes of which nobody told, given what the origin has.
 #[must_use]
-pub fn plan(
-    look: &Look<'_>,
-    found: &Tips,
-    is_at: impl Fn(&RefName, &CommitId) -> bool,
-) -> Vec<Pushed> {
+pub fn plan(look: &Look<'_>, found: &git::Tips) -> Vec<Pushed> {
     let Look {
         repository, heard, ..
     } = look;
-    let none = Tips::new();
+    let (none, found) = (Seen::new(), found.by_name());
     let known = look.known.unwrap_or(&none);
-    let names: std::collections::BTreeSet<&RefName> = found
+    let names: BTreeSet<&RefName> = found
         .keys()
+        .copied()
         .chain(known.keys())
         .chain(heard.keys())
         .collect();
@@ -60,21 +65,18 @@ pub fn plan(
             None if look.known.is_none() => return None,
             None => known.get(name),
         };
-        let after = found.get(name);
-        let same = match (before, after) {
-            (Some(before), Some(after)) => before == after || is_at(name, before),
+        let tip: Option<&Tip> = found.get(name).copied();
+        let same = match (before, tip) {
+            // Some hooks name the commit of an annotated tag.
+            (Some(before), Some(tip)) => tip.is_at(before),
             (None, None) => true,
             _ => false,
         };
-        (!same).then(|| Pushed {
-            repository: (*repository).clone(),
-            name: name.clone(),
-            before: before.cloned(),
-            after: after.cloned(),
-            pusher: None,
-            commits: Vec::new(),
-            commits_total: 0,
-            paths: None,
+        (!same).then(|| {
+            let (repository, name) = ((*repository).clone(), name.clone());
+            let after = tip.map(|tip| tip.object.clone());
+            let commit = tip.map(|tip| tip.commit.clone());
+            Pushed::of(repository, name, before.cloned(), after).leading_to(commit)
         })
     });
     moved.collect()

@@ -14,7 +14,7 @@ use world::Clock;
 use crate::{
     body::{self, Held, Room},
     forge::{Headers, Kind, Signed},
-    signature,
+    signature::{self, Claim},
 };
 
 /// What a forge is told to wait before it tries again, where it does.
@@ -43,12 +43,16 @@ impl Sources {
     }
 }
 
-/// A request that a known source signed.
+/// A request that a known source signed, or that it need not sign.
 #[derive(Debug)]
 pub(crate) struct Webhook {
     pub(crate) kind: Kind,
+    /// False where anybody may have sent it.
+    pub(crate) signed: bool,
     /// The event's JSON, out of its form if it came in one. Not looked at yet.
     pub(crate) body: Bytes,
+    /// How many bytes came.
+    pub(crate) came: usize,
     /// The room that it takes up.
     pub(crate) held: Held,
 }
@@ -89,10 +93,8 @@ pub(crate) async fn receive(
     let Some((kind, secrets)) = sources.0.get(source) else {
         return Err(Refused::new(StatusCode::NOT_FOUND, "no such source"));
     };
-    let unsigned = |wrong: signature::Wrong| {
-        tracing::warn!(source, %wrong, "a hook was refused");
-        Refused::new(StatusCode::UNAUTHORIZED, wrong.to_string())
-    };
+    let unsigned =
+        |wrong: signature::Wrong| Refused::new(StatusCode::UNAUTHORIZED, wrong.to_string());
     let (parts, body) = request.into_parts();
     let headers = said.insert(kind.headers(&parts.headers));
     // Before the body is read: who signs nothing sends nothing.
@@ -100,6 +102,7 @@ pub(crate) async fn receive(
     let size = text(&parts.headers, "content-length").parse().ok();
     let form = kind.form().filter(|_| is_form(&parts.headers));
     let (mut bytes, held) = body::read(room, size, body).await?;
+    let came = bytes.len();
     let no_form = |no: body::NoForm| Refused::new(StatusCode::BAD_REQUEST, no.to_string());
     if form == Some(Signed::Payload) {
         bytes = body::out_of_form(bytes).map_err(no_form)?;
@@ -115,7 +118,9 @@ pub(crate) async fn receive(
     }
     Ok(Webhook {
         kind: *kind,
+        signed: !matches!(claim, Claim::Nobody),
         body: bytes.freeze(),
+        came,
         held,
     })
 }

@@ -43,6 +43,7 @@ pub(crate) const BODIES: &[Body] = bodies! {
     Gitlab "Push Hook" "hand-made/gitlab/push"
     Gitlab "Push Hook" "hand-made/gitlab/push-branch-deleted"
     Gitlab "Tag Push Hook" "hand-made/gitlab/tag-deleted"
+    Gitlab "Tag Push Hook" "hand-made/gitlab/tag-annotated"
     Gitlab "System Hook" "hand-made/gitlab/system-push"
     Gitlab "System Hook" "hand-made/gitlab/system-repository-update"
     Gitlab "Release Hook" "hand-made/gitlab/release"

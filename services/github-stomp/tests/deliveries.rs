@@ -4,12 +4,16 @@
     reason = "what lies on the disk is looked at as anybody would"
 )]
 
-use std::{fs, os::unix::fs::PermissionsExt};
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    sync::{Arc, Mutex},
+};
 
 use bytes::Bytes;
 use github_stomp::deliveries::{Bounds, Delivery, Outcome, Shelf, shelf};
 use jiff::Timestamp;
-use testkit::Folder;
+use testkit::{Faulty, Folder};
 use uuid::Uuid;
 use world::RealDisk;
 
@@ -156,6 +160,48 @@ fn the_oldest_go_when_they_are_too_many_too_large_or_too_old() {
     assert!(logs(&size).is_empty());
     shelf.add(&RealDisk, &[delivery(102, "{}")], 1502).unwrap();
     assert_eq!(newest(&size, 1000), ids([102]));
+}
+
+#[test]
+fn a_full_disk_leaves_no_files_without_a_delivery_and_what_was_kept_before_is_found() {
+    let folder = Folder::new();
+    let fault: Arc<Mutex<&[&str]>> = Arc::default();
+    let disk = {
+        let fault = Arc::clone(&fault);
+        Faulty::new(move |call, _| match fault.lock().unwrap().contains(&call) {
+            true => Err(std::io::ErrorKind::StorageFull.into()),
+            false => Ok(()),
+        })
+    };
+    let (mut shelf, _) = open(&folder, BOUNDS);
+    shelf.add(&disk, &[delivery(0, "{}")], 0).unwrap();
+    let before = logs(&folder);
+    let mut number = 1;
+    let mut lose = |shelf: &mut Shelf, calls: &'static [&str]| {
+        *fault.lock().unwrap() = calls;
+        for _ in 0..5 {
+            let both = [number, number + 1].map(|number| delivery(number, "{}"));
+            let lost = shelf.add(&disk, &both, 0).unwrap_err();
+            assert_eq!(lost.number, 2);
+            number += 2;
+        }
+        *fault.lock().unwrap() = &[];
+    };
+    for calls in [&["append_log"][..], &["open_log"], &["create"]] {
+        lose(&mut shelf, calls);
+        assert_eq!(logs(&folder), before, "{calls:?}");
+    }
+    // Of one that cannot be removed either no more are made, and it goes when that works, also after a restart.
+    lose(&mut shelf, &["append_log", "remove_file"]);
+    assert_eq!(logs(&folder).len(), 2);
+    shelf.remove_old(&disk, 0).unwrap();
+    assert_eq!(logs(&folder), before);
+    lose(&mut shelf, &["append_log", "remove_file"]);
+    let (mut shelf, there) = open(&folder, BOUNDS);
+    assert_eq!(there, ids([0]));
+    shelf.add(&disk, &[delivery(99, "{}")], 0).unwrap();
+    assert_eq!(logs(&folder).len(), 2);
+    assert_eq!(newest(&folder, 9), ids([99, 0]));
 }
 
 #[test]

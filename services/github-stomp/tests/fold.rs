@@ -13,16 +13,8 @@ fn push(text: &str) -> Pushed {
         panic!("{text}");
     };
     let side = |side: &str| (side != "-").then(|| side.repeat(40).parse().unwrap());
-    Pushed {
-        repository: "shop".parse().unwrap(),
-        name: format!("refs/heads/{name}").parse().unwrap(),
-        before: side(before),
-        after: side(after),
-        pusher: None,
-        commits: Vec::new(),
-        commits_total: 0,
-        paths: None,
-    }
+    let name = format!("refs/heads/{name}").parse().unwrap();
+    Pushed::of("shop".parse().unwrap(), name, side(before), side(after))
 }
 
 fn at(second: i64) -> Timestamp {
@@ -136,6 +128,19 @@ fn a_hook_that_comes_after_the_sweep_is_folded_by_where_it_led() {
         "news",
         "hooks say exactly what they mean"
     );
+}
+
+#[test]
+fn of_an_annotated_tag_that_the_sweep_told_a_hook_may_name_the_tag_or_its_commit() {
+    for (late, expected) in [("v1 - e", "known"), ("v1 - a", "known"), ("v1 - b", "news")] {
+        let mut fold = fold();
+        let tag = push("v1 - e").leading_to(push("v1 - a").after);
+        let Verdict::Announce(ticket) = fold.judge(&tag, Told::Sweep, at(0)) else {
+            panic!("it is news");
+        };
+        fold.announced(&ticket, id(1));
+        assert_eq!(tell(&mut fold, Told::Hook, late, 1), expected, "{late}");
+    }
 }
 
 #[test]

@@ -32,8 +32,12 @@ fn push(pushed: &Pushed) -> String {
             )
         })
         .collect();
+    let tag_of = match &pushed.commit {
+        Some(commit) => format!(", a tag of {}", &commit.as_str()[..4]),
+        None => String::new(),
+    };
     format!(
-        "{} {} {}..{} by {:?}, {} commits {commits:?}, paths {:?}",
+        "{} {} {}..{}{tag_of} by {:?}, {} commits {commits:?}, paths {:?}",
         pushed.repository,
         pushed.name,
         side(&pushed.before),

@@ -312,6 +312,7 @@ const KEYS: &[&str] = &[
     "hash",
     "fromHash",
     "toHash",
+    "checkout_sha",
     "name",
     "type",
     "message",

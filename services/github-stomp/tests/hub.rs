@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 
 use chassis::{Common, Secret, Settings as _, settings::parse};
 use events::message::Pushed;
-use github_stomp::{Settings, serve_on, signature::sign};
-use reqwest::{Client, RequestBuilder, Response, StatusCode};
+use github_stomp::{Settings, deliveries::Delivery, serve_on, settings, signature::sign};
+use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use testkit::{Ear, Folder, LONG, Running, until};
 use world::World;
 
@@ -39,6 +39,16 @@ impl Hub {
         common: Common,
         change: impl FnOnce(&mut Settings),
     ) -> Self {
+        Self::start_on(World::real(), folder, common, change).await
+    }
+
+    /// The same on another disk.
+    pub(crate) async fn start_on(
+        world: World,
+        folder: Folder,
+        common: Common,
+        change: impl FnOnce(&mut Settings),
+    ) -> Self {
         folder.write("old", SECRET);
         folder.write("new", "a newer one");
         let text = format!(
@@ -46,17 +56,7 @@ impl Hub {
             folder.join("old").display(),
             folder.join("new").display()
         );
-        let (_, mut settings) = parse::<Settings>(&text, "test").unwrap();
-        settings.outbox.folder = Some(folder.join("outbox"));
-        settings.data = folder.join("data");
-        change(&mut settings);
-        settings.check().unwrap();
-        let world = World::real();
-        let listener = world.net.listen("127.0.0.1:0").await.unwrap();
-        let address = listener.local_address().unwrap();
-        let running = Running::start("github-stomp", common, settings, world, |start| {
-            serve_on(start, listener)
-        });
+        let (address, running) = serve(world, common, &folder, &text, change).await;
         let hub = Self {
             address,
             running,
@@ -97,9 +97,62 @@ impl Hub {
     }
 }
 
+/// The service with these settings, its files in this folder.
+pub(crate) async fn serve(
+    world: World,
+    common: Common,
+    folder: &Folder,
+    text: &str,
+    change: impl FnOnce(&mut Settings),
+) -> (SocketAddr, Running) {
+    let (_, mut settings) = parse::<Settings>(text, "test").unwrap();
+    settings.outbox.folder = Some(folder.join("outbox"));
+    settings.data = folder.join("data");
+    change(&mut settings);
+    settings.check().unwrap();
+    let listener = world.net.listen("127.0.0.1:0").await.unwrap();
+    let address = listener.local_address().unwrap();
+    let running = Running::start("github-stomp", common, settings, world, |start| {
+        serve_on(start, listener)
+    });
+    (address, running)
+}
+
 pub(crate) async fn answer(request: RequestBuilder) -> (StatusCode, String) {
     let answer: Response = request.send().await.unwrap();
     (answer.status(), answer.text().await.unwrap())
+}
+
+/// Asks the service's own socket about deliveries.
+pub(crate) async fn ask(folder: &Folder, method: Method, path: &str) -> (StatusCode, String) {
+    let socket = settings::socket(&folder.join("data"));
+    let client = Client::builder().unix_socket(socket).build().unwrap();
+    let url = format!("http://localhost/api/v1/deliveries{path}");
+    answer(client.request(method, url)).await
+}
+
+pub(crate) async fn listed(folder: &Folder, query: &str) -> Vec<Delivery> {
+    let (status, text) = ask(folder, Method::GET, &format!("?{query}")).await;
+    assert_eq!(status, StatusCode::OK, "{text}");
+    serde_json::from_str(&text).unwrap()
+}
+
+/// Waits until so many are listed; they are written beside the answers.
+pub(crate) async fn all(folder: &Folder, count: usize) -> Vec<Delivery> {
+    until("all deliveries are listed", LONG, || async {
+        let all = listed(folder, "most=1000").await;
+        (all.len() == count).then_some(all)
+    })
+    .await
+}
+
+/// What the metric says.
+pub(crate) async fn metric(hub: &Hub, name: &str) -> u64 {
+    let metrics = answer(hub.client.get(hub.url("/metrics"))).await.1;
+    let value = metrics
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
+    value.unwrap_or_else(|| panic!("{name} is not in\n{metrics}"))
 }
 
 /// The next push on the bus is this ref: nothing came before it that should not have.

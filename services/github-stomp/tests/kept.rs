@@ -4,42 +4,22 @@
     reason = "what lies on the disk is looked at as anybody would"
 )]
 
-use std::path::Path;
+use std::sync::{Arc, Mutex, mpsc};
 
 use chassis::Secret;
 use events::{Topic, message::Pushed};
-use github_stomp::{deliveries::Delivery, local::Replayed, settings, signature::sign};
-use reqwest::{Client, Method, StatusCode};
+use github_stomp::{
+    deliveries::clerk::WAITING_BYTES, forge::Kind, local::Replayed, signature::sign,
+};
+use reqwest::{Method, StatusCode};
 use serde_json::Value;
-use testkit::{LONG, Member, TestBroker, until};
+use testkit::{Faulty, Folder, LONG, Member, TestBroker, until};
+use world::World;
 
-use crate::hub::{Hub, PUSH, SECRET, answer, next_is, push};
-
-/// Asks the service's own socket.
-async fn ask(hub: &Hub, method: Method, path: &str) -> (StatusCode, String) {
-    let socket = settings::socket(&hub.folder.join("data"));
-    let client = Client::builder()
-        .unix_socket(Path::new(&socket))
-        .build()
-        .unwrap();
-    let url = format!("http://localhost/api/v1/deliveries{path}");
-    answer(client.request(method, url)).await
-}
-
-async fn listed(hub: &Hub, query: &str) -> Vec<Delivery> {
-    let (status, text) = ask(hub, Method::GET, &format!("?{query}")).await;
-    assert_eq!(status, StatusCode::OK, "{text}");
-    serde_json::from_str(&text).unwrap()
-}
-
-/// Waits until so many are listed; they are written beside the answers.
-async fn all(hub: &Hub, count: usize) -> Vec<Delivery> {
-    until("all deliveries are listed", LONG, || async {
-        let all = listed(hub, "most=100").await;
-        (all.len() == count).then_some(all)
-    })
-    .await
-}
+use crate::{
+    hub::{Hub, PUSH, SECRET, all, answer, ask, listed, metric, next_is, push},
+    sources::Sources,
+};
 
 #[tokio::test]
 async fn each_delivery_is_listed_with_what_became_of_it_and_never_with_a_secret() {
@@ -54,7 +34,7 @@ async fn each_delivery_is_listed_with_what_became_of_it_and_never_with_a_secret(
     answer(hub.signed("push", push("refs/heads/; rm"))).await;
     answer(hub.client.post(hub.url("/hook/lab")).body(PUSH)).await;
 
-    let all = all(&hub, 5).await;
+    let all = all(&hub.folder, 5).await;
     let told: Vec<(&str, &str, u16, &str, usize)> = all
         .iter()
         .map(|it| {
@@ -82,11 +62,14 @@ async fn each_delivery_is_listed_with_what_became_of_it_and_never_with_a_secret(
     assert_eq!(first.delivery, "72d3162e-cc78-11e3-81ab-4c9367dc0958");
     assert_eq!(pushed.trim(), format!("taken as {}", first.became[0].id));
     assert_eq!(first.became[0].name.as_str(), "refs/heads/master");
-    let (_, body) = ask(&hub, Method::GET, &format!("/{}/body", first.id)).await;
+    let (_, body) = ask(&hub.folder, Method::GET, &format!("/{}/body", first.id)).await;
     assert_eq!(body, PUSH);
-    assert_eq!(listed(&hub, "most=9&outcome=ignored").await.len(), 1);
-    assert_eq!(listed(&hub, "most=1&source=hub").await[0].answer, 422);
-    let (status, text) = ask(&hub, Method::GET, &format!("/{}/body", all[2].id)).await;
+    assert_eq!(listed(&hub.folder, "most=9&outcome=ignored").await.len(), 1);
+    assert_eq!(
+        listed(&hub.folder, "most=1&source=hub").await[0].answer,
+        422
+    );
+    let (status, text) = ask(&hub.folder, Method::GET, &format!("/{}/body", all[2].id)).await;
     assert_eq!(status, StatusCode::CONFLICT, "{text}");
 
     for entry in std::fs::read_dir(hub.folder.join("data/deliveries")).unwrap() {
@@ -119,12 +102,109 @@ async fn unsigned_requests_do_not_push_out_the_others() {
     }
     answer(hub.signed("ping", "{}")).await;
     let all = until("the ping is listed", LONG, || async {
-        let all = listed(&hub, "most=1000").await;
+        let all = listed(&hub.folder, "most=1000").await;
         all.iter().any(|it| it.answer == 202).then_some(all)
     })
     .await;
     // Two minutes may have met.
     assert!((61..=121).contains(&all.len()), "{}", all.len());
+    hub.running.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn nor_do_connection_tests_that_need_no_signature() {
+    let broker = TestBroker::start().await;
+    let sources = Sources::start(broker.common("hub1")).await;
+    let ping = [("x-event-key", "diagnostics:ping".to_owned())];
+    for body in [r#"{"test":true}"#, "no JSON"] {
+        for _ in 0..75 {
+            let posted = sources.post(Kind::BitbucketServer, &ping, body.as_bytes());
+            posted.await;
+        }
+    }
+    let secret = crate::sources::NEW;
+    let signed = crate::forged::headers(Kind::Github, "ping", secret, b"{}", 0);
+    sources.post(Kind::Github, &signed, b"{}").await;
+    let all = until("the signed ping is listed", LONG, || async {
+        let all = listed(&sources.folder, "most=1000").await;
+        all.iter().any(|it| it.source == "github").then_some(all)
+    })
+    .await;
+    // Two minutes may have met.
+    assert!((61..=121).contains(&all.len()), "{}", all.len());
+    let pings = all.iter().filter(|it| it.source == "bitbucket-server");
+    let bodies: usize = pings.map(|it| it.kept_bytes).sum();
+    assert_eq!(bodies, 0, "nobody signed them");
+    sources.running.stop().await.unwrap();
+}
+
+/// The push of this ref, so many bytes long: spaces, which JSON ignores.
+fn padded(name: &str, size: usize) -> String {
+    let push = push(name);
+    format!("{push}{}", " ".repeat(size - push.len()))
+}
+
+#[tokio::test]
+async fn while_the_disk_of_deliveries_hangs_hooks_are_taken_and_what_is_not_kept_is_counted() {
+    const MIB: usize = 1 << 20;
+    const MORE: usize = 5;
+    let broker = TestBroker::start().await;
+    let (hangs, over) = mpsc::channel::<()>();
+    let over = Mutex::new(over);
+    let mut world = World::real();
+    world.disk = Arc::new(Faulty::at_once(move |call, path| {
+        if call == "append_log" && path.to_string_lossy().contains("/deliveries/") {
+            // Until the sender is dropped.
+            let _ended = over.lock().unwrap().recv();
+        }
+        Ok(())
+    }));
+    let hub = Hub::start_on(world, Folder::new(), broker.common("hub1"), |_| {}).await;
+    // More than there is room for in memory, of small bodies or of bodies that wait to be written.
+    let count = WAITING_BYTES / MIB + MORE;
+    for number in 0..count {
+        let body = padded(&format!("refs/heads/b{number}"), MIB);
+        let (status, text) = answer(hub.signed("push", body)).await;
+        assert_eq!(status, StatusCode::ACCEPTED, "{number}: {text}");
+    }
+    let not_kept = "deploykit_webhooks_not_kept_total";
+    assert_eq!(metric(&hub, not_kept).await, MORE as u64);
+    drop(hangs);
+    let listed = all(&hub.folder, count).await;
+    let without = listed.iter().filter(|it| it.kept_bytes == 0);
+    assert_eq!(without.count(), MORE);
+    // Its room is free again.
+    answer(hub.signed("push", padded("refs/heads/last", MIB))).await;
+    let listed = all(&hub.folder, count + 1).await;
+    assert_eq!(listed[0].kept_bytes, MIB);
+    assert_eq!(metric(&hub, not_kept).await, MORE as u64);
+    hub.running.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_large_push_that_was_answered_with_503_is_kept_whole_and_can_be_replayed() {
+    let mut broker = TestBroker::start().await;
+    let hub = Hub::start_with(broker.common("hub1"), 1).await;
+    broker.stop().await;
+    hub.becomes(StatusCode::OK, "not connected to the bus")
+        .await;
+    answer(hub.signed("push", push("refs/heads/first"))).await;
+    let large = padded("refs/heads/large", 3 << 20);
+    let (status, text) = answer(hub.signed("push", large.clone())).await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{text}");
+    let refused = all(&hub.folder, 2).await.remove(0);
+    assert_eq!(
+        (refused.outcome.word(), refused.kept_bytes),
+        ("not-taken", large.len())
+    );
+    broker.start_again().await;
+    hub.becomes(StatusCode::OK, "connected to the bus, 0 wait")
+        .await;
+    let path = format!("/{}/replay", refused.id);
+    let (_, text) = ask(&hub.folder, Method::POST, &path).await;
+    let replayed: Replayed = serde_json::from_str(&text).unwrap();
+    assert_eq!(replayed.outcome.word(), "announced", "{text}");
+    assert_eq!(replayed.became[0].name.as_str(), "refs/heads/large");
     hub.running.stop().await.unwrap();
 }
 
@@ -163,7 +243,7 @@ async fn the_same_push_is_announced_once_also_after_a_restart_and_back_and_forth
         ids.push(text);
         next_is(&mut commits, "refs/heads/master").await;
     }
-    all(&hub, 4).await;
+    all(&hub.folder, 4).await;
     let folder = hub.folder;
     hub.running.stop().await.unwrap();
     let hub = Hub::start_in(folder, broker.common("hub1"), |_| {}).await;
@@ -233,16 +313,16 @@ async fn a_replay_publishes_the_kept_body_again_under_a_new_id_and_the_same_key(
     let hub = Hub::start(broker.common("hub1")).await;
     answer(hub.signed("push", PUSH)).await;
     let first = next_is(&mut commits, "refs/heads/master").await;
-    let of = all(&hub, 1).await.remove(0);
+    let of = all(&hub.folder, 1).await.remove(0);
 
-    let (status, text) = ask(&hub, Method::POST, &format!("/{}/replay", of.id)).await;
+    let (status, text) = ask(&hub.folder, Method::POST, &format!("/{}/replay", of.id)).await;
     assert_eq!(status, StatusCode::OK, "{text}");
     let replayed: Replayed = serde_json::from_str(&text).unwrap();
     assert_eq!((replayed.of, replayed.outcome.word()), (of.id, "announced"));
     assert_ne!(replayed.became[0].id, of.became[0].id);
     let again: Pushed = next_is(&mut commits, "refs/heads/master").await;
     assert_eq!(again, first, "the same content makes the same key");
-    let listed = all(&hub, 2).await.remove(0);
+    let listed = all(&hub.folder, 2).await.remove(0);
     assert_eq!((listed.id, listed.replay_of), (replayed.id, Some(of.id)));
 
     let table = [
@@ -254,7 +334,7 @@ async fn a_replay_publishes_the_kept_body_again_under_a_new_id_and_the_same_key(
         (listed.id.to_string(), StatusCode::CONFLICT, "the body of "),
     ];
     for (id, code, said) in table {
-        let (status, text) = ask(&hub, Method::POST, &format!("/{id}/replay")).await;
+        let (status, text) = ask(&hub.folder, Method::POST, &format!("/{id}/replay")).await;
         let error: Value = serde_json::from_str(&text).unwrap();
         assert_eq!(status, code);
         assert!(error["error"].as_str().unwrap().starts_with(said), "{text}");

@@ -29,6 +29,7 @@ async fn start(folder: &Folder, url: &str) -> Program {
     let child = Command::new(env!("CARGO_BIN_EXE_github-stomp"))
         .arg("--config")
         .arg(folder.join("settings.toml"))
+        .stderr(std::fs::File::create(folder.join("log")).expect("it can be made"))
         .spawn()
         .expect("it starts");
     let program = Program(child);
@@ -96,6 +97,43 @@ async fn what_was_answered_with_202_arrives_though_the_program_was_killed() {
         let pushed = commits.hear(|_: &Pushed| true).await;
         assert_eq!(pushed.name.as_str(), format!("refs/heads/b{number}"));
     }
+}
+
+#[tokio::test]
+async fn a_stranger_cannot_flood_the_log() {
+    let broker = TestBroker::start().await;
+    let folder = Folder::new();
+    let secret = folder.join("secret");
+    let server = format!(
+        "[sources.server]\nkind = 'bitbucket-server'\nsecret_file = '{}'",
+        secret.display()
+    );
+    let url = settled(&folder, &broker, &server).await;
+    let program = start(&folder, &url).await;
+    let post = async |path: &str, header: (&str, &str), body: &'static str| {
+        let request = Client::new().post(format!("{url}/hook/{path}"));
+        let request = request.header(header.0, header.1).body(body);
+        request.send().await.unwrap().status().as_u16()
+    };
+    let began = tokio::time::Instant::now();
+    for _ in 0..50 {
+        assert_eq!(post("hub", ("x-github-event", "push"), "{}").await, 401);
+        // What need not be signed, and is no JSON.
+        let ping = ("x-event-key", "diagnostics:ping");
+        assert_eq!(post("server", ping, "{").await, 400);
+        assert_eq!(post("nowhere", ping, "{").await, 404);
+    }
+    // Two lines for each of three sources, if a minute has passed.
+    let most = 3 * (1 + began.elapsed().as_secs() as usize / 60);
+    drop(program);
+    let log = folder.read("log");
+    let lines = log.lines().filter(|line| line.contains("refused"));
+    let lines: Vec<&str> = lines.collect();
+    assert!((3..=most).contains(&lines.len()), "{log}");
+    assert!(
+        lines[0].contains("there is no x-hub-signature-256 header"),
+        "{log}"
+    );
 }
 
 /// The most memory that it ever had, in kB.

@@ -20,4 +20,5 @@ mod settings;
 mod signature;
 mod slow;
 mod sources;
+mod strangers;
 mod sweep;

@@ -158,6 +158,8 @@ struct Push<'a> {
     name: &'a str,
     before: Value,
     after: Value,
+    /// What a tag leads to, where it is told.
+    commit: Option<&'a str>,
     pusher: Option<&'a str>,
     commits: Vec<Value>,
     total: usize,
@@ -168,6 +170,12 @@ impl Push<'_> {
     fn value(self) -> Option<Value> {
         self.name.parse::<RefName>().ok()?;
         let mut push = Map::new();
+        if let Some(commit) = self.commit.filter(|_| self.name.starts_with("refs/tags/")) {
+            commit.parse::<CommitId>().ok()?;
+            if !self.after.is_null() && self.after != commit {
+                push.insert("commit".to_owned(), json!(commit));
+            }
+        }
         push.insert("repository".to_owned(), json!(self.repository));
         push.insert("ref".to_owned(), json!(self.name));
         for (key, side) in [("before", self.before), ("after", self.after)] {
@@ -200,12 +208,19 @@ fn bare(
         name,
         before,
         after,
+        commit: None,
         pusher,
         commits: Vec::new(),
         total: 0,
         paths: None,
     };
     push.value()
+}
+
+/// What an event is about, by a table of events; `None` for what is not in it.
+fn act(event: &str, acts: &[(&str, &'static str)]) -> Option<&'static str> {
+    let found = acts.iter().find(|(name, _)| *name == event);
+    found.map(|(_, act)| *act)
 }
 
 /// Both sides, of which one must be there.

@@ -2,12 +2,11 @@
 
 use std::net::SocketAddr;
 
-use chassis::{Common, Settings as _, settings::parse};
+use chassis::Common;
 use events::{Payload, Topic, message::Pushed};
 use github_stomp::{
     Settings,
     forge::{Kind, Said, read},
-    serve_on,
     signature::TIMESTAMP_TOLERANCE,
 };
 use reqwest::{Client, StatusCode};
@@ -17,6 +16,7 @@ use world::World;
 use crate::{
     bodies::{BODIES, Body, repositories, section},
     forged,
+    hub::serve,
 };
 
 pub(crate) const KINDS: [(Kind, &str); 6] = [
@@ -38,7 +38,7 @@ pub(crate) struct Sources {
     address: SocketAddr,
     client: Client,
     pub(crate) running: Running,
-    _folder: Folder,
+    pub(crate) folder: Folder,
 }
 
 impl Sources {
@@ -60,22 +60,13 @@ impl Sources {
             format!("[sources.{name}]\nkind = '{name}'\nsecret_files = {files:?}\n")
         });
         let text = format!("{}{}", sources.concat(), section());
-        let (_, mut settings) = parse::<Settings>(&text, "test").unwrap();
-        settings.outbox.folder = Some(folder.join("outbox"));
-        settings.data = folder.join("data");
-        settings.outbox.messages = messages;
-        settings.check().unwrap();
-        let world = World::real();
-        let listener = world.net.listen("127.0.0.1:0").await.unwrap();
-        let address = listener.local_address().unwrap();
-        let running = Running::start("github-stomp", common, settings, world, |start| {
-            serve_on(start, listener)
-        });
+        let room = |settings: &mut Settings| settings.outbox.messages = messages;
+        let (address, running) = serve(World::real(), common, &folder, &text, room).await;
         Self {
             address,
             client: Client::new(),
             running,
-            _folder: folder,
+            folder,
         }
     }
 

@@ -10,15 +10,19 @@ use events::{
     CommitId, RefName, Topic,
     message::{Line, Pushed},
 };
+use git::{Tip, Tips};
 use github_stomp::{
+    Settings,
     fold::Heard,
-    sweep::{Look, Tips, known, plan},
+    sweep::{Look, Seen, known, plan, seen},
 };
 use jiff::Timestamp;
 use testkit::{Folder, LONG, Member, Origin, TestBroker, until};
 use world::RealDisk;
 
-use crate::hub::{Hub, PUSH, answer};
+use crate::hub::{Hub, PUSH, answer, metric};
+
+const FAILURES: &str = "deploykit_webhooks_sweep_failures_total";
 
 fn commit(letter: &str) -> CommitId {
     letter.repeat(40).parse().unwrap()
@@ -28,13 +32,21 @@ fn name(name: &str) -> RefName {
     format!("refs/heads/{name}").parse().unwrap()
 }
 
-/// `main a` for each ref.
+/// `main a` for each ref; `v1 e-a` is an annotated tag eee… of commit aaa….
 fn tips(text: &[&str]) -> Tips {
     let tip = |text: &&str| {
-        let (branch, letter) = text.split_once(' ').unwrap();
-        (name(branch), commit(letter))
+        let (branch, letters) = text.split_once(' ').unwrap();
+        let (object, to) = letters.split_once('-').unwrap_or((letters, letters));
+        Tip {
+            name: name(branch),
+            commit: commit(to),
+            object: commit(object),
+        }
     };
-    text.iter().map(tip).collect()
+    Tips {
+        tips: text.iter().map(tip).collect(),
+        unusable: Vec::new(),
+    }
 }
 
 /// `main a 5`: heard at second 5 that it is at aaa…; `-` is deleted.
@@ -121,18 +133,39 @@ const CASES: &[Case<'_>] = &[
         &["main a b"],
     ),
     (
-        "a hook named the tag itself",
+        "a hook named the annotated tag",
         Some(&[]),
-        &["tag e 5"],
-        &["tag a"],
+        &["v1 e 5"],
+        &["v1 e-a"],
         &[],
+    ),
+    (
+        "a hook named its commit",
+        Some(&[]),
+        &["v1 a 5"],
+        &["v1 e-a"],
+        &[],
+    ),
+    (
+        "an annotated tag whose hook was lost",
+        Some(&[]),
+        &[],
+        &["v1 e-a"],
+        &["v1 - e of a"],
+    ),
+    (
+        "made anew on the same commit",
+        Some(&["v1 e-a"]),
+        &[],
+        &["v1 f-a"],
+        &["v1 e f of a"],
     ),
 ];
 
 #[test]
 fn what_moved_and_nobody_told_of_is_news() {
     for (what, known, told, found, expected) in CASES {
-        let known = known.map(tips);
+        let known = known.map(|known| seen(&tips(known)));
         let heard = heard(told);
         let look = Look {
             repository: &"shop".parse().unwrap(),
@@ -140,16 +173,20 @@ fn what_moved_and_nobody_told_of_is_news() {
             heard: &heard,
             asked: Timestamp::from_second(10).unwrap(),
         };
-        let is_at = |at: &RefName, object: &CommitId| *at == name("tag") && *object == commit("e");
         let side = |side: &Option<CommitId>| {
             let letter = side.as_ref().map(|id| id.as_str()[..1].to_owned());
             letter.unwrap_or("-".to_owned())
         };
-        let news: Vec<String> = plan(&look, &tips(found), is_at)
+        let news: Vec<String> = plan(&look, &tips(found))
             .iter()
             .map(|push| {
                 let branch = push.name.as_str().trim_start_matches("refs/heads/");
-                format!("{branch} {} {}", side(&push.before), side(&push.after))
+                let of = push
+                    .commit
+                    .as_ref()
+                    .map(|id| format!(" of {}", &id.as_str()[..1]));
+                let of = of.unwrap_or_default();
+                format!("{branch} {} {}{of}", side(&push.before), side(&push.after))
             })
             .collect();
         assert_eq!(news, *expected, "{what}");
@@ -162,12 +199,12 @@ fn what_was_seen_is_kept_whole_or_not_at_all() {
     let (shop, below) = ("shop".parse().unwrap(), "acme/shop".parse().unwrap());
     let place = folder.join("tips");
     assert_eq!(known::read(&RealDisk, &place, &shop).unwrap(), None);
-    let seen = tips(&["main a", "other b"]);
+    let seen = seen(&tips(&["main a", "v1 e-b"]));
     known::write(&RealDisk, &place, &shop, &seen).unwrap();
-    known::write(&RealDisk, &place, &below, &Tips::new()).unwrap();
+    known::write(&RealDisk, &place, &below, &Seen::new()).unwrap();
     assert_eq!(known::read(&RealDisk, &place, &shop).unwrap(), Some(seen));
     let none = known::read(&RealDisk, &place, &below).unwrap();
-    assert_eq!(none, Some(Tips::new()));
+    assert_eq!(none, Some(Seen::new()));
     folder.write("tips/shop", "half a li");
     assert_eq!(
         known::read(&RealDisk, &place, &shop).unwrap(),
@@ -176,10 +213,30 @@ fn what_was_seen_is_kept_whole_or_not_at_all() {
     );
 }
 
+/// Looks at this origin each second.
+fn sweeping(origin: &Origin) -> impl Fn(&mut Settings) + use<> {
+    let origin: git::Origin = origin.url().parse().unwrap();
+    move |settings| {
+        settings.sweep.every_s = 1;
+        let shop = settings.repositories.get_mut(&"shop".parse().unwrap());
+        shop.unwrap().origin = Some(origin.clone());
+    }
+}
+
+/// Waits until the sweep has seen this.
+async fn noted(folder: &Folder, object: &CommitId) {
+    let seen = folder.join("data/tips/shop");
+    until("it is noted", LONG, || async {
+        let text = std::fs::read_to_string(&seen).ok()?;
+        text.contains(object.as_str()).then_some(())
+    })
+    .await;
+}
+
 /// What a hook of GitHub says of a push to this repository.
-fn hook(before: &CommitId, after: &CommitId) -> String {
+fn hook(name: &str, before: &CommitId, after: &CommitId) -> String {
     PUSH.replace("binkkatal/sample_app\"", "acme/shop\"")
-        .replace("refs/heads/master", "refs/heads/main")
+        .replace("refs/heads/master", name)
         .replace("737d38c599c1b2991664dfc6155d6bf516fcce36", before.as_str())
         .replace("fd489864e7642b48eaad6e3f155c10e46810ec72", after.as_str())
 }
@@ -195,22 +252,9 @@ async fn a_push_without_a_hook_is_found_also_after_a_restart_and_its_late_hook_i
     let origin = Origin::new();
     origin.commit(&[("a", "1")]);
     let first = origin.commit_of("HEAD");
-    let url = origin.url();
-    let sweeping = |settings: &mut github_stomp::Settings| {
-        settings.sweep.every_s = 1;
-        let shop = settings.repositories.get_mut(&"shop".parse().unwrap());
-        shop.unwrap().origin = Some(url.parse().unwrap());
-    };
-    let hub = Hub::start_in(Folder::new(), broker.common("hub1"), sweeping).await;
-    let seen = hub.folder.join("data/tips/shop");
-    let noted = async |commit: &CommitId| {
-        until("it is noted", LONG, || async {
-            let text = std::fs::read_to_string(&seen).ok()?;
-            text.contains(commit.as_str()).then_some(())
-        })
-        .await;
-    };
-    noted(&first).await;
+    let sweeping = sweeping(&origin);
+    let hub = Hub::start_in(Folder::new(), broker.common("hub1"), &sweeping).await;
+    noted(&hub.folder, &first).await;
 
     origin.commit(&[("a", "2")]);
     let second = origin.commit_of("HEAD");
@@ -228,36 +272,108 @@ async fn a_push_without_a_hook_is_found_also_after_a_restart_and_its_late_hook_i
     let line = feed.hear(|_: &Line| true).await.line;
     let end = ", found by the sweep: its hook did not come";
     assert!(line.ends_with(end), "{line}");
-    let (_, text) = answer(hub.signed("push", hook(&first, &second))).await;
+    let (_, text) = answer(hub.signed("push", hook("refs/heads/main", &first, &second))).await;
     assert!(text.starts_with("already announced as "), "{text}");
-    noted(&second).await;
+    noted(&hub.folder, &second).await;
 
     let folder = hub.folder;
     hub.running.stop().await.unwrap();
     origin.commit(&[("a", "3")]);
     let third = origin.commit_of("HEAD");
-    let hub = Hub::start_in(folder, broker.common("hub1"), sweeping).await;
+    let hub = Hub::start_in(folder, broker.common("hub1"), &sweeping).await;
     let pushed = commits.hear(|_: &Pushed| true).await;
     assert_eq!(
         (pushed.before, pushed.after),
         (Some(second), Some(third.clone()))
     );
-    noted(&third).await;
-    let swept = async |hub: &Hub| {
-        let metrics = answer(hub.client.get(hub.url("/metrics"))).await.1;
-        metrics.contains("deploykit_webhooks_swept_total 1")
-    };
-    assert!(swept(&hub).await);
+    noted(&hub.folder, &third).await;
+    let swept = "deploykit_webhooks_swept_total";
+    assert_eq!(metric(&hub, swept).await, 1);
 
     // An origin that is gone is counted, and nothing is taken for deleted.
     drop(origin);
     until("its silence is counted", LONG, || async {
-        let metrics = answer(hub.client.get(hub.url("/metrics"))).await.1;
-        let failed = "deploykit_webhooks_sweep_failures_total ";
-        let line = metrics.lines().find(|line| line.starts_with(failed))?;
-        (line != "deploykit_webhooks_sweep_failures_total 0").then_some(())
+        (metric(&hub, FAILURES).await > 0).then_some(())
     })
     .await;
-    assert!(swept(&hub).await);
+    assert_eq!(metric(&hub, swept).await, 1);
+    hub.running.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_annotated_tag_is_told_as_hooks_tell_it_and_its_late_hook_is_folded_whatever_it_names() {
+    let broker = TestBroker::start().await;
+    let member = Member::connect("listener", broker.common("hub2")).await;
+    let mut commits = member.listen(Topic::GitCommits).await;
+    let origin = Origin::new();
+    origin.commit(&[("a", "1")]);
+    let commit = origin.commit_of("HEAD");
+    let sweeping = sweeping(&origin);
+    let hub = Hub::start_in(Folder::new(), broker.common("hub1"), &sweeping).await;
+    noted(&hub.folder, &commit).await;
+
+    origin.tag("v1");
+    let tag = origin.object_of("v1");
+    assert_ne!(tag, commit);
+    let pushed = commits.hear(|_: &Pushed| true).await;
+    assert_eq!(pushed.name.as_str(), "refs/tags/v1");
+    assert_eq!((&pushed.before, &pushed.after), (&None, &Some(tag.clone())));
+    assert_eq!(pushed.commit(), Some(&commit));
+    noted(&hub.folder, &tag).await;
+    // Most forges name the tag, some its commit.
+    let none = "0".repeat(40);
+    let late = async |hub: &Hub, object: &CommitId| {
+        let body = hook("refs/tags/v1", object, object);
+        let body = body.replacen(object.as_str(), &none, 1);
+        let (_, text) = answer(hub.signed("push", body)).await;
+        assert!(
+            text.starts_with("already announced as "),
+            "{object}: {text}"
+        );
+    };
+    late(&hub, &tag).await;
+    late(&hub, &commit).await;
+    let folder = hub.folder;
+    hub.running.stop().await.unwrap();
+    let hub = Hub::start_in(folder, broker.common("hub1"), &sweeping).await;
+    late(&hub, &commit).await;
+    hub.running.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_the_outbox_could_not_take_of_a_look_is_told_by_a_later_one_and_once() {
+    let broker = TestBroker::start().await;
+    let member = Member::connect("listener", broker.common("hub2")).await;
+    let mut commits = member.listen(Topic::GitCommits).await;
+    let origin = Origin::new();
+    origin.commit(&[("a", "1")]);
+    let first = origin.commit_of("HEAD");
+    let sweeping = sweeping(&origin);
+    let hub = Hub::start_in(Folder::new(), broker.common("hub1"), &sweeping).await;
+    noted(&hub.folder, &first).await;
+
+    let (outbox, away) = (hub.folder.join("outbox"), hub.folder.join("away"));
+    std::fs::rename(&outbox, &away).unwrap();
+    origin.commit(&[("a", "2")]);
+    let second = origin.commit_of("HEAD");
+    until("a look came to nothing", LONG, || async {
+        (metric(&hub, FAILURES).await > 0).then_some(())
+    })
+    .await;
+    let seen = std::fs::read_to_string(hub.folder.join("data/tips/shop")).unwrap();
+    assert!(!seen.contains(second.as_str()), "it is news still: {seen}");
+    std::fs::rename(&away, &outbox).unwrap();
+    let pushed = commits.hear(|_: &Pushed| true).await;
+    assert_eq!(
+        (pushed.before, pushed.after),
+        (Some(first), Some(second.clone()))
+    );
+    noted(&hub.folder, &second).await;
+
+    // The next one on the bus is the next push: it was told once.
+    origin.commit(&[("a", "3")]);
+    let third = origin.commit_of("HEAD");
+    let pushed = commits.hear(|_: &Pushed| true).await;
+    assert_eq!((pushed.before, pushed.after), (Some(second), Some(third)));
     hub.running.stop().await.unwrap();
 }

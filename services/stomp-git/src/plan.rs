@@ -71,16 +71,12 @@ mod tests {
             follow = ["refs/heads/main", "refs/heads/release-*", "refs/tags/*"]
         "#;
         let (_, settings) = chassis::settings::parse::<crate::Settings>(text, "test").unwrap();
-        let pushed = Pushed {
-            repository: repository.parse().unwrap(),
-            name: name.parse().unwrap(),
-            before: None,
-            after: None,
-            pusher: None,
-            commits: Vec::new(),
-            commits_total: 0,
-            paths: None,
-        };
+        let pushed = Pushed::of(
+            repository.parse().unwrap(),
+            name.parse().unwrap(),
+            None,
+            None,
+        );
         plan(&pushed, &settings.repositories)
     }
 

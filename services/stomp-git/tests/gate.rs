@@ -265,16 +265,12 @@ impl Host {
     }
 
     async fn push(&self, name: &str) {
-        let pushed = Pushed {
-            repository: "shop".parse::<RepoName>().unwrap(),
-            name: name.parse().unwrap(),
-            before: None,
-            after: None,
-            pusher: None,
-            commits: Vec::new(),
-            commits_total: 0,
-            paths: None,
-        };
+        let pushed = Pushed::of(
+            "shop".parse::<RepoName>().unwrap(),
+            name.parse().unwrap(),
+            None,
+            None,
+        );
         self.judge.member.bus.publish(&pushed).await.unwrap();
     }
 

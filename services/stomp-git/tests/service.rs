@@ -63,16 +63,12 @@ impl Host {
     }
 
     async fn push(&self, repository: &str) {
-        let pushed = Pushed {
-            repository: repository.parse::<RepoName>().unwrap(),
-            name: "refs/heads/main".parse().unwrap(),
-            before: None,
-            after: None,
-            pusher: None,
-            commits: Vec::new(),
-            commits_total: 0,
-            paths: None,
-        };
+        let pushed = Pushed::of(
+            repository.parse::<RepoName>().unwrap(),
+            "refs/heads/main".parse().unwrap(),
+            None,
+            None,
+        );
         self.member.bus.publish(&pushed).await.unwrap();
     }
 

@@ -88,7 +88,7 @@ pub fn plan(pushed: &Pushed, settings: &Settings) -> Plan {
     if mine.is_empty() {
         return Plan::Skip(Skip::Repository(repository.clone()));
     }
-    let Some(commit) = &pushed.after else {
+    let Some(commit) = pushed.commit() else {
         return Plan::Skip(Skip::Deleted(pushed.name.clone()));
     };
     if let Some(skip) = ignored(pushed, settings) {

@@ -48,15 +48,15 @@ fn settings() -> Settings {
 }
 
 fn pushed(repository: &str, name: &str) -> Pushed {
+    let commit = Some(COMMIT.parse().unwrap());
     Pushed {
-        repository: repository.parse().unwrap(),
-        name: name.parse().unwrap(),
-        before: None,
-        after: Some(COMMIT.parse().unwrap()),
         pusher: Some("ann".to_owned()),
-        commits: Vec::new(),
-        commits_total: 0,
-        paths: None,
+        ..Pushed::of(
+            repository.parse().unwrap(),
+            name.parse().unwrap(),
+            None,
+            commit,
+        )
     }
 }
 
@@ -124,6 +124,18 @@ fn in_a_repository_with_several_projects_paths_choose_and_unknown_ones_choose_al
     let nothing = ["skip: nothing changed in mono that a rule names"];
     assert_eq!(jobs(&with(Some(&["README"]))), nothing);
     assert_eq!(jobs(&with(Some(&[]))), nothing);
+}
+
+#[test]
+fn of_an_annotated_tag_its_commit_is_built() {
+    let tag = Pushed {
+        after: Some("e".repeat(40).parse().unwrap()),
+        commit: Some(COMMIT.parse().unwrap()),
+        ..pushed("shop", "refs/tags/v1")
+    };
+    let (built, branch) = (builds(&tag), builds(&pushed("shop", "refs/heads/main")));
+    assert_eq!(built[0].commit.as_str(), COMMIT);
+    assert_eq!(built[0].id, branch[0].id, "the same build as the branch's");
 }
 
 #[test]

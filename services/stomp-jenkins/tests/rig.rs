@@ -103,16 +103,12 @@ impl Rig {
     }
 
     pub(crate) async fn push(&self, commit: &str) {
-        let pushed = Pushed {
-            repository: "shop".parse().unwrap(),
-            name: "refs/heads/main".parse().unwrap(),
-            before: None,
-            after: Some(commit.parse().unwrap()),
-            pusher: None,
-            commits: Vec::new(),
-            commits_total: 0,
-            paths: None,
-        };
+        let pushed = Pushed::of(
+            "shop".parse().unwrap(),
+            "refs/heads/main".parse().unwrap(),
+            None,
+            Some(commit.parse().unwrap()),
+        );
         self.member.bus.publish(&pushed).await.unwrap();
     }
 

@@ -184,8 +184,17 @@ impl Origin {
     /// There is no such name.
     #[must_use]
     pub fn commit_of(&self, name: &str) -> CommitId {
-        let id = self.git(&["rev-parse", "--verify", &format!("{name}^{{commit}}")]);
-        id.parse().expect("rev-parse prints a commit id")
+        self.object_of(&format!("{name}^{{commit}}"))
+    }
+
+    /// The object that a name names: for an annotated tag that is the tag.
+    ///
+    /// # Panics
+    /// There is no such name.
+    #[must_use]
+    pub fn object_of(&self, name: &str) -> CommitId {
+        let id = self.git(&["rev-parse", "--verify", name]);
+        id.parse().expect("rev-parse prints an id")
     }
 
     fn push(&self, what: &[&str]) -> &Self {

@@ -14,12 +14,15 @@ pub struct Pushed {
     /// Which ref.
     #[serde(rename = "ref")]
     pub name: RefName,
-    /// Where it was; absent for a new ref, and for a deleted one where the forge does not say it.
+    /// What it named; absent for a new ref, and for a deleted one where the forge does not say it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<CommitId>,
-    /// Where it is; absent for a deleted ref.
+    /// What it names, as git tells its hooks: a commit, or an annotated tag itself; absent for a deleted ref.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<CommitId>,
+    /// The commit of an annotated tag, where the sender knows it; see [`Pushed::commit`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit: Option<CommitId>,
     /// Who pushed, as the forge or the hook names them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pusher: Option<String>,
@@ -38,6 +41,42 @@ pub struct Pushed {
 impl Pushed {
     /// What all paths together may take up in the message, bytes.
     const PATHS_BYTES: usize = 32 * 1024;
+
+    /// A ref that has moved, of which nothing else is known.
+    #[must_use]
+    pub fn of(
+        repository: RepoName,
+        name: RefName,
+        before: Option<CommitId>,
+        after: Option<CommitId>,
+    ) -> Self {
+        Self {
+            repository,
+            name,
+            before,
+            after,
+            commit: None,
+            pusher: None,
+            commits: Vec::new(),
+            commits_total: 0,
+            paths: None,
+        }
+    }
+
+    /// The same, leading to this commit: it is told only where the ref names something else, an annotated tag.
+    #[must_use]
+    pub fn leading_to(self, commit: Option<CommitId>) -> Self {
+        let commit = commit.filter(|commit| self.after.as_ref().is_some_and(|it| it != commit));
+        Self { commit, ..self }
+    }
+
+    /// What there is to build: the commit that the ref leads to. For an annotated tag of a sender that does not know its
+    /// commit, the tag.
+    #[must_use]
+    pub fn commit(&self) -> Option<&CommitId> {
+        let after = self.after.as_ref()?;
+        Some(self.commit.as_ref().unwrap_or(after))
+    }
 
     /// Paths as they travel: sorted, each once; none when they would take up more than `32 KiB`.
     #[must_use]

@@ -107,12 +107,15 @@ pub struct Became {
     /// Which ref.
     #[serde(rename = "ref")]
     pub name: RefName,
-    /// Where it was.
+    /// What it named.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<CommitId>,
-    /// Where it is.
+    /// What it names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<CommitId>,
+    /// The commit of an annotated tag.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit: Option<CommitId>,
 }
 
 impl Became {
@@ -126,22 +129,16 @@ impl Became {
             name: pushed.name.clone(),
             before: pushed.before.clone(),
             after: pushed.after.clone(),
+            commit: pushed.commit.clone(),
         }
     }
 
     /// The push, as far as it is remembered.
     #[must_use]
     pub fn pushed(&self) -> Pushed {
-        Pushed {
-            repository: self.repository.clone(),
-            name: self.name.clone(),
-            before: self.before.clone(),
-            after: self.after.clone(),
-            pusher: None,
-            commits: Vec::new(),
-            commits_total: 0,
-            paths: None,
-        }
+        let (repository, name) = (self.repository.clone(), self.name.clone());
+        Pushed::of(repository, name, self.before.clone(), self.after.clone())
+            .leading_to(self.commit.clone())
     }
 }
 

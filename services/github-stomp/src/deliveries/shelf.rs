@@ -2,6 +2,7 @@
 //!
 //! A file is named by the first delivery in it, so that names sort by time. Nothing is flushed: after a power loss the last
 //! ones may be missing, and what is half there at the end of a file is passed over. A process adds only to files of its own.
+//! A file that was left without a delivery, because the disk was full, is removed before another one is made.
 
 use std::{
     collections::VecDeque,
@@ -48,6 +49,17 @@ pub struct Shelf {
     /// Oldest first; the last one is written if `open` is there.
     files: VecDeque<Filed>,
     open: Option<Box<dyn LogFile>>,
+}
+
+/// Deliveries that were not added.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write deliveries")]
+pub struct Lost {
+    /// How many.
+    pub number: usize,
+    /// Why.
+    #[source]
+    pub error: io::Error,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,17 +112,19 @@ impl Shelf {
     /// Adds deliveries with what is kept of their bodies, then removes what is over the bounds.
     ///
     /// # Errors
-    /// The system's; the next ones go into a new file.
+    /// The system's, and how many were not added; the next ones go into a new file.
     pub fn add(
         &mut self,
         disk: &dyn Disk,
         deliveries: &[(Delivery, Bytes)],
         now_s: i64,
-    ) -> io::Result<()> {
-        for (delivery, body) in deliveries {
-            self.add_one(disk, delivery, body, now_s)?;
-        }
-        self.remove_old(disk, now_s)
+    ) -> Result<(), Lost> {
+        let mut left = deliveries.iter();
+        let added = left.try_for_each(|(delivery, body)| self.add_one(disk, delivery, body, now_s));
+        let lost = |error, number| Lost { number, error };
+        let added = added.map_err(|error| lost(error, left.len() + 1));
+        let removed = self.remove_old(disk, now_s);
+        added.and(removed.map_err(|error| lost(error, 0)))
     }
 
     fn add_one(
@@ -160,16 +174,25 @@ impl Shelf {
         first: Uuid,
         now_s: i64,
     ) -> io::Result<Box<dyn LogFile>> {
+        self.remove_empty(disk)?;
         let path = self.folder.join(format!("{first}.log"));
-        disk.create(&path, b"", MODE)?;
-        let log = disk.open_log(&path)?;
         self.files.push_back(Filed {
-            path,
+            path: path.clone(),
             number: 0,
             bytes: 0,
             newest_s: now_s,
         });
-        Ok(log)
+        disk.create(&path, b"", MODE)?;
+        disk.open_log(&path)
+    }
+
+    /// Removes files whose first delivery could not be written.
+    fn remove_empty(&mut self, disk: &dyn Disk) -> io::Result<()> {
+        while let Some(at) = self.files.iter().position(|file| file.number == 0) {
+            disk.remove_file(&self.files[at].path)?;
+            self.files.remove(at);
+        }
+        Ok(())
     }
 
     /// Removes the oldest files while the bounds are passed.
@@ -177,6 +200,7 @@ impl Shelf {
     /// # Errors
     /// The system's.
     pub fn remove_old(&mut self, disk: &dyn Disk, now_s: i64) -> io::Result<()> {
+        self.remove_empty(disk)?;
         let mut number: u64 = self.files.iter().map(|file| file.number).sum();
         let mut bytes: u64 = self.files.iter().map(|file| file.bytes).sum();
         while let Some(oldest) = self.files.front() {

@@ -8,7 +8,7 @@ use super::{
     Named, REFS, Refusal, Repositories, Said,
     commits::{Commits, Listed},
     json::{self, Few, Object},
-    news::{MergeRequest, News},
+    news::MergeRequest,
     words::{Called, Title},
 };
 use crate::signature::{Claim, Wrong, digest};
@@ -190,17 +190,13 @@ impl Change {
         };
         let commits = self.commits.unwrap_or_default();
         Ok(Some(Pushed {
-            repository: repository.clone(),
-            name,
             pusher: pusher.map(str::to_owned),
             commits_total: match self.truncated {
                 Some(true) => 0,
                 _ => commits.count,
             },
             commits: commits.newest_last(after.as_ref())?,
-            paths: None,
-            before,
-            after,
+            ..Pushed::of(repository.clone(), name, before, after)
         }))
     }
 }
@@ -234,7 +230,7 @@ impl PullRequestEvent {
     fn read(self, act: &'static str, known: &Repositories) -> Result<Said, Refusal> {
         let Object(request) = self.pullrequest;
         let actor = self.actor.and_then(|Object(actor)| actor.called());
-        Ok(Said::News(News::from(MergeRequest {
+        let request = MergeRequest {
             repository: self.repository.0.find(known)?,
             act,
             number: request.id,
@@ -242,6 +238,7 @@ impl PullRequestEvent {
             from: request.source.0.branch.0.name,
             into: request.destination.0.branch.0.name,
             by: actor.unwrap_or_default(),
-        })))
+        };
+        Ok(request.into())
     }
 }

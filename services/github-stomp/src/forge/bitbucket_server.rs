@@ -8,7 +8,7 @@ use super::{
     Named, REFS, Refusal, Repositories, Said, bitbucket,
     commits::{Commits, Listed, sides},
     json::{self, Few, Object},
-    news::{MergeRequest, News},
+    news::MergeRequest,
     words::{self, Called, Title},
 };
 use crate::signature::{Claim, Wrong};
@@ -145,14 +145,9 @@ impl RefsChanged {
             let (before, after) = sides(&change.from, &change.to)?;
             let commits = commits.take().unwrap_or_default();
             Ok(Pushed {
-                repository: repository.clone(),
-                name,
                 pusher: pusher.clone(),
                 commits: commits.newest_last(after.as_ref())?,
-                commits_total: 0,
-                paths: None,
-                before,
-                after,
+                ..Pushed::of(repository.clone(), name, before, after)
             })
         };
         let changes = self.changes.0.into_iter();
@@ -195,7 +190,7 @@ impl PullRequestEvent {
         let Object(request) = self.request;
         let Object(into) = request.into;
         let actor = self.actor.and_then(|Object(actor)| actor.name);
-        Ok(Said::News(News::from(MergeRequest {
+        let request = MergeRequest {
             repository: into.repository.0.find(known)?,
             act,
             number: request.id,
@@ -203,6 +198,7 @@ impl PullRequestEvent {
             from: request.from.0.name,
             into: into.name,
             by: actor.unwrap_or_default(),
-        })))
+        };
+        Ok(request.into())
     }
 }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use events::{
-    CommitId, NameError,
+    CommitId, NameError, RefKind, RefName, RepoName,
     message::{Commit, Pushed},
 };
 use serde::{
@@ -16,7 +16,7 @@ use serde::{
 };
 
 use super::{
-    Refusal,
+    Refusal, Said,
     json::Object,
     words::{Called, Title},
 };
@@ -172,6 +172,43 @@ impl<'de> Visitor<'de> for PathList {
             self.add(path);
         }
         Ok(self)
+    }
+}
+
+/// A push of one ref as GitHub, GitLab and Gitea tell it, each in a body of its own.
+pub(super) struct OneRef<C> {
+    pub(super) repository: RepoName,
+    pub(super) name: String,
+    pub(super) before: String,
+    pub(super) after: String,
+    /// The commit that the ref leads to, where it is told.
+    pub(super) commit: Option<String>,
+    pub(super) pusher: Option<Called>,
+    pub(super) commits: Option<Commits<C>>,
+    /// How many commits there are, if more than are listed.
+    pub(super) total: Option<usize>,
+}
+
+impl<C> OneRef<C> {
+    /// The push; `whole` says of so many listed commits and of so many in all whether they are all that an older branch got.
+    pub(super) fn read(self, whole: impl FnOnce(usize, usize) -> bool) -> Result<Said, Refusal> {
+        let name: RefName = self.name.parse()?;
+        let (before, after) = sides(&self.before, &self.after)?;
+        let commit = match name.kind() {
+            RefKind::Tag(_) => self.commit.map(|id| id.parse()).transpose()?,
+            _ => None,
+        };
+        let mut commits = self.commits.unwrap_or_default();
+        let total = self.total.unwrap_or_default().max(commits.count);
+        let whole = before.is_some() && commits.count > 0 && whole(commits.count, total);
+        let pushed = Pushed {
+            pusher: self.pusher.map(|Called(name)| name),
+            commits_total: total,
+            paths: commits.paths().filter(|_| whole),
+            commits: commits.newest_last(after.as_ref())?,
+            ..Pushed::of(self.repository, name, before, after)
+        };
+        Ok(Said::Pushed(vec![pushed.leading_to(commit)]))
     }
 }
 

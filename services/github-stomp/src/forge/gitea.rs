@@ -6,8 +6,8 @@ use serde::Deserialize;
 
 use super::{
     Named, Refusal, Repositories, Said,
-    commits::{Commits, sides},
-    github::{Account, PullRequestEvent, PushCommit, ReleaseEvent, Repository},
+    commits::{Commits, OneRef},
+    github::{Account, HeadCommit, PullRequestEvent, PushCommit, ReleaseEvent, Repository, login},
     json::{self, Object},
     repositories::Known,
     words::Called,
@@ -61,6 +61,7 @@ struct Push {
     commits: Option<Commits<PushCommit>>,
     /// Absent in older versions.
     total_commits: Option<usize>,
+    head_commit: Option<Object<HeadCommit>>,
     pusher: Option<Object<Account>>,
 }
 
@@ -70,28 +71,19 @@ impl Push {
             name: repository,
             force_pushes,
         } = self.repository.0.find(known)?;
-        let name: RefName = self.name.parse()?;
-        let (before, after) = sides(&self.before, &self.after)?;
-        let mut commits = self.commits.unwrap_or_default();
-        let total = self.total_commits.unwrap_or_default().max(commits.count);
-        // By default 5 commits are listed, and whether a branch was rewritten is not said.
-        let whole = before.is_some() && !force_pushes && self.total_commits == Some(commits.count);
-        let whole = whole && commits.count > 0;
-        Ok(Said::Pushed(vec![Pushed {
+        let push = OneRef {
             repository,
-            name,
+            name: self.name,
+            before: self.before,
+            after: self.after,
+            commit: self.head_commit.map(|Object(head)| head.id),
             pusher: login(self.pusher),
-            commits_total: total,
-            paths: commits.paths().filter(|_| whole),
-            commits: commits.newest_last(after.as_ref())?,
-            before,
-            after,
-        }]))
+            commits: self.commits,
+            total: self.total_commits,
+        };
+        // By default 5 commits are listed, and whether a branch was rewritten is not said.
+        push.read(|listed, _| !force_pushes && self.total_commits == Some(listed))
     }
-}
-
-fn login(account: Option<Object<Account>>) -> Option<String> {
-    account?.0.login.map(|Called(login)| login)
 }
 
 #[derive(Debug, Deserialize)]
@@ -110,15 +102,10 @@ impl Delete {
             return Ok(Said::Unhandled);
         }
         let name: TagName = self.name.parse()?;
+        let repository = self.repository.0.find(known)?.name;
         Ok(Said::Pushed(vec![Pushed {
-            repository: self.repository.0.find(known)?.name,
-            name: RefName::branch(&name),
-            before: None,
-            after: None,
-            pusher: login(self.sender),
-            commits: Vec::new(),
-            commits_total: 0,
-            paths: None,
+            pusher: login(self.sender).map(|Called(login)| login),
+            ..Pushed::of(repository, RefName::branch(&name), None, None)
         }]))
     }
 }

@@ -1,14 +1,14 @@
 //! GitHub.
 
 use axum::http::HeaderMap;
-use events::{NameError, RefName, message::Pushed};
+use events::NameError;
 use serde::Deserialize;
 
 use super::{
     Named, Refusal, Repositories, Said,
-    commits::{Commits, Listed, PathList, sides},
+    commits::{Commits, Listed, OneRef, PathList},
     json::{self, Object},
-    news::{MergeRequest, News, Release},
+    news::{MergeRequest, Release},
     repositories::Known,
     words::{Called, Title},
 };
@@ -46,8 +46,15 @@ struct Push {
     after: String,
     repository: Object<Repository>,
     commits: Option<Commits<PushCommit>>,
+    head_commit: Option<Object<HeadCommit>>,
     pusher: Option<Object<Person>>,
     forced: Option<bool>,
+}
+
+/// The commit that the ref leads to. Gitea's and Forgejo's have the same shape.
+#[derive(Debug, Deserialize)]
+pub(super) struct HeadCommit {
+    pub(super) id: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -103,24 +110,18 @@ impl From<PushCommit> for Listed {
 
 impl Push {
     fn read(self, known: &Repositories) -> Result<Said, Refusal> {
-        let repository = self.repository.0.find(known)?.name;
-        let name: RefName = self.name.parse()?;
-        let (before, after) = sides(&self.before, &self.after)?;
-        let mut commits = self.commits.unwrap_or_default();
-        // Not after a new or a rewritten branch: its commits are not all that changed.
-        let whole =
-            before.is_some() && self.forced != Some(true) && (1..LISTED).contains(&commits.count);
-        let pusher = self.pusher.and_then(|Object(person)| person.name);
-        Ok(Said::Pushed(vec![Pushed {
-            repository,
-            name,
-            pusher: pusher.map(|Called(name)| name),
-            commits_total: commits.count,
-            paths: commits.paths().filter(|_| whole),
-            commits: commits.newest_last(after.as_ref())?,
-            before,
-            after,
-        }]))
+        let push = OneRef {
+            repository: self.repository.0.find(known)?.name,
+            name: self.name,
+            before: self.before,
+            after: self.after,
+            commit: self.head_commit.map(|Object(head)| head.id),
+            pusher: self.pusher.and_then(|Object(person)| person.name),
+            commits: self.commits,
+            total: None,
+        };
+        // Not after a rewritten branch: its commits are not all that changed.
+        push.read(|listed, _| self.forced != Some(true) && listed < LISTED)
     }
 }
 
@@ -141,7 +142,11 @@ struct ReleasePage {
 
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct Account {
-    pub(super) login: Option<Called>,
+    login: Option<Called>,
+}
+
+pub(super) fn login(account: Option<Object<Account>>) -> Option<Called> {
+    account?.0.login
 }
 
 impl ReleaseEvent {
@@ -153,16 +158,14 @@ impl ReleaseEvent {
             "deleted" => "deleted",
             _ => return Ok(Said::Unhandled),
         };
-        Ok(Said::News(News::from(Release {
+        let release = Release {
             repository: self.repository.0.find(known)?.name,
             act,
             tag: self.release.0.tag_name,
             title: self.release.0.name.unwrap_or_default(),
-            by: self
-                .sender
-                .and_then(|Object(sender)| sender.login)
-                .unwrap_or_default(),
-        })))
+            by: login(self.sender).unwrap_or_default(),
+        };
+        Ok(release.into())
     }
 }
 
@@ -192,25 +195,23 @@ struct Branch {
 
 impl PullRequestEvent {
     pub(super) fn read(self, known: &Repositories) -> Result<Said, Refusal> {
-        let Object(request) = self.pull_request;
+        let Object(pull) = self.pull_request;
         let act = match &*self.action {
             "opened" => "opened",
             "reopened" => "reopened",
-            "closed" if request.merged == Some(true) => "merged",
+            "closed" if pull.merged == Some(true) => "merged",
             "closed" => "closed",
             _ => return Ok(Said::Unhandled),
         };
-        Ok(Said::News(News::from(MergeRequest {
+        let request = MergeRequest {
             repository: self.repository.0.find(known)?.name,
             act,
             number: self.number,
-            title: request.title,
-            from: request.head.0.name,
-            into: request.base.0.name,
-            by: self
-                .sender
-                .and_then(|Object(sender)| sender.login)
-                .unwrap_or_default(),
-        })))
+            title: pull.title,
+            from: pull.head.0.name,
+            into: pull.base.0.name,
+            by: login(self.sender).unwrap_or_default(),
+        };
+        Ok(request.into())
     }
 }

@@ -6,10 +6,10 @@ use serde::Deserialize;
 
 use super::{
     Named, REFS, Refusal, Repositories, Said,
-    commits::{Commits, sides},
+    commits::{Commits, OneRef, sides},
     github::PushCommit,
     json::{self, Few, Object},
-    news::{MergeRequest, News, Release},
+    news::{MergeRequest, Release},
     repositories::Known,
     words::{Called, Title},
 };
@@ -64,6 +64,8 @@ struct Push {
     user_name: Option<Called>,
     commits: Option<Commits<PushCommit>>,
     total_commits_count: Option<usize>,
+    /// The commit that the ref leads to.
+    checkout_sha: Option<String>,
 }
 
 impl Project {
@@ -80,27 +82,18 @@ impl Push {
             name: repository,
             force_pushes,
         } = self.project.0.find(known)?;
-        let name: RefName = self.name.parse()?;
-        let (before, after) = sides(&self.before, &self.after)?;
-        let mut commits = self.commits.unwrap_or_default();
-        let total = self
-            .total_commits_count
-            .unwrap_or_default()
-            .max(commits.count);
-        // At most 20 commits are listed, and whether a branch was rewritten is not said.
-        let whole = before.is_some() && !force_pushes && (1..=total).contains(&commits.count);
-        let whole = whole && commits.count == total;
-        let pusher = self.user_username.or(self.user_name);
-        Ok(Said::Pushed(vec![Pushed {
+        let push = OneRef {
             repository,
-            name,
-            pusher: pusher.map(|Called(name)| name),
-            commits_total: total,
-            paths: commits.paths().filter(|_| whole),
-            commits: commits.newest_last(after.as_ref())?,
-            before,
-            after,
-        }]))
+            name: self.name,
+            before: self.before,
+            after: self.after,
+            commit: self.checkout_sha,
+            pusher: self.user_username.or(self.user_name),
+            commits: self.commits,
+            total: self.total_commits_count,
+        };
+        // At most 20 commits are listed, and whether a branch was rewritten is not said.
+        push.read(|listed, total| !force_pushes && listed == total)
     }
 }
 
@@ -128,14 +121,8 @@ impl Update {
             let name: RefName = change.name.parse()?;
             let (before, after) = sides(&change.before, &change.after)?;
             Ok(Pushed {
-                repository: repository.clone(),
-                name,
-                before,
-                after,
                 pusher: pusher.clone(),
-                commits: Vec::new(),
-                commits_total: 0,
-                paths: None,
+                ..Pushed::of(repository.clone(), name, before, after)
             })
         };
         let changes = self.changes.0.into_iter();
@@ -159,13 +146,14 @@ impl ReleaseHook {
             "delete" => "deleted",
             _ => return Ok(Said::Unhandled),
         };
-        Ok(Said::News(News::from(Release {
+        let release = Release {
             repository: self.project.0.find(known)?.name,
             act,
             tag: self.tag,
             title: self.name.unwrap_or_default(),
             by: Called::default(),
-        })))
+        };
+        Ok(release.into())
     }
 }
 
@@ -203,7 +191,7 @@ impl MergeRequestHook {
             _ => return Ok(Said::Unhandled),
         };
         let Object(user) = self.user.unwrap_or_default();
-        Ok(Said::News(News::from(MergeRequest {
+        let request = MergeRequest {
             repository: self.project.0.find(known)?.name,
             act,
             number: request.iid,
@@ -211,6 +199,7 @@ impl MergeRequestHook {
             from: request.source_branch,
             into: request.target_branch,
             by: user.username.or(user.name).unwrap_or_default(),
-        })))
+        };
+        Ok(request.into())
     }
 }

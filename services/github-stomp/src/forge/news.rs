@@ -3,7 +3,10 @@
 use events::RepoName;
 pub use events::message::Said as News;
 
-use super::words::{Called, Title};
+use super::{
+    Said,
+    words::{Called, Title},
+};
 
 /// A release of a forge: a page about a tag.
 pub(super) struct Release {
@@ -25,7 +28,7 @@ pub(super) struct MergeRequest {
     pub(super) by: Called,
 }
 
-impl From<Release> for News {
+impl From<Release> for Said {
     /// `acme/shop release v1.2 published by ann: Spring`
     fn from(release: Release) -> Self {
         let Release {
@@ -36,16 +39,17 @@ impl From<Release> for News {
             by: Called(by),
         } = release;
         let text = format!("{repository} release {tag} {act}{}", signed(&by, &title));
-        Self::new("release", text)
+        let news = News::new("release", text)
             .with("repository", repository)
             .with("act", act)
             .with("tag", tag)
             .with("title", title)
-            .with("by", by)
+            .with("by", by);
+        Self::News(news)
     }
 }
 
-impl From<MergeRequest> for News {
+impl From<MergeRequest> for Said {
     /// `acme/shop merge request 12 (fix-door into main) merged by ann: Mend the door`
     fn from(request: MergeRequest) -> Self {
         let MergeRequest {
@@ -59,14 +63,15 @@ impl From<MergeRequest> for News {
         } = request;
         let end = signed(&by, &title);
         let text = format!("{repository} merge request {number} ({from} into {into}) {act}{end}");
-        Self::new("merge-request", text)
+        let news = News::new("merge-request", text)
             .with("repository", repository)
             .with("act", act)
             .with("number", number)
             .with("title", title)
             .with("from", from)
             .with("into", into)
-            .with("by", by)
+            .with("by", by);
+        Self::News(news)
     }
 }
 

@@ -1,4 +1,4 @@
-//! What an origin had at the last look: a file for each repository, replaced whole, `COMMIT REF` a line.
+//! What an origin had at the last look: a file for each repository, replaced whole, `OBJECT REF` a line.
 
 use std::{
     io,
@@ -8,7 +8,7 @@ use std::{
 use events::RepoName;
 use world::Disk;
 
-use super::Tips;
+use super::Seen;
 
 const MODE: u32 = 0o600;
 const FOLDER_MODE: u32 = 0o700;
@@ -24,7 +24,7 @@ pub fn file(folder: &Path, repository: &RepoName) -> PathBuf {
 ///
 /// # Errors
 /// The system's.
-pub fn read(disk: &dyn Disk, folder: &Path, repository: &RepoName) -> io::Result<Option<Tips>> {
+pub fn read(disk: &dyn Disk, folder: &Path, repository: &RepoName) -> io::Result<Option<Seen>> {
     match disk.read(&file(folder, repository)) {
         Ok(bytes) => Ok(parse(&bytes)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -32,11 +32,11 @@ pub fn read(disk: &dyn Disk, folder: &Path, repository: &RepoName) -> io::Result
     }
 }
 
-fn parse(bytes: &[u8]) -> Option<Tips> {
+fn parse(bytes: &[u8]) -> Option<Seen> {
     let text = std::str::from_utf8(bytes).ok()?;
     let tip = |line: &str| {
-        let (commit, name) = line.split_once(' ')?;
-        Some((name.parse().ok()?, commit.parse().ok()?))
+        let (object, name) = line.split_once(' ')?;
+        Some((name.parse().ok()?, object.parse().ok()?))
     };
     text.lines().map(tip).collect()
 }
@@ -45,10 +45,10 @@ fn parse(bytes: &[u8]) -> Option<Tips> {
 ///
 /// # Errors
 /// The system's.
-pub fn write(disk: &dyn Disk, folder: &Path, repository: &RepoName, tips: &Tips) -> io::Result<()> {
-    let lines = tips
+pub fn write(disk: &dyn Disk, folder: &Path, repository: &RepoName, seen: &Seen) -> io::Result<()> {
+    let lines = seen
         .iter()
-        .map(|(name, commit)| format!("{commit} {name}\n"));
+        .map(|(name, object)| format!("{object} {name}\n"));
     disk.create_folders(folder, FOLDER_MODE)?;
     let text: String = lines.collect();
     disk.replace(&file(folder, repository), text.as_bytes(), MODE)

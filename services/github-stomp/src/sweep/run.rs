@@ -6,19 +6,18 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
 use chassis::causes;
-use events::{CommitId, RefName, RepoName, message::Pushed};
+use events::{RepoName, message::Pushed};
 use git::{Git, GitError, Limits, Origin};
 use jiff::Timestamp;
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use world::World;
 
-use super::{Look, Tips, known, plan};
+use super::{Look, known, plan, seen};
 use crate::{
     announce::{Announcer, From},
-    deliveries::{Became, Delivery, Notes, Outcome, record::SWEEP},
+    deliveries::{Became, Delivery, Kept, Notes, Outcome, record::SWEEP},
     fold::Told,
     measured::Measured,
     settings::SweepSettings,
@@ -132,7 +131,7 @@ impl Sweep {
                 }
             }
             Err(why) => {
-                self.measured.unanswered.inc();
+                self.measured.failed.inc();
                 if self.silent.insert(name.clone()) {
                     let why = causes(&why);
                     tracing::warn!(repository = %name, why, "the sweep could not look; it tries on");
@@ -146,16 +145,7 @@ impl Sweep {
             return Ok(());
         };
         let asked = self.world.clock.now();
-        let answer = self.git.tips(origin).await?;
-        let found: Tips = answer
-            .tips
-            .iter()
-            .map(|tip| (tip.name.clone(), tip.commit.clone()))
-            .collect();
-        let is_at = |name: &RefName, object: &CommitId| {
-            let at = answer.tips.binary_search_by(|tip| tip.name.cmp(name));
-            at.is_ok_and(|at| answer.tips[at].is_at(object))
-        };
+        let found = self.git.tips(origin).await?;
         let disk = |error| NoLook::Disk(self.folder.clone(), error);
         let (folder, repository) = (self.folder.clone(), name.clone());
         let known = self
@@ -170,19 +160,20 @@ impl Sweep {
                 heard: &heard,
                 asked,
             };
-            plan(&look, &found, is_at)
+            plan(&look, &found)
         };
         if !news().is_empty() {
             sleep(self.grace).await;
             self.announce(name, news(), asked).await?;
         }
-        if known.as_ref() == Some(&found) {
+        let seen = seen(&found);
+        if known.as_ref() == Some(&seen) {
             return Ok(());
         }
         let (folder, repository) = (self.folder.clone(), name.clone());
         let kept = self
             .world
-            .on_disk(move |disk| known::write(disk, &folder, &repository, &found));
+            .on_disk(move |disk| known::write(disk, &folder, &repository, &seen));
         kept.await.map_err(disk)
     }
 
@@ -226,6 +217,6 @@ impl Sweep {
             body_bytes: 0,
             kept_bytes: 0,
         };
-        self.notes.add(found, Bytes::new(), None);
+        self.notes.add(found, Kept::default());
     }
 }

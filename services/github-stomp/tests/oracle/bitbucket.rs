@@ -3,17 +3,31 @@
 use events::{CommitId, TagName};
 use serde_json::{Value, json};
 
-use super::{Push, all, cut, first, has, list, newest, repository, request, sides, text};
+use super::{Push, act, all, cut, first, has, list, newest, repository, request, sides, text};
 
 type Commits = Vec<(String, String, String)>;
 
+/// The event of pushes, and what the others tell of a merge request.
+const CLOUD: &[(&str, &str)] = &[
+    ("repo:push", PUSHED),
+    ("pullrequest:created", "opened"),
+    ("pullrequest:fulfilled", "merged"),
+    ("pullrequest:rejected", "declined"),
+];
+const SERVER: &[(&str, &str)] = &[
+    ("diagnostics:ping", PING),
+    ("repo:refs_changed", PUSHED),
+    ("pr:opened", "opened"),
+    ("pr:merged", "merged"),
+    ("pr:declined", "declined"),
+    ("pr:deleted", "deleted"),
+];
+const PUSHED: &str = "pushed";
+const PING: &str = "ping";
+
 pub(super) fn cloud(event: &str, value: &Value) -> Option<Value> {
-    let act = match event {
-        "repo:push" => None,
-        "pullrequest:created" => Some("opened"),
-        "pullrequest:fulfilled" => Some("merged"),
-        "pullrequest:rejected" => Some("declined"),
-        _ => return Some(json!("unhandled")),
+    let Some(act) = act(event, CLOUD) else {
+        return Some(json!("unhandled"));
     };
     has(
         value,
@@ -25,8 +39,8 @@ pub(super) fn cloud(event: &str, value: &Value) -> Option<Value> {
     )?;
     has(value, "/repository/links/html/href s")?;
     match act {
-        None => cloud_changes(value)?,
-        Some(_) => cloud_request(value)?,
+        PUSHED => cloud_changes(value)?,
+        _ => cloud_request(value)?,
     }
     let full_name = text(value, "/repository/full_name");
     let ssh = format!("git@bitbucket.org:{full_name}");
@@ -34,7 +48,7 @@ pub(super) fn cloud(event: &str, value: &Value) -> Option<Value> {
     let urls: Vec<&str> = page.into_iter().chain([&*ssh]).collect();
     let (name, _) = repository(full_name, &urls)?;
     let by = first(value, &["/actor/nickname", "/actor/display_name"]);
-    let Some(act) = act else {
+    if act == PUSHED {
         let changes = list(value, "/push/changes").iter();
         let pushes = changes.map(|change| cloud_push(change, &name, by));
         let pushes = pushes.collect::<Option<Vec<Value>>>()?;
@@ -42,16 +56,14 @@ pub(super) fn cloud(event: &str, value: &Value) -> Option<Value> {
             .into_iter()
             .filter(|push| !push.is_null())
             .collect()));
-    };
-    let of = &value["pullrequest"];
+    }
     let words = ["/title", "/source/branch/name", "/destination/branch/name"];
-    request(
-        &name,
-        act,
-        &of["id"],
-        words.map(|path| text(of, path)),
-        by.unwrap_or_default(),
-    )
+    asked(&name, act, &value["pullrequest"], words, by)
+}
+
+fn asked(name: &str, act: &str, of: &Value, words: [&str; 3], by: Option<&str>) -> Option<Value> {
+    let words = words.map(|path| text(of, path));
+    request(name, act, &of["id"], words, by.unwrap_or_default())
 }
 
 fn cloud_request(value: &Value) -> Option<()> {
@@ -134,6 +146,7 @@ fn cloud_push(change: &Value, repository: &str, by: Option<&str>) -> Option<Valu
     let push = Push {
         repository,
         name: &format!("refs/{folder}/{name}"),
+        commit: None,
         pusher: by,
         commits: newest(&commits, &after)?,
         total: commits.len() * usize::from(change["truncated"] != true),
@@ -145,20 +158,16 @@ fn cloud_push(change: &Value, repository: &str, by: Option<&str>) -> Option<Valu
 }
 
 pub(super) fn server(event: &str, value: &Value) -> Option<Value> {
-    let act = match event {
-        "diagnostics:ping" => return Some(json!("ping")),
-        "repo:refs_changed" => None,
-        "pr:opened" => Some("opened"),
-        "pr:merged" => Some("merged"),
-        "pr:declined" => Some("declined"),
-        "pr:deleted" => Some("deleted"),
-        _ => return Some(json!("unhandled")),
+    let act = match act(event, SERVER) {
+        Some(PING) => return Some(json!("ping")),
+        Some(act) => act,
+        None => return Some(json!("unhandled")),
     };
     has(value, "/actor o?  /actor/name s?")?;
     let by = first(value, &["/actor/name"]);
-    let Some(act) = act else {
+    if act == PUSHED {
         return server_pushes(value, by);
-    };
+    }
     has(value, "/pullRequest o")?;
     let of = &value["pullRequest"];
     has(
@@ -167,13 +176,7 @@ pub(super) fn server(event: &str, value: &Value) -> Option<Value> {
     )?;
     let name = server_repository(&of["toRef"])?;
     let words = ["/title", "/fromRef/displayId", "/toRef/displayId"];
-    request(
-        &name,
-        act,
-        &of["id"],
-        words.map(|path| text(of, path)),
-        by.unwrap_or_default(),
-    )
+    asked(&name, act, of, words, by)
 }
 
 fn server_repository(holder: &Value) -> Option<String> {
@@ -222,6 +225,7 @@ fn server_pushes(value: &Value, by: Option<&str>) -> Option<Value> {
         let push = Push {
             repository: &name,
             name: text(change, "/ref/id"),
+            commit: None,
             pusher: by,
             commits: newest(&commits, &after)?,
             total: 0,

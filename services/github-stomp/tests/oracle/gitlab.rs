@@ -37,7 +37,7 @@ fn push(value: &Value) -> Option<Value> {
     has(value, REFS)?;
     has(
         value,
-        "/user_username s?  /user_name s?  /total_commits_count n?",
+        "/user_username s?  /user_name s?  /total_commits_count n?  /checkout_sha s?",
     )?;
     let (commits, paths) = listed(value)?;
     let said = value["total_commits_count"].as_u64().unwrap_or_default();
@@ -48,6 +48,7 @@ fn push(value: &Value) -> Option<Value> {
     let push = Push {
         repository: &repository,
         name: text(value, "/ref"),
+        commit: first(value, &["/checkout_sha"]),
         pusher: first(value, &["/user_username", "/user_name"]),
         commits: newest(&commits, &after)?,
         total,

@@ -9,6 +9,7 @@ use super::{
 
 const HUB: Shape = "/repository o  /repository/full_name s  /repository/clone_url s?  \
             /repository/ssh_url s?  /repository/html_url s?";
+const HEAD: Shape = "/head_commit o?  /head_commit/id s";
 const SENDER: Shape = "/sender o?  /sender/login s?";
 
 fn hub(value: &Value) -> Option<(String, bool)> {
@@ -33,6 +34,7 @@ pub(super) fn github(event: &str, value: &Value) -> Option<Value> {
     has(value, HUB)?;
     has(value, REFS)?;
     has(value, "/forced b?  /pusher o?  /pusher/name s?")?;
+    has(value, HEAD)?;
     let (commits, paths) = listed(value)?;
     let [before, after] = sides(value, "/before", "/after")?;
     let whole =
@@ -40,6 +42,7 @@ pub(super) fn github(event: &str, value: &Value) -> Option<Value> {
     let push = Push {
         repository: &hub(value)?.0,
         name: text(value, "/ref"),
+        commit: first(value, &["/head_commit/id"]),
         pusher: first(value, &["/pusher/name"]),
         commits: newest(&commits, &after)?,
         total: commits.len(),
@@ -116,6 +119,7 @@ pub(super) fn gitea(event: &str, value: &Value) -> Option<Value> {
     has(value, HUB)?;
     has(value, REFS)?;
     has(value, "/total_commits n?  /pusher o?  /pusher/login s?")?;
+    has(value, HEAD)?;
     let (commits, paths) = listed(value)?;
     let said = value["total_commits"]
         .as_u64()
@@ -126,6 +130,7 @@ pub(super) fn gitea(event: &str, value: &Value) -> Option<Value> {
     let push = Push {
         repository: &repository,
         name: text(value, "/ref"),
+        commit: first(value, &["/head_commit/id"]),
         pusher: first(value, &["/pusher/login"]),
         commits: newest(&commits, &after)?,
         total: commits.len().max(said.unwrap_or_default()),
