@@ -49,8 +49,9 @@ const fn daemon(name: &'static str, user: &'static str, settings: &'static str) 
 }
 
 /// `DIR` is a folder of its own.
-const DAEMONS: [Daemon; 9] = [
+const DAEMONS: [Daemon; 10] = [
     daemon("stomp-keepalive", "stomp-keepalive", ""),
+    daemon("stomp-bridge", "stomp-bridge", ""),
     daemon(
         "stomp-git",
         "stomp-git.web1_example_org",

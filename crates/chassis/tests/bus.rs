@@ -171,6 +171,41 @@ async fn a_body_over_the_limit_is_not_sent() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn clients_that_are_none_of_ours_are_heard_and_told() {
+    let peer = Peer::new();
+    let settings = BusSettings {
+        dialect: Some("rabbitmq".parse().unwrap()),
+        ..BusSettings::default()
+    };
+    let tester = Tester::with(&peer, settings);
+    let foreign = Listen::foreign("/topic/theirs".to_owned(), "mine".to_owned());
+    let mut inbox = tester.bus.listen(foreign).await;
+    tester.connected().await;
+    let subscribe = &peer.subscribes()[0];
+    assert_eq!(subscribe["destination"], "/topic/theirs");
+    assert_eq!(subscribe["x-queue-name"], "mine", "durable");
+    peer.bring("/topic/theirs", "no envelope");
+    let heard = within(inbox.next()).await.unwrap();
+    assert_eq!(heard.body().as_ref(), b"no envelope");
+    heard.ack().await;
+    until("it is acknowledged", || peer.acknowledged() == [true]).await;
+
+    let headers = [("subject", "hello")];
+    let told = tester
+        .bus
+        .publish_text("/topic/theirs", &headers, "text".to_owned());
+    within(told).await.unwrap();
+    let sent = &peer.sent()[0];
+    assert_eq!(
+        (sent.destination.as_str(), sent.body.as_slice()),
+        ("/topic/theirs", &b"text"[..])
+    );
+    assert_eq!(sent.headers["subject"], "hello");
+    assert_eq!(sent.headers["persistent"], "true");
+    tester.disconnect().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn brokers_are_tried_in_their_order() {
     let peer = Peer::new();
     peer.refuse("first:1");

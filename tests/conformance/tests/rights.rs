@@ -122,10 +122,9 @@ async fn does_what_it_does(site: &Site, user: &User, rows: &[Row]) {
         let listen = if row.durably.contains(service) {
             let names = Names::default();
             let name = match topic {
-                Topic::CiSucceeded | Topic::CiFailed => {
-                    names.further_subscription(service, host, &topic)
-                }
-                _ => names.subscription(service, host),
+                Topic::GitCommits if service != "stomp-bridge" => names.subscription(service, host),
+                Topic::DeployOrders(_) | Topic::DeployReports => names.subscription(service, host),
+                _ => names.further_subscription(service, host, &topic),
             };
             Listen::durable(topic, name)
         } else {

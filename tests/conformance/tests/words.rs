@@ -103,10 +103,13 @@ fn the_page_is_read_as_it_is_meant() {
     };
     assert_eq!(
         row("git.commits").said_by,
-        of(&["github-stomp", "announce"])
+        of(&["github-stomp", "announce", "stomp-bridge"])
     );
     assert!(row("git.commits").heard_by.contains("stomp-git"));
-    assert_eq!(row("git.commits").durably, of(&["stomp-jenkins"]));
+    assert_eq!(
+        row("git.commits").durably,
+        of(&["stomp-jenkins", "stomp-bridge"])
+    );
     let orders = row("deploy.orders.HOST");
     assert_eq!(orders.said_by, of(&["deploy-orchestrator"]));
     assert_eq!(orders.heard_by, of(&["deploy-agent"]));

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use events::Topic;
+use events::{Names, Topic};
 use futures_util::{FutureExt, future::select_all};
 use stomp::{Client, Deliveries};
 use tokio::{
@@ -34,6 +34,8 @@ const ASIDE_AGAIN: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone)]
 pub struct Listen {
     pub(super) topics: Vec<Topic>,
+    /// A destination that is none of our topics.
+    pub(super) foreign: Option<String>,
     pub(super) durable: Option<String>,
     pub(super) counted_in: Option<PathBuf>,
 }
@@ -44,6 +46,7 @@ impl Listen {
     pub fn hints(topics: impl IntoIterator<Item = Topic>) -> Self {
         Self {
             topics: topics.into_iter().collect(),
+            foreign: None,
             durable: None,
             counted_in: None,
         }
@@ -55,9 +58,27 @@ impl Listen {
     pub fn durable(topic: Topic, subscription: String) -> Self {
         Self {
             topics: vec![topic],
+            foreign: None,
             durable: Some(subscription),
             counted_in: None,
         }
+    }
+
+    /// A durable subscription to a destination that is none of our topics, for messages of clients that are none of ours.
+    #[must_use]
+    pub fn foreign(destination: String, subscription: String) -> Self {
+        Self {
+            topics: Vec::new(),
+            foreign: Some(destination),
+            durable: Some(subscription),
+            counted_in: None,
+        }
+    }
+
+    /// The destinations, as a site names its topics.
+    pub(super) fn destinations(&self, names: &Names) -> Vec<String> {
+        let topics = self.topics.iter().map(|topic| names.destination(topic));
+        topics.chain(self.foreign.clone()).collect()
     }
 
     /// Counts in this file how often the service crashes with a message in hand, because brokers do not: one that does so

@@ -49,8 +49,7 @@ impl Live {
         shared: &Shared,
         registered: &Registered,
     ) -> Result<(), String> {
-        for topic in &registered.listen.topics {
-            let destination = shared.settings.topics.destination(topic);
+        for destination in registered.listen.destinations(&shared.settings.topics) {
             let subscription = Subscription {
                 destination: destination.clone(),
                 durable: registered.listen.durable.clone(),

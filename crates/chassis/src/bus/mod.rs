@@ -76,7 +76,8 @@ pub enum PublishError {
 
 impl PublishError {
     /// How long to wait at least before it is tried again.
-    pub(crate) fn least_wait(&self) -> Duration {
+    #[must_use]
+    pub fn least_wait(&self) -> Duration {
         match self {
             Self::Refused(_) => REFUSED_AGAIN,
             _ => Duration::ZERO,
@@ -243,6 +244,23 @@ impl Bus {
         body: Bytes,
     ) -> Result<(), PublishError> {
         let message = raw(destination, persistent, body);
+        let until = None;
+        self.confirmed(Outgoing { message, until }).await
+    }
+
+    /// Publishes a text with these headers, for clients that are none of ours, like [`Bus::publish`].
+    ///
+    /// # Errors
+    /// See [`PublishError`].
+    pub async fn publish_text(
+        &self,
+        destination: &str,
+        headers: &[(&str, &str)],
+        text: String,
+    ) -> Result<(), PublishError> {
+        let mut message = raw(destination, true, text.into());
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        message.headers.extend(headers.iter().map(owned));
         let until = None;
         self.confirmed(Outgoing { message, until }).await
     }

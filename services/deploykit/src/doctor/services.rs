@@ -48,6 +48,7 @@ pub(super) fn present(folder: &Path, world: &World) -> Vec<Present> {
             Some(own.outbox.folder_or(announce::SPOOL))
         }),
         one::<on::OnSettings>("on", at, |_| None),
+        one::<stomp_bridge::Settings>("stomp-bridge", at, |_| None),
         one::<stomp_git::Settings>("stomp-git", at, |_| None),
         one::<stomp_jenkins::Settings>("stomp-jenkins", at, |own| Some(own.outbox_folder())),
         one::<stomp_repo::Settings>("stomp-repo", at, |_| None),
