@@ -1,17 +1,19 @@
-//! Everything in front of a deploy, together and wired as its `main`s wire it: a push builds and reaches the servers, a package that is
-//! uploaded is what their apt would install; and through all of it the broker is killed.
+//! Everything in front of a deploy, together and wired as its `main`s wire it: a push builds, and what CI has found good, and
+//! nothing else, reaches the servers; a package that is uploaded is what their apt would install; and through all of it the broker is killed.
 
 use std::{path::PathBuf, process::Output, time::Instant};
 
-use chassis::settings::parse;
-use deploykit::announce;
+use chassis::{Listen, settings::parse};
+use deploy_orchestrator::api::CiView;
+use deploykit::{announce, client::Client, home::Home};
 use events::{
     CommitId, Topic,
-    message::{CiFailed, CiSucceeded, PackagesRefreshed},
+    message::{CiFailed, CiSucceeded, PackagesRefreshed, Verdict},
 };
+use stomp_git::{gate::Waits, kept::Kept};
 use testkit::{
     AptHost, AptRepository, BrokerProcess, Ear, Folder, Jenkins, Job, LONG, Member, Origin,
-    RabbitMq, Running, until,
+    RabbitMq, Running, Trust, until,
 };
 use tokio::task::JoinSet;
 use world::World;
@@ -24,8 +26,10 @@ use crate::{
 const PROGRAM: &str = env!("CARGO_BIN_EXE_deploykit");
 const JOB: &str = "backend/shop";
 const HOSTS: [&str; 2] = ["web1", "web2"];
+/// A build is under way, and whoever asks may be earlier than the word that it began.
+const NOT_YET: [Verdict; 2] = [Verdict::Building, Verdict::Unknown];
 
-/// Which result a build has, and whether the servers wait for it.
+/// All that takes part, but the people.
 struct Site {
     // Services end before what they use.
     services: Vec<Running>,
@@ -68,6 +72,7 @@ impl Site {
         site.hook_in();
         site.announce();
         site.build().await;
+        site.judge().await;
         for host in HOSTS {
             site.serve(host);
         }
@@ -129,10 +134,41 @@ impl Site {
         self.services.push(service);
     }
 
-    /// A server: its mirror, and its apt with the root part.
+    /// Keeps what CI said, and answers the servers.
+    async fn judge(&mut self) {
+        let (trust, folder) = (Trust::default(), &self.folder);
+        let settings = deploy_orchestrator::Settings {
+            data: folder.join("orchestrator"),
+            socket: self.socket(),
+            listen: "127.0.0.1:0".to_owned(),
+            orchestrator_key_file: folder.write("key", &trust.orchestrator.to_openssh()),
+            allowed_signers: folder.write("allowed_signers", &trust.allowed_signers()),
+            policy: folder.write("policy.toml", &trust.policy_text()),
+            ..deploy_orchestrator::Settings::default()
+        };
+        const NAME: &str = "deploy-orchestrator";
+        let common = self.broker.common("hub1");
+        let host = common.host_name().unwrap();
+        // Its durable subscriptions are there before the first build.
+        let early = Member::connect(NAME, common.clone()).await;
+        for topic in [Topic::CiSucceeded, Topic::CiFailed] {
+            let name = early.bus.names().further_subscription(NAME, &host, &topic);
+            drop(early.bus.listen(Listen::durable(topic, name)).await);
+        }
+        drop(early);
+        let serve = deploy_orchestrator::serve;
+        let service = Running::start(NAME, common, settings, World::real(), serve);
+        self.services.push(service);
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.folder.join("orchestrator.sock")
+    }
+
+    /// A server: its gated mirror, and its apt with the root part.
     fn serve(&mut self, host: &'static str) {
         let text = format!(
-            "base = {:?}\nhome = {:?}\n[repositories.shop]\norigin = {:?}\n",
+            "base = {:?}\nhome = {:?}\n[repositories.shop]\norigin = {:?}\ngate = \"ci\"\n",
             self.base(host),
             self.folder.path(),
             self.origin.url(),
@@ -216,20 +252,74 @@ impl Site {
         self.jenkins.finish(JOB, number, result);
     }
 
-    fn has(&self, host: &str, commit: &CommitId) -> bool {
+    /// What git says in the mirror of a server; empty where it fails.
+    fn git(&self, host: &str, args: &[&str]) -> String {
         let mut git = program("git", self.folder.path());
         git.arg("-C").arg(self.base(host).join("mirrors/shop.git"));
-        let args = ["rev-parse", "--verify", "--quiet", "refs/heads/main"];
         let output: Output = git.args(args).output().unwrap();
-        says(&output).trim() == commit.as_str()
+        match output.status.success() {
+            true => says(&output).trim().to_owned(),
+            false => String::new(),
+        }
+    }
+
+    /// No server has this commit, be it without a ref.
+    fn nowhere(&self, commit: &CommitId) {
+        for host in HOSTS {
+            let kind = self.git(host, &["cat-file", "-t", commit.as_str()]);
+            assert_eq!(kind, "", "{host} has {commit}");
+        }
     }
 
     /// Waits until the mirrors of all servers have it as the tip of `main`.
     async fn everywhere(&self, commit: &CommitId) {
         for host in HOSTS {
-            let there = || async { self.has(host, commit).then_some(()) };
+            let there = || async {
+                let tip = self.git(host, &["rev-parse", "--verify", "refs/heads/main"]);
+                (tip == commit.as_str()).then_some(())
+            };
             until(&format!("{host} has fetched {commit}"), LONG, there).await;
         }
+    }
+
+    /// Waits until all servers have seen it at the origin and leave it there, with such a reason; and so they do.
+    async fn waits(&self, commit: &CommitId, why: &[Verdict]) {
+        for host in HOSTS {
+            let waits = || async {
+                let (disk, base) = (World::real().disk, self.base(host));
+                let kept = Kept::read(&*disk, &base, &"shop".parse().unwrap()).unwrap();
+                let ours = |it: &Waits| it.commit == *commit && why.contains(&it.verdict);
+                kept.told.waiting.iter().any(ours).then_some(())
+            };
+            let what = format!("{host} leaves {commit} where it is: {why:?}");
+            until(&what, LONG, waits).await;
+        }
+        self.nowhere(commit);
+    }
+
+    /// A push whose build has begun: until that ends well, no server takes it.
+    async fn pushed(&self, text: &str) -> (CommitId, u64) {
+        let commit = self.push(text);
+        let number = self.builds(&commit).await;
+        self.waits(&commit, &NOT_YET).await;
+        (commit, number)
+    }
+
+    /// Waits until the orchestrator knows this of a commit.
+    async fn known(&self, commit: &CommitId, verdict: Verdict) {
+        let home = Home {
+            socket: self.socket(),
+            key_file: PathBuf::new(),
+            broker: None,
+        };
+        let client = Client::new(&home).unwrap();
+        let path = format!("/api/v1/ci/shop?revision={commit}");
+        let known = || async {
+            let views: Vec<CiView> = client.get(&path).await.ok()?;
+            let ours = |it: &CiView| it.commit == *commit && it.verdict == verdict;
+            views.iter().any(ours).then_some(())
+        };
+        until(&format!("{commit} is known as {verdict:?}"), LONG, known).await;
     }
 
     /// Waits until the apt of all servers would install this version.
@@ -271,25 +361,32 @@ async fn all_arrives(broker: BrokerProcess) {
     let mut site = Site::new(broker).await;
     let mut people = site.people().await;
 
-    let red = site.push("red\n");
-    let number = site.builds(&red).await;
+    let (green, number) = site.pushed("green\n").await;
+    site.finish(number, "SUCCESS");
+    people.hear_good(&green).await;
+    site.everywhere(&green).await;
+
+    site.origin.branch("red");
+    let (red, number) = site.pushed("red\n").await;
     site.finish(number, "FAILURE");
     people
         .bad
         .hear(|it: &CiFailed| it.build.commit == red)
         .await;
-    let green = site.push("green\n");
-    let number = site.builds(&green).await;
+    site.known(&red, Verdict::Bad).await;
+    // The next push has all servers look at all refs again.
+    site.origin.branch("main");
+    let (greener, number) = site.pushed("greener\n").await;
+    site.waits(&red, &[Verdict::Bad]).await;
     site.finish(number, "SUCCESS");
-    people.hear_good(&green).await;
-    site.everywhere(&green).await;
+    people.hear_good(&greener).await;
+    site.everywhere(&greener).await;
     site.packages.upload("shop", "1.1");
     people.hear_refreshed("1.1").await;
     site.candidates("1.1").await;
 
     // Killed while a build runs. It ends, somebody pushes and a package is uploaded before the broker is back.
-    let built = site.push("built while the broker is away\n");
-    let number = site.builds(&built).await;
+    let (built, number) = site.pushed("built while the broker is away\n").await;
     site.broker.kill().await;
     site.finish(number, "SUCCESS");
     let pushed = site.push("pushed while the broker is away\n");
@@ -297,11 +394,14 @@ async fn all_arrives(broker: BrokerProcess) {
     drop(people);
     site.broker.start_again().await;
     let number = site.builds(&pushed).await;
+    site.known(&built, Verdict::Good).await;
+    site.waits(&pushed, &NOT_YET).await;
     let mut people = site.people().await;
     site.finish(number, "SUCCESS");
     people.hear_good(&pushed).await;
     site.everywhere(&pushed).await;
     site.candidates("1.2").await;
+    site.waits(&red, &[Verdict::Bad]).await;
     site.stop().await;
 }
 
