@@ -3,7 +3,7 @@
 use std::{io, path::PathBuf, time::Duration};
 
 use command::{Output, Program, RunError};
-use events::CommitId;
+use events::{CommitId, RefName};
 
 use crate::{GitVersion, OriginError, answer};
 
@@ -51,6 +51,16 @@ pub enum GitError {
     Gated {
         /// The mirror.
         folder: PathBuf,
+    },
+    /// The origin gave something else than it had said: ask who runs it.
+    #[error(
+        "the origin said that {name} leads to {said}, and what it gave does not: nothing new of it is taken"
+    )]
+    Untrue {
+        /// The ref.
+        name: RefName,
+        /// Where it was to lead.
+        said: CommitId,
     },
     /// There is no mirror (yet): clone it with [`crate::Mirror::ensure`].
     #[error("there is no mirror at {}", folder.display())]

@@ -12,7 +12,7 @@ use command::Program;
 use events::{CommitId, RefName};
 
 use crate::{
-    Ensured, Fetched, GitError, Mirror, MovedTag, Origin, Tips, program,
+    Ensured, Fetched, GitError, Mirror, MovedTag, Origin, Tip, Tips, program,
     program::RefUpdate,
     refs::{Refs, changes, moved},
 };
@@ -70,8 +70,9 @@ impl Mirror {
     /// is reported, as by [`Mirror::fetch`].
     ///
     /// # Errors
-    /// Any of [`GitError`]; then no ref of those to be set has changed. [`GitError::Failed`] when the origin no longer gives
-    /// one of these commits: one that speaks protocol 2 gives what it still has, an older one only the tips of its refs.
+    /// Any of [`GitError`]; then no ref has been set. [`GitError::Failed`] when the origin no longer gives one of these commits: one
+    /// that speaks protocol 2 gives what it still has, an older one only the tips of its refs. [`GitError::Untrue`] when an
+    /// annotated tag does not lead where the origin said.
     pub async fn fetch_exactly(
         &self,
         there: &Tips,
@@ -82,10 +83,11 @@ impl Mirror {
         self.sweep().await?;
         let before = self.read_refs(&[]).await?;
         let Plan { gone, set, moved } = plan(&before, there, admitted);
-        // By themselves: a branch `a/b` has no place while there is still a branch `a`.
-        self.update(&gone).await?;
         let objects: BTreeSet<&str> = set.iter().filter_map(RefUpdate::after).collect();
         self.bring(&objects).await?;
+        self.check(there, &objects).await?;
+        // By themselves: a branch `a/b` has no place while there is still a branch `a`.
+        self.update(&gone).await?;
         self.update(&set).await?;
         let after = self.read_refs(&[]).await?;
         Ok(Fetched {
@@ -118,6 +120,32 @@ impl Mirror {
         let program = program::fetch_objects(self.git(), self.folder(), transport, objects);
         self.git().must(&program, self.git().limits.fetch).await?;
         Ok(())
+    }
+
+    /// What was admitted is the commit that the origin said a tag leads to. These objects must lead there indeed.
+    async fn check(&self, there: &Tips, objects: &BTreeSet<&str>) -> Result<(), GitError> {
+        let followed = |tip: &&Tip| tip.object != tip.commit;
+        let asked = there.tips.iter().filter(followed);
+        let asked = asked.filter(|tip| objects.contains(tip.object.as_str()));
+        let asked: Vec<&Tip> = asked.collect();
+        if asked.is_empty() {
+            return Ok(());
+        }
+        let objects = asked.iter().map(|tip| tip.object.as_str());
+        let program = program::commits_behind(self.git(), self.folder(), objects);
+        let output = self.git().must(&program, self.git().limits.read).await?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        if text.lines().count() != asked.len() {
+            return Err(GitError::answer(&program, &text));
+        }
+        let mut pairs = asked.iter().zip(text.lines());
+        match pairs.find(|(tip, leads)| tip.commit.as_str() != *leads) {
+            None => Ok(()),
+            Some((tip, _)) => Err(GitError::Untrue {
+                name: tip.name.clone(),
+                said: tip.commit.clone(),
+            }),
+        }
     }
 
     async fn update(&self, updates: &[RefUpdate<'_>]) -> Result<(), GitError> {

@@ -271,6 +271,17 @@ pub(crate) fn peel(caller: &Git, mirror: &Path, object: &str) -> Program {
         .arg(object)
 }
 
+/// The commit behind each of these objects, one a line; for one that leads to no commit, something else.
+pub(crate) fn commits_behind<'a>(
+    caller: &Git,
+    mirror: &Path,
+    objects: impl Iterator<Item = &'a str>,
+) -> Program {
+    local(caller, mirror)
+        .args(["cat-file", "--batch-check=%(objectname)"])
+        .stdin(lines(objects.map(|object| format!("{object}^{{commit}}"))))
+}
+
 pub(crate) fn has(caller: &Git, mirror: &Path, commit: &CommitId) -> Program {
     local(caller, mirror)
         .args(["rev-parse", "--quiet", "--verify"])

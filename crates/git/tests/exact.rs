@@ -171,6 +171,55 @@ async fn a_moved_tag_is_never_followed_and_reported_admitted_or_not() {
 }
 
 #[tokio::test]
+async fn an_origin_that_lies_about_an_annotated_tag_moves_no_ref() {
+    let place = Place::new();
+    let green = place.commit("a.txt", "1");
+    place.work(&["branch", "topic"]);
+    place.work(&["tag", "-a", "-m", "x", "v1"]);
+    place.work(&["tag", "-a", "-m", "a tag of a tag", "v2", "v1"]);
+    bring(&place, &["refs/heads/main", "refs/heads/topic"]).await;
+    place.work(&["branch", "-q", "-D", "topic"]);
+    let red = place.commit("a.txt", "2");
+    place.work(&["tag", "-a", "-m", "x", "v3"]);
+    place.work(&["tag", "-a", "-m", "a tree", "v4", "HEAD^{tree}"]);
+    place.work(&["reset", "-q", "--hard", green.as_str()]);
+    let next = place.commit("a.txt", "3");
+    let told = tips(&place).await;
+    let names = admitted([
+        "refs/heads/main",
+        "refs/tags/v1",
+        "refs/tags/v2",
+        "refs/tags/v3",
+    ]);
+    let mirror = place.mirror();
+    let before = mirror.refs().await.unwrap();
+    for object in [red.as_str(), "v3", "v4"] {
+        let object = place.work(&["rev-parse", object]);
+        let mut lie = told.clone();
+        for tip in &mut lie.tips {
+            if tip.name == name("refs/tags/v3") {
+                tip.commit = green.clone();
+                tip.object = object.parse().unwrap();
+            }
+        }
+        let error = mirror.fetch_exactly(&lie, &names).await.unwrap_err();
+        let is_named =
+            matches!(&error, GitError::Untrue { name, .. } if name.as_str() == "refs/tags/v3");
+        assert!(is_named, "{object}: {error}");
+        assert_eq!(mirror.refs().await.unwrap(), before, "{object}");
+    }
+    // The truth: v3 is red and not admitted, v4 leads to no commit.
+    let names = admitted(["refs/heads/main", "refs/tags/v1", "refs/tags/v2"]);
+    let there = tips(&place).await;
+    mirror.fetch_exactly(&there, &names).await.unwrap();
+    assert_eq!(leads(&place, "refs/heads/main").await, Some(next));
+    assert_eq!(leads(&place, "refs/heads/topic").await, None);
+    for tag in ["refs/tags/v1", "refs/tags/v2"] {
+        assert_eq!(leads(&place, tag).await.as_ref(), Some(&green), "{tag}");
+    }
+}
+
+#[tokio::test]
 async fn a_gated_mirror_refuses_an_ordinary_fetch_until_its_keeper_lifts_the_gate() {
     let place = Place::mirrored().await;
     let mirror = place.mirror();
