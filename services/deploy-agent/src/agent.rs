@@ -73,7 +73,10 @@ pub async fn serve(start: Start<Settings>) -> Result<(), Failure> {
         policy: settings.policy.clone(),
     };
     trust.read(&world).await.map_err(Failure::Settings)?;
-    let git = Git::new(&world);
+    let mut git = Git::new(&world);
+    if let Some(home) = settings.home.clone().or_else(std::env::home_dir) {
+        git = git.with_home(home);
+    }
     let version = git.version().await;
     version.map_err(|error| Failure::Settings(chassis::causes(&error)))?;
     let presence = Presence::new(host.clone(), world.new_id(), settings.groups.clone());

@@ -19,6 +19,9 @@ pub struct Settings {
     /// Where releases, mirrors and journals are.
     #[serde(default = "base")]
     pub base: PathBuf,
+    /// The folder whose `.netrc` and `.gitconfig` are used to fetch. Default: the home of the agent's user.
+    #[serde(default)]
+    pub home: Option<PathBuf>,
     /// Whose signatures are known.
     #[serde(default = "allowed_signers")]
     pub allowed_signers: PathBuf,

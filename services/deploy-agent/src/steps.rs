@@ -171,18 +171,20 @@ async fn objects(site: &Site, work: &Work) -> Done {
     {
         // Empty: whether all else may come is for its keeper to say, which may be about to make it.
         mirror.ensure_empty(origin, commit).await.map_err(not_yet)?;
-        if let Err(error) = mirror.fetch_commit(commit).await {
-            tracing::debug!(%commit, error = chassis::causes(&error), "not given alone");
-        }
     }
     let mut fetched = false;
     let there = mirror.has(commit).await.map_err(not_yet)?;
     if !there || moved(&mirror, work).await?.is_some() {
         fetched = true;
+        // Somebody who may has ordered this commit, and no other: all else is its keeper's, also before that has set a gate.
+        let alone = match there {
+            true => Ok(()),
+            false => mirror.fetch_commit(commit).await,
+        };
         if mirror.gated().await.map_err(not_yet)? {
-            // Somebody who may has ordered this commit, and no other.
-            mirror.fetch_commit(commit).await.map_err(not_yet)?;
-        } else {
+            alone.map_err(not_yet)?;
+        } else if there || alone.is_err() {
+            // A tag that leads elsewhere here, or an origin that gives only what its refs lead to.
             mirror.fetch().await.map_err(not_yet)?;
         }
         if !mirror.has(commit).await.map_err(not_yet)? {

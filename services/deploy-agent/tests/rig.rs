@@ -221,6 +221,11 @@ impl Rig {
         self.commit(tag)
     }
 
+    /// Goes on with a new branch from there.
+    pub(crate) fn to_branch(&self, name: &str, from: &CommitId) {
+        self.git(&["switch", "--quiet", "--create", name, from.as_str()]);
+    }
+
     /// Commits and tags the repository's work tree as it is.
     pub(crate) fn commit(&self, tag: &str) -> CommitId {
         self.git(&["add", "--all"]);
@@ -240,12 +245,13 @@ impl Rig {
     fn start_agent(&mut self) {
         let path = |name: &str| self.path(name).display().to_string();
         let settings = format!(
-            "host = 'web1'\nlog = 'info'\nbase = '{}'\nallowed_signers = '{}'\npolicy = '{}'\n\
+            "host = 'web1'\nlog = 'info'\nbase = '{}'\nhome = '{}'\nallowed_signers = '{}'\npolicy = '{}'\n\
              retry_s = 1\noutput_kb = 64\nsecret_files = ['{}']\n\
              [bus]\nbackoff_limit_s = 1\nbrokers = ['{}']\nlogin = 'guest'\npasscode_file = '{}'\n\
              [projects.shop]\nrepository = 'shop'\nenvironment = 'prod'\norigin = '{}'\n\
              shared = ['log']\ncheck_pause_s = 0\nscript_limit_s = 20\nscript_grace_s = 2\n",
             path("base"),
+            path("home"),
             path("allowed_signers"),
             path("policy.toml"),
             path("secrets"),

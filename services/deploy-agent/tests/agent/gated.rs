@@ -44,11 +44,29 @@ async fn into_a_gated_mirror_comes_the_ordered_commit_and_no_other() {
 }
 
 #[tokio::test]
-async fn a_mirror_that_is_missing_begins_with_the_ordered_commit_alone() {
+async fn into_a_mirror_that_the_agent_makes_come_ordered_commits_alone() {
     let mut rig = Rig::start().await;
     let v1 = rig.version("v1", &[]);
     let red = rig.version("red", &[]);
     rig.run_agent().await;
     assert_eq!(rig.deploy("v1", &v1).await.state, State::Live);
     assert!(holds(&rig, &v1) && !holds(&rig, &red));
+    // Its keeper may not have come by to gate it.
+    rig.to_branch("good", &v1);
+    let v2 = rig.version("v2", &[]);
+    assert_eq!(rig.deploy("v2", &v2).await.state, State::Live);
+    assert!(holds(&rig, &v2) && !holds(&rig, &red));
+}
+
+#[tokio::test]
+async fn it_fetches_with_what_is_in_its_home() {
+    let mut rig = Rig::start().await;
+    let v1 = rig.version("v1", &[]);
+    let (named, real) = (rig.path("repository"), rig.path("elsewhere"));
+    std::fs::rename(&named, &real).expect("moved");
+    std::fs::create_dir(rig.path("home")).expect("made");
+    let leads = format!("[url {real:?}]\n\tinsteadOf = {named:?}\n");
+    std::fs::write(rig.path("home/.gitconfig"), leads).expect("written");
+    rig.run_agent().await;
+    assert_eq!(rig.deploy("v1", &v1).await.state, State::Live);
 }
