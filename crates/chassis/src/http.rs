@@ -6,6 +6,7 @@ use std::{io, net::SocketAddr, path::Path, pin::pin, sync::Arc, time::Duration};
 
 use axum::{
     Extension, Router,
+    body::Body,
     extract::{ConnectInfo, Request},
     middleware::{self, Next},
 };
@@ -24,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 use world::{Listener, Stream};
 
 use crate::causes;
-use connections::{Connections, Place, watched};
+use connections::{Answer, Connections, Given, Place, asked};
 
 /// Connections that a server has at most, unless told otherwise.
 pub const CONNECTIONS: usize = 512;
@@ -111,7 +112,8 @@ pub async fn serve(
 }
 
 /// [`serve`] with at most so many connections. One more, and of those whose client is to send something (a head, the rest
-/// of a body, the next request) the one that has been so for longest is cut; if all are being answered, the new one is.
+/// of a body, the next request) or does not take what it is sent, the one that has been so for longest is cut; if all are being
+/// answered, the new one is. An answer that streams is one until its end.
 pub async fn serve_at_most(
     most: usize,
     router: Router,
@@ -162,12 +164,11 @@ fn report(ended: Result<(), JoinError>) {
     }
 }
 
-/// Answers a request, and notes when its body is there and when it is answered.
+/// Answers a request, and notes when its body is there and when the answer is at its end.
 async fn noted(place: Arc<Place>, request: Request, next: Next) -> axum::response::Response {
-    let request = request.map(|body| watched(body, Arc::clone(&place)));
+    let request = request.map(|body| asked(body, Arc::clone(&place)));
     let response = next.run(request).await;
-    place.waits();
-    response
+    response.map(|body| Body::new(Answer::new(body, place)))
 }
 
 async fn one_connection(
@@ -176,11 +177,12 @@ async fn one_connection(
     place: Arc<Place>,
     stop: CancellationToken,
 ) {
+    let given = Given::new(stream, Arc::clone(&place));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_LIMIT)
         .max_buf_size(BUFFER_BYTES)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+        .serve_connection(TokioIo::new(given), TowerToHyperService::new(router));
     let mut connection = pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,

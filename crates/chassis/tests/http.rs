@@ -6,7 +6,7 @@ use std::{
     os::unix::fs::PermissionsExt,
     path::Path,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
@@ -14,9 +14,11 @@ use std::{
 
 use axum::{Router, extract::ConnectInfo, routing::get};
 use chassis::http::{Peer, bind_unix, serve, serve_at_most};
+use futures_util::stream;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, DuplexStream},
     net::UnixStream,
+    sync::mpsc,
     time::Instant,
 };
 use tokio_util::sync::CancellationToken;
@@ -116,7 +118,7 @@ async fn a_stop_lets_requests_end_and_cuts_those_that_do_not() {
 
 /// One connection in memory, and no other.
 #[derive(Debug)]
-struct OneConnection(std::sync::Mutex<Option<DuplexStream>>);
+struct OneConnection(Mutex<Option<DuplexStream>>);
 
 impl Listener for OneConnection {
     fn accept(&self) -> Boxed<'_, io::Result<(Box<dyn Stream>, SocketAddr)>> {
@@ -205,6 +207,88 @@ async fn the_longest_idle_connection_makes_room_and_one_that_is_being_answered_d
         drips.read_to_end(&mut eof).await.unwrap();
         let mut new = UnixStream::connect(&path).await.unwrap();
         assert_eq!(new.read(&mut [0]).await.unwrap(), 0, "the new one is cut");
+        stop.cancel();
+    };
+    within(async { tokio::join!(serving, clients) }).await;
+}
+
+/// `/watch` says what it is told, to the first who asks; `/flood` never ends.
+fn streams(told: mpsc::UnboundedReceiver<&'static str>) -> Router {
+    type Part = Result<&'static str, std::convert::Infallible>;
+    let told = Arc::new(Mutex::new(Some(told)));
+    let watch = || async move {
+        let told = told.lock().unwrap().take().unwrap();
+        let words = stream::unfold(told, |mut told| async {
+            let word = told.recv().await?;
+            Some((Part::Ok(word), told))
+        });
+        axum::body::Body::from_stream(words)
+    };
+    let flood = || async {
+        let flood = stream::repeat_with(|| Part::Ok("0123456789abcdef"));
+        axum::body::Body::from_stream(flood)
+    };
+    Router::new()
+        .route("/watch", get(watch))
+        .route("/flood", get(flood))
+        .route("/short", get(|| async { "short" }))
+}
+
+async fn reads(stream: &mut UnixStream, word: &str) {
+    let mut seen = Vec::new();
+    while !String::from_utf8_lossy(&seen).contains(word) {
+        let more = stream.read_buf(&mut seen).await.unwrap();
+        assert!(more > 0, "cut before {word:?}");
+    }
+}
+
+/// True if the connection is there when its answer is.
+async fn answered(stream: &mut UnixStream) -> bool {
+    let mut text = Vec::new();
+    let asked = b"GET /short HTTP/1.1\r\nhost: x\r\n\r\n";
+    if stream.write_all(asked).await.is_err() {
+        return false;
+    }
+    while let Ok(1..) = stream.read_buf(&mut text).await {
+        if text.ends_with(b"short") {
+            return true;
+        }
+    }
+    false
+}
+
+#[tokio::test]
+async fn a_streaming_answer_is_kept_as_long_as_its_client_takes_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("api.sock");
+    let socket = bind_unix(&path, 0o600).await.unwrap();
+    let stop = CancellationToken::new();
+    let (tell, told) = mpsc::unbounded_channel();
+    let serving = serve_at_most(2, streams(told), socket, &stop, Duration::ZERO);
+    let clients = async {
+        let mut watcher = sends(&path, "GET /watch HTTP/1.1\r\nhost: x\r\n\r\n").await;
+        tell.send("one").unwrap();
+        reads(&mut watcher, "one").await;
+        // Whoever comes takes the place of who asks for nothing more, not that of the watcher, who was silent for longer.
+        let mut idle = UnixStream::connect(&path).await.unwrap();
+        assert!(answered(&mut idle).await);
+        let mut new = UnixStream::connect(&path).await.unwrap();
+        assert!(answered(&mut new).await);
+        assert!(!answered(&mut idle).await, "it made room");
+        drop(new);
+        tell.send("two").unwrap();
+        reads(&mut watcher, "two").await;
+
+        // Who takes nothing makes room.
+        let mut slow = sends(&path, "GET /flood HTTP/1.1\r\nhost: x\r\n\r\n").await;
+        reads(&mut slow, "0123456789abcdef").await;
+        while !answered(&mut UnixStream::connect(&path).await.unwrap()).await {
+            tokio::task::yield_now().await;
+        }
+        let mut rest = Vec::new();
+        slow.read_to_end(&mut rest).await.unwrap();
+        tell.send("three").unwrap();
+        reads(&mut watcher, "three").await;
         stop.cancel();
     };
     within(async { tokio::join!(serving, clients) }).await;

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    io::{self, IoSlice},
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll},
@@ -10,7 +11,9 @@ use std::{
 use axum::body::Body;
 use bytes::Bytes;
 use hyper::body::{Body as _, Frame, SizeHint};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::sync::CancellationToken;
+use world::Stream;
 
 /// All connections of one server.
 #[derive(Debug)]
@@ -23,7 +26,7 @@ pub(super) struct Connections {
 struct Held {
     turns: u64,
     all: HashMap<u64, Open>,
-    /// Those whose client is to send something, by the turn at which that began.
+    /// Those whose client is to send or take something, by the turn at which that began.
     waiting: BTreeMap<u64, u64>,
     /// True once it was said that there are too many.
     said: bool,
@@ -32,7 +35,17 @@ struct Held {
 #[derive(Debug)]
 struct Open {
     cut: CancellationToken,
+    turn: Turn,
     waiting: Option<u64>,
+}
+
+/// Who is to do something next.
+#[derive(Debug, Default)]
+struct Turn {
+    /// The request is there with its whole body, and its answer is not at its end. One that streams may be silent for long.
+    answering: bool,
+    /// The client does not take what is there for it.
+    full: bool,
 }
 
 /// One connection; given back when dropped.
@@ -79,10 +92,11 @@ impl Connections {
         let cut = CancellationToken::new();
         let open = Open {
             cut: cut.clone(),
+            turn: Turn::default(),
             waiting: None,
         };
         held.all.insert(number, open);
-        held.waits(number);
+        held.changes(number, |_| {});
         Some(Arc::new(Place {
             connections: Arc::clone(self),
             number,
@@ -97,62 +111,64 @@ impl Held {
         self.turns
     }
 
-    fn waits(&mut self, number: u64) {
-        let turn = self.next();
-        if let Some(open) = self.all.get_mut(&number)
-            && open.waiting.is_none()
-        {
-            open.waiting = Some(turn);
-            self.waiting.insert(turn, number);
-        }
-    }
-
-    fn works(&mut self, number: u64) {
-        let turn = self
-            .all
-            .get_mut(&number)
-            .and_then(|open| open.waiting.take());
-        if let Some(turn) = turn {
-            self.waiting.remove(&turn);
+    /// Notes whose turn it is by now.
+    fn changes(&mut self, number: u64, change: impl FnOnce(&mut Turn)) {
+        let now = self.next();
+        let Some(open) = self.all.get_mut(&number) else {
+            return;
+        };
+        change(&mut open.turn);
+        match (open.waiting, open.turn.is_the_clients()) {
+            (None, true) => {
+                open.waiting = Some(now);
+                self.waiting.insert(now, number);
+            }
+            (Some(since), false) => {
+                open.waiting = None;
+                self.waiting.remove(&since);
+            }
+            _ => {}
         }
     }
 }
 
-impl Place {
-    /// It is answered: what comes next is the client's.
-    pub(super) fn waits(&self) {
-        self.connections.held().waits(self.number);
+impl Turn {
+    fn is_the_clients(&self) -> bool {
+        !self.answering || self.full
     }
+}
 
-    /// The request is there with its whole body.
-    fn works(&self) {
-        self.connections.held().works(self.number);
+impl Place {
+    fn changes(&self, change: impl FnOnce(&mut Turn)) {
+        self.connections.held().changes(self.number, change);
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
         let mut held = self.connections.held();
-        held.works(self.number);
-        held.all.remove(&self.number);
+        let open = held.all.remove(&self.number);
+        if let Some(since) = open.and_then(|open| open.waiting) {
+            held.waiting.remove(&since);
+        }
     }
 }
 
-/// A request's body; its end is noted.
-pub(super) fn watched(body: Body, place: Arc<Place>) -> Body {
+/// A request's body. Once it is there it is for us to answer.
+pub(super) fn asked(body: Body, place: Arc<Place>) -> Body {
     if body.is_end_stream() {
-        place.works();
+        place.changes(|turn| turn.answering = true);
         return body;
     }
-    Body::new(Watched { body, place })
+    Body::new(Asked { body, place })
 }
 
-struct Watched {
+struct Asked {
     body: Body,
     place: Arc<Place>,
 }
 
-impl hyper::body::Body for Watched {
+impl hyper::body::Body for Asked {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -162,7 +178,7 @@ impl hyper::body::Body for Watched {
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let frame = Pin::new(&mut self.body).poll_frame(context);
         if matches!(frame, Poll::Ready(None)) || self.body.is_end_stream() {
-            self.place.works();
+            self.place.changes(|turn| turn.answering = true);
         }
         frame
     }
@@ -173,5 +189,112 @@ impl hyper::body::Body for Watched {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+/// The body of an answer. When it is given up or at its end, what comes next is the client's.
+pub(super) struct Answer {
+    body: Body,
+    place: Arc<Place>,
+}
+
+impl Answer {
+    pub(super) fn new(body: Body, place: Arc<Place>) -> Self {
+        Self { body, place }
+    }
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        self.place.changes(|turn| turn.answering = false);
+    }
+}
+
+impl hyper::body::Body for Answer {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// A connection's stream; notes when the client does not take what it is given.
+pub(super) struct Given {
+    stream: Box<dyn Stream>,
+    place: Arc<Place>,
+    full: bool,
+}
+
+impl Given {
+    pub(super) fn new(stream: Box<dyn Stream>, place: Arc<Place>) -> Self {
+        let full = false;
+        Self {
+            stream,
+            place,
+            full,
+        }
+    }
+
+    fn noted<T>(&mut self, written: Poll<T>) -> Poll<T> {
+        if self.full != written.is_pending() {
+            self.full = written.is_pending();
+            let full = self.full;
+            self.place.changes(|turn| turn.full = full);
+        }
+        written
+    }
+}
+
+impl AsyncRead for Given {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Given {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.noted(written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(context, parts);
+        self.noted(written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }
