@@ -59,12 +59,9 @@ pub fn plan(there: &Tips, here: &[RefTip], verdicts: &Verdicts) -> Plan {
     let mut plan = Plan::default();
     for (name, commit) in differing(there, here) {
         let verdict = verdicts.get(commit).copied().unwrap_or(Verdict::Unknown);
-        // A tag that was moved is never followed; git says which they are.
-        let moved =
-            matches!(name.kind(), RefKind::Tag(_)) && here.iter().any(|tip| tip.name == *name);
         if verdict == Verdict::Good {
             plan.admitted.insert(name.clone());
-        } else if !moved {
+        } else {
             plan.waiting.push(Waits {
                 name: name.clone(),
                 commit: commit.clone(),
@@ -75,6 +72,7 @@ pub fn plan(there: &Tips, here: &[RefTip], verdicts: &Verdicts) -> Plan {
     plan
 }
 
+/// What could come. A tag that was moved is never followed, whatever CI found; git says which they are.
 fn differing<'a>(
     there: &'a Tips,
     here: &'a [RefTip],
@@ -82,5 +80,8 @@ fn differing<'a>(
     let here: BTreeMap<&RefName, &CommitId> =
         here.iter().map(|tip| (&tip.name, &tip.commit)).collect();
     let tips = there.tips.iter().map(|tip| (&tip.name, &tip.commit));
-    tips.filter(move |(name, commit)| here.get(name) != Some(commit))
+    tips.filter(move |(name, commit)| match here.get(name) {
+        Some(known) => known != commit && !matches!(name.kind(), RefKind::Tag(_)),
+        None => true,
+    })
 }

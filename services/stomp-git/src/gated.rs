@@ -6,7 +6,7 @@ use git::Ensured;
 use crate::{
     errand::{Looked, Outcome, Task},
     fetcher::Fetcher,
-    gate::{Plan, plan, questions},
+    gate::{Plan, Verdicts, plan, questions},
     lines::Place,
     work::Told,
 };
@@ -31,9 +31,8 @@ impl Fetcher {
             there,
             here,
         } = looked;
-        let mut verdicts = self.asking.known(repository);
-        let questions = questions(&there, &here, &verdicts);
-        verdicts.extend(self.asking.ask(repository, &questions).await?);
+        let open = |known: &Verdicts| questions(&there, &here, known);
+        let verdicts = self.asking.verdicts(repository, open).await?;
         let Plan {
             admitted,
             mut waiting,

@@ -82,8 +82,8 @@ pub struct Done {
 struct State {
     /// Set while it is to be looked at.
     marked: Option<Reason>,
-    /// Somebody pushed after the last look began.
-    pushed: bool,
+    /// Somebody pushed, or the bus came back, after the last look began.
+    anew: bool,
     /// Not before this time.
     due: Duration,
     /// The slow timer marks it then.
@@ -136,15 +136,22 @@ impl Work {
         let due = now + self.pace.splay.mul_f64(chance);
         if let Some(state) = self.mirrors.get_mut(repository) {
             state.mark(Reason::Hint, due);
-            state.pushed = true;
+            state.anew = true;
         }
     }
 
-    /// The bus is back, so pushes may have been missed: look at everything, each at its own time.
+    /// The bus is back, so pushes may have been missed: look at everything, each at its own time. Also at what waits after a
+    /// failure, and again at what is under way: both may fail for want of the bus.
     pub fn back(&mut self, now: Duration, mut chance: impl FnMut() -> f64) {
         let within = self.pace.back.max(self.pace.splay);
         for state in self.mirrors.values_mut() {
-            state.sweep_at = state.sweep_at.min(now + within.mul_f64(chance()));
+            let soon = now + within.mul_f64(chance());
+            state.due = match state.marked {
+                Some(_) => state.due.min(soon),
+                None => soon,
+            };
+            state.marked = Some(Reason::Sweep);
+            state.anew = true;
         }
     }
 
@@ -168,7 +175,7 @@ impl Work {
         let waiting = self.mirrors.iter_mut().filter(|(_, state)| ready(state));
         let (repository, state) = waiting.min_by_key(|(_, state)| state.due)?;
         state.running = true;
-        state.pushed = false;
+        state.anew = false;
         Some(Job {
             repository: repository.clone(),
             reason: state.marked.take()?,
@@ -203,7 +210,7 @@ impl Work {
             return;
         }
         state.failed = state.failed.saturating_add(1);
-        if !state.pushed {
+        if !state.anew {
             state.due = now + wait(state.failed, chance);
         }
         state.marked = state.marked.max(Some(Reason::Sweep));

@@ -43,7 +43,7 @@ type Row = (
     &'static [(&'static str, Verdict)],
 );
 
-const ROWS: [Row; 9] = [
+const ROWS: [Row; 10] = [
     (&[(MAIN, '1')], &[(MAIN, '1')], &[], &[], &[], &[]),
     (
         &[(MAIN, '1')],
@@ -95,12 +95,20 @@ const ROWS: [Row; 9] = [
         &[TAG],
         &[],
     ),
-    // A moved tag does not wait: it is never followed.
+    // A moved tag does not wait: it is never followed, and nobody is asked for it.
     (
         &[(TAG, '2')],
         &[(TAG, '1')],
         &[('2', Verdict::Bad)],
-        &['2'],
+        &[],
+        &[],
+        &[],
+    ),
+    (
+        &[(TAG, '2')],
+        &[(TAG, '1')],
+        &[('2', Verdict::Good)],
+        &[],
         &[],
         &[],
     ),
@@ -223,9 +231,14 @@ struct Host {
 
 impl Host {
     async fn new(origin: &Origin, knows: &[(&CommitId, Verdict)]) -> Self {
+        Self::with(origin, knows, 1).await
+    }
+
+    /// `limit_s`: how long it waits for an answer.
+    async fn with(origin: &Origin, knows: &[(&CommitId, Verdict)], limit_s: u64) -> Self {
         let base = Folder::new();
         let text = format!(
-            "base = {:?}\nhome = {:?}\nanswer_limit_s = 1\nsplay_ms = 0\n[repositories.shop]\norigin = {:?}\n\
+            "base = {:?}\nhome = {:?}\nanswer_limit_s = {limit_s}\nsplay_ms = 0\n[repositories.shop]\norigin = {:?}\n\
              aliases = [\"group/shop\"]\ngate = \"ci\"\n",
             base.path(),
             base.path(),
@@ -291,11 +304,11 @@ impl Host {
             .await
     }
 
-    /// True if the object is in the mirror, with a ref or without.
     fn is_there(&self) -> bool {
         self.base.join("mirrors/shop.git/HEAD").exists()
     }
 
+    /// True if the object is in the mirror, with a ref or without.
     fn holds(&self, commit: &CommitId) -> bool {
         let listed = Command::new("git")
             .arg("--git-dir")
@@ -364,6 +377,31 @@ async fn a_push_waits_for_ci_and_comes_as_soon_as_it_is_found_good() {
     // Built again, it is good.
     host.judge.finds(&third, Verdict::Good).await;
     host.has(&[(MAIN, &third)]).await;
+}
+
+#[tokio::test]
+async fn what_is_found_bad_while_another_is_asked_for_does_not_come() {
+    let origin = Origin::new();
+    let first = origin.commit(&[("a.txt", "1")]).commit_of("main");
+    let mut host = Host::with(&origin, &[(&first, Verdict::Good)], SOON.as_secs()).await;
+    host.has(&[(MAIN, &first)]).await;
+    host.judge.goes().await;
+    let mut asked = host.judge.member.listen(Topic::CiAsked).await;
+    let other = { origin.branch("other") }
+        .commit(&[("a.txt", "2")])
+        .commit_of("other");
+    let spoilt = { origin.branch("main") }
+        .commit(&[("a.txt", "3")])
+        .commit_of("main");
+    // That begins a look, which has this one to take and asks for the other.
+    host.judge.finds(&spoilt, Verdict::Good).await;
+    asked
+        .hear::<CiAsked>(|asked| asked.commits == [other.clone()])
+        .await;
+    host.judge.finds(&spoilt, Verdict::Bad).await;
+    host.judge.finds(&other, Verdict::Good).await;
+    host.has(&[(MAIN, &first), ("refs/heads/other", &other)])
+        .await;
 }
 
 #[tokio::test]

@@ -144,15 +144,48 @@ fn a_wait_is_at_least_half_of_the_whole() {
 }
 
 #[test]
-fn a_push_ends_the_wait_after_a_failure_and_a_sweep_does_not() {
+fn a_push_ends_the_wait_after_a_failure_and_the_slow_timer_does_not() {
     let mut work = work(&["shop"], 1);
+    for _ in 0..10 {
+        let job = work.next(START).unwrap();
+        work.hint(&name("shop"), START, 0.0);
+        work.ended(bad(&job), START, WHOLE);
+    }
     let job = work.next(START).unwrap();
-    work.ended(bad(&job), START, WHOLE);
-    work.back(at(1), || 0.0);
-    work.tick(at(1), || 0.5);
-    assert_eq!((work.next(at(1)), work.due()), (None, Some(at(5))));
-    work.hint(&name("shop"), at(2), 0.0);
-    assert_eq!(work.next(at(2)).unwrap().failed, 1);
+    work.ended(bad(&job), at(250), WHOLE);
+    work.tick(SWEEP, || 0.5);
+    assert_eq!((work.next(SWEEP), work.due()), (None, Some(at(550))));
+    work.hint(&name("shop"), at(301), 0.0);
+    assert_eq!(work.next(at(301)).unwrap().failed, 11);
+}
+
+#[test]
+fn soon_after_the_bus_is_back_everything_is_looked_at_whatever_it_waits_for() {
+    for under_way in [false, true] {
+        let mut work = work(&["good", "shop"], 2);
+        let looks = [work.next(START).unwrap(), work.next(START).unwrap()];
+        work.ended(good(&looks[0]), START, WHOLE);
+        let mut job = looks[1].clone();
+        for _ in 0..10 {
+            work.hint(&name("shop"), START, 0.0);
+            work.ended(bad(&job), START, WHOLE);
+            job = work.next(START).unwrap();
+        }
+        if under_way {
+            work.back(at(1), || 0.5);
+            work.ended(bad(&job), at(2), WHOLE);
+        } else {
+            work.ended(bad(&job), START, WHOLE);
+            work.back(at(1), || 0.5);
+        }
+        work.tick(at(5), || 0.5);
+        assert_eq!((work.next(at(5)), work.due()), (None, Some(at(6))));
+        work.tick(at(6), || 0.5);
+        let mut looks = [next(&mut work, at(6)), next(&mut work, at(6))];
+        looks.sort();
+        let sweep = |name: &str| Some((name.to_owned(), Reason::Sweep));
+        assert_eq!(looks, [sweep("good"), sweep("shop")], "{under_way}");
+    }
 }
 
 #[test]
