@@ -36,6 +36,9 @@ pub struct Commit {
     pub heard: Timestamp,
     /// Each job that built it.
     pub jobs: BTreeMap<JobName, Job>,
+    /// True if there were more jobs than are kept: then nobody knows that all of them are good.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub crowded: bool,
 }
 
 /// What one job has said of a commit.
@@ -77,8 +80,8 @@ pub struct Keep {
     pub time: SignedDuration,
 }
 
-/// Jobs of one commit that are kept; more are not taken in.
-const MOST_JOBS: usize = 50;
+/// Jobs of one commit that are kept, beside those that the settings name; of more it is only noted that there are.
+pub const MOST_JOBS: usize = 50;
 /// Repositories that no settings name: anybody on the bus can make up more.
 const MOST_UNNAMED: usize = 100;
 
@@ -91,21 +94,24 @@ impl Ci {
             .insert(id, commit);
     }
 
-    /// Takes in what CI said at `at`. True if anything is different by that.
+    /// Takes in what CI said at `at`. `named`: the jobs of which each is kept. True if anything is different by that.
     pub fn heard(
         &mut self,
         repository: &RepoName,
         build: &Built,
         said: Said,
         at: Timestamp,
+        named: &BTreeSet<JobName>,
     ) -> bool {
         let commits = self.repositories.entry(repository.clone()).or_default();
         let commit = commits.entry(build.commit.clone()).or_insert(Commit {
             heard: at,
             jobs: BTreeMap::new(),
+            crowded: false,
         });
-        if !commit.jobs.contains_key(&build.job) && commit.jobs.len() >= MOST_JOBS {
-            return false;
+        let kept = named.contains(&build.job) || commit.jobs.contains_key(&build.job);
+        if !kept && commit.jobs.len() >= MOST_JOBS {
+            return !std::mem::replace(&mut commit.crowded, true);
         }
         commit.heard = commit.heard.max(at);
         let job = commit.jobs.entry(build.job.clone()).or_default();
@@ -242,7 +248,7 @@ impl Commit {
                 .keys()
                 .filter(|name| jobs.is_empty() || jobs.contains(name))
         };
-        if counted().next().is_none() {
+        if counted().next().is_none() || (jobs.is_empty() && self.crowded) {
             return Verdict::Unknown;
         }
         if counted().chain(jobs).all(has_result) {

@@ -111,6 +111,7 @@ impl Relay {
                 newest
             }
         };
+        let mut unnoted = false;
         let mut not_before = Instant::now();
         let mut pace = Pace::default();
         let mut told = None;
@@ -122,6 +123,7 @@ impl Relay {
             let (post, upto) = self.gather(position).await?;
             if post.is_empty() {
                 position = upto;
+                self.note(position, &mut unnoted).await;
                 continue;
             }
             self.measured.waiting(&self.name, post.count());
@@ -136,7 +138,8 @@ impl Relay {
                     not_before = Instant::now() + pause;
                 }
                 Next::GiveUp(pause) => {
-                    self.measured.given_up(&self.name, post.count());
+                    let lost = post.count() + post.forgotten;
+                    self.measured.given_up(&self.name, lost);
                     position = upto;
                     not_before = Instant::now() + pause;
                 }
@@ -146,11 +149,26 @@ impl Relay {
                 }
             }
             self.measured.waiting(&self.name, 0);
-            // It is known here: a disk that fails must not post the same again.
-            if let Err(error) = self.feed.set_position(&self.place(), position).await {
+            self.note(position, &mut unnoted).await;
+        }
+    }
+
+    /// Notes its place in the feed, also past lines that nobody wants: after a restart the feed may have forgotten them. It is known in
+    /// memory too, so that a disk that fails does not post the same again; that it fails is said once.
+    async fn note(&self, position: u64, unnoted: &mut bool) {
+        let relay = &self.name;
+        match self.feed.set_position(&self.place(), position).await {
+            Ok(()) if std::mem::take(unnoted) => {
+                tracing::info!(relay, "its place is noted again");
+            }
+            Ok(()) => {}
+            Err(error) => {
                 let error = causes(&error);
+                if std::mem::replace(unnoted, true) {
+                    return tracing::debug!(relay, error, "its place is still not noted");
+                }
                 tracing::error!(
-                    relay = self.name,
+                    relay,
                     error,
                     "its place is not noted; after a restart lines may be posted twice"
                 );

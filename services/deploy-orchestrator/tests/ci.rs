@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use deploy_orchestrator::ci::{Ci, Keep, Said};
+use deploy_orchestrator::ci::{Ci, Commit, Keep, Said};
 use events::{
     JobName, RepoName,
     message::{BuildResult, Built, Verdict},
@@ -71,7 +71,13 @@ fn a_commit_is_good_if_the_newest_result_of_every_job_that_counts_is_a_success()
     for (said, counted, expected) in table {
         let mut ci = Ci::default();
         for (time, (job, number, what)) in (1..).zip(said) {
-            ci.heard(&shop(), &build("v1", job, *number), *what, at(time));
+            ci.heard(
+                &shop(),
+                &build("v1", job, *number),
+                *what,
+                at(time),
+                &jobs(&[]),
+            );
         }
         let verdict = ci.verdict(&shop(), &commit("v1"), &jobs(counted));
         assert_eq!(verdict, expected, "{said:?}, {counted:?}");
@@ -87,7 +93,7 @@ fn of_two_results_of_one_build_the_later_word_counts_in_whatever_order_they_come
         }
         let mut ci = Ci::default();
         for (said, time) in told {
-            ci.heard(&shop(), &build("v1", "a", 1), said, at(time));
+            ci.heard(&shop(), &build("v1", "a", 1), said, at(time), &jobs(&[]));
         }
         let verdict = ci.verdict(&shop(), &commit("v1"), &jobs(&[]));
         assert_eq!(verdict, Verdict::Good, "turned: {turned}");
@@ -97,7 +103,7 @@ fn of_two_results_of_one_build_the_later_word_counts_in_whatever_order_they_come
 #[test]
 fn a_verdict_is_of_one_commit_of_one_repository() {
     let mut ci = Ci::default();
-    ci.heard(&shop(), &build("v1", "a", 1), GOOD, at(1));
+    ci.heard(&shop(), &build("v1", "a", 1), GOOD, at(1), &jobs(&[]));
     let other: RepoName = "desk".parse().expect("a repository");
     assert_eq!(
         ci.verdict(&shop(), &commit("v2"), &jobs(&[])),
@@ -112,15 +118,15 @@ fn a_verdict_is_of_one_commit_of_one_repository() {
 #[test]
 fn what_comes_twice_changes_nothing() {
     let mut ci = Ci::default();
-    assert!(ci.heard(&shop(), &build("v1", "a", 1), GOOD, at(1)));
-    assert!(!ci.heard(&shop(), &build("v1", "a", 1), GOOD, at(1)));
+    assert!(ci.heard(&shop(), &build("v1", "a", 1), GOOD, at(1), &jobs(&[])));
+    assert!(!ci.heard(&shop(), &build("v1", "a", 1), GOOD, at(1), &jobs(&[])));
 }
 
 #[test]
 fn what_is_old_or_too_much_is_forgotten_the_oldest_first() {
     let mut ci = Ci::default();
     for (word, time) in [("v1", 1), ("v2", 50), ("v3", 90), ("v4", 99)] {
-        ci.heard(&shop(), &build(word, "a", 1), GOOD, at(time));
+        ci.heard(&shop(), &build(word, "a", 1), GOOD, at(time), &jobs(&[]));
     }
     let keep = Keep {
         commits: 2,
@@ -139,10 +145,51 @@ fn what_is_old_or_too_much_is_forgotten_the_oldest_first() {
 }
 
 #[test]
+fn of_more_jobs_than_are_kept_nobody_says_that_they_are_good() {
+    let named = jobs(&["zz"]);
+    let mut ci = Ci::default();
+    for n in 0..50 {
+        ci.heard(
+            &shop(),
+            &build("v1", &format!("job{n}"), 1),
+            GOOD,
+            at(1),
+            &named,
+        );
+    }
+    let verdict = |ci: &Ci, of: &[&str]| ci.verdict(&shop(), &commit("v1"), &jobs(of));
+    assert_eq!(verdict(&ci, &[]), Verdict::Good, "50 are kept");
+    for (said, different) in [(BAD, true), (GOOD, false)] {
+        let more = build("v1", "one-more", 1);
+        assert_eq!(ci.heard(&shop(), &more, said, at(2), &named), different);
+        assert_eq!(verdict(&ci, &[]), Verdict::Unknown, "{said:?}");
+    }
+    let kept = ci.commit(&shop(), &commit("v1")).expect("it is kept");
+    let why = deploy_orchestrator::texts::ci::not_good(&commit("v1"), Some(kept), &jobs(&[]));
+    assert!(why.contains("more than 50 jobs"), "{why}");
+    let stored = serde_json::to_value(kept).expect("JSON");
+    let loaded: Commit = serde_json::from_value(stored).expect("a commit");
+    assert_eq!(loaded, *kept, "that outlasts the process");
+    // Those that the settings name are kept, however many others there are.
+    assert_eq!(verdict(&ci, &["zz"]), Verdict::Unknown);
+    assert!(ci.heard(&shop(), &build("v1", "zz", 1), BAD, at(3), &named));
+    assert_eq!(verdict(&ci, &["zz"]), Verdict::Bad);
+    assert_eq!(verdict(&ci, &[]), Verdict::Bad);
+    assert!(ci.heard(&shop(), &build("v1", "zz", 2), GOOD, at(4), &named));
+    assert_eq!(verdict(&ci, &["zz"]), Verdict::Good);
+}
+
+#[test]
 fn jobs_of_a_commit_and_repositories_that_nobody_names_are_bounded() {
     let mut ci = Ci::default();
     for n in 0..1000 {
-        ci.heard(&shop(), &build("v1", &format!("job{n}"), 1), GOOD, at(1));
+        ci.heard(
+            &shop(),
+            &build("v1", &format!("job{n}"), 1),
+            GOOD,
+            at(1),
+            &jobs(&[]),
+        );
     }
     let kept = ci.commit(&shop(), &commit("v1")).expect("it is kept");
     assert_eq!(kept.jobs.len(), 50);
@@ -151,7 +198,7 @@ fn jobs_of_a_commit_and_repositories_that_nobody_names_are_bounded() {
     for n in 0..1000 {
         let other: RepoName = format!("r{n}").parse().expect("a repository");
         if ci.has_room_for(&other, &named) {
-            ci.heard(&other, &build("v1", "a", 1), GOOD, at(1));
+            ci.heard(&other, &build("v1", "a", 1), GOOD, at(1), &jobs(&[]));
             taken += 1;
         }
     }

@@ -577,7 +577,8 @@ fn built(fleet: &mut Fleet, word: &str, number: u64, said: Said) {
         url: Some("https://ci.example.org/42/".parse().expect("an address")),
     };
     let ci = &mut fleet.known.ci;
-    ci.heard(&build.repository, &build, said, at(1));
+    let jobs = fleet.settings.ci_jobs(&build.repository);
+    ci.heard(&build.repository, &build, said, at(1), jobs);
 }
 
 /// The same fleet, deploying only what CI has found good: v1 is, v2 is not.

@@ -192,7 +192,11 @@ impl Chat {
         self.0.lock().expect("sound").moods.extend(moods);
     }
 
-    /// The texts that were taken: answered with 2xx.
+    fn calms_down(&self) {
+        self.0.lock().expect("sound").moods.clear();
+    }
+
+    /// The texts that came, whatever was answered.
     fn texts(&self) -> Vec<String> {
         let said = self.0.lock().expect("sound");
         let texts = said.posts.iter().map(|(_, body)| {
@@ -244,50 +248,99 @@ async fn restarted(fleet: &mut Fleet) {
     until("it answers", SOON, there).await;
 }
 
-/// Says a line until the feed has it: the orchestrator may not listen yet.
-async fn say(fleet: &Fleet, member: &Member, text: &str) {
+/// Waits until it takes in what is said. It is asked on a component's behalf that no relay here is about.
+async fn listens(fleet: &Fleet, member: &Member) {
     let heard = || async {
-        let (_, body) = fleet.get("/api/v1/feed?component=stomp-git").await.ok()?;
-        if body.to_string().contains(text) {
-            return Some(());
-        }
-        member
-            .bus
-            .say(Said::new("told", text).level(Level::Problem));
-        None
+        let line = Said::new("probe", "?").with("component", "probe");
+        let line = line.line("probe".parse().expect("a component"), &host("web7"));
+        member.bus.publish(&line).await.expect("it is published");
+        newest(fleet, "probe").await
     };
-    until("the feed has it", SOON, heard).await;
+    until("it takes in lines", SOON, heard).await;
+}
+
+/// The number of the newest line of a component.
+async fn newest(fleet: &Fleet, component: &str) -> Option<u64> {
+    let path = format!("/api/v1/feed?component={component}");
+    let (_, body) = fleet.get(&path).await.ok()?;
+    body["lines"].as_array()?.last()?["id"].as_u64()
+}
+
+/// Says a line, once, and waits until the feed has it; its number.
+async fn say(fleet: &Fleet, member: &Member, level: Level, text: &str) -> u64 {
+    listens(fleet, member).await;
+    let before = newest(fleet, "stomp-git").await;
+    member.bus.say(Said::new("told", text).level(level));
+    let heard = || async {
+        let now = newest(fleet, "stomp-git").await;
+        now.filter(|_| now > before)
+    };
+    until("the feed has it", SOON, heard).await
+}
+
+fn feed(fleet: &Fleet) -> rusqlite::Connection {
+    let file = fleet.settings.data.join("feed.sqlite");
+    rusqlite::Connection::open(file).expect("it opens")
+}
+
+/// Waits until the relay's place is noted as behind this line.
+async fn noted(fleet: &Fleet, line: u64) {
+    let feed = feed(fleet);
+    let select = "SELECT number FROM positions WHERE name = 'relay.ops'";
+    let noted = || async {
+        let place: i64 = feed.query_row(select, [], |row| row.get(0)).ok()?;
+        (u64::try_from(place).ok()? >= line).then_some(())
+    };
+    until("its place is noted", SOON, noted).await;
+}
+
+/// An orchestrator with one relay to a chat, and somebody who says lines.
+struct Related {
+    fleet: Fleet,
+    chat: Chat,
+    member: Member,
+    _tasks: JoinSet<()>,
+}
+
+async fn related(more: &str, change: impl FnOnce(&mut Settings)) -> Related {
+    let mut fleet = Fleet::of(&["web1"]).await;
+    change(&mut fleet.settings);
+    let (chat, mut tasks) = (Chat::default(), JoinSet::new());
+    let url = chat.start(&mut tasks).await;
+    relay(&mut fleet, &url, more);
+    restarted(&mut fleet).await;
+    noted(&fleet, 0).await;
+    let member = Member::connect("stomp-git", fleet.broker.common("web7")).await;
+    Related {
+        fleet,
+        chat,
+        member,
+        _tasks: tasks,
+    }
 }
 
 #[tokio::test]
 async fn a_chat_gets_each_line_through_its_moods_and_a_restart() {
-    let mut fleet = Fleet::of(&["web1"]).await;
-    let (chat, mut tasks) = (Chat::default(), JoinSet::new());
-    let url = chat.start(&mut tasks).await;
-    relay(&mut fleet, &url, "");
-    restarted(&mut fleet).await;
-    let member = Member::connect("stomp-git", fleet.broker.common("web7")).await;
-
+    let Related {
+        mut fleet,
+        chat,
+        member,
+        _tasks,
+    } = related("", |_| {}).await;
     chat.will([Mood::Says(500), Mood::Asks(429, "1")]);
-    say(&fleet, &member, "one").await;
+    let one = say(&fleet, &member, Level::Problem, "one").await;
     let texts = chat
         .until_posted("it is posted after two refusals", 3)
         .await;
-    assert!(
-        texts.iter().all(|text| text.contains("⚠ web7: one")),
-        "{texts:?}"
-    );
+    assert_eq!(texts, ["⚠ web7: one"; 3]);
+    noted(&fleet, one).await;
 
     // While the relay is not there, and again after it.
     fleet.kill();
     fleet.start();
-    say(&fleet, &member, "two").await;
-    let before = texts.len();
-    let texts = chat
-        .until_posted("the next one is posted", before + 1)
-        .await;
-    let last = texts.last().expect("a post");
-    assert!(last.contains("two") && !last.contains("one"), "{last}");
+    say(&fleet, &member, Level::Problem, "two").await;
+    let texts = chat.until_posted("the next one is posted", 4).await;
+    assert_eq!(texts[3..], ["⚠ web7: two"]);
     let paths = chat.0.lock().expect("sound").posts[0].0.clone();
     assert_eq!(paths, format!("/services/{SECRET}?key={SECRET}"));
     fleet.stop().await;
@@ -295,14 +348,14 @@ async fn a_chat_gets_each_line_through_its_moods_and_a_restart() {
 
 #[tokio::test]
 async fn a_chat_that_hangs_or_is_not_there_holds_up_no_deploy() {
-    let mut fleet = Fleet::of(&["web1"]).await;
-    let (chat, mut tasks) = (Chat::default(), JoinSet::new());
-    let url = chat.start(&mut tasks).await;
+    let Related {
+        fleet,
+        chat,
+        member,
+        _tasks,
+    } = related("", |_| {}).await;
     chat.will([Mood::Hangs]);
-    relay(&mut fleet, &url, "");
-    restarted(&mut fleet).await;
-    let member = Member::connect("stomp-git", fleet.broker.common("web7")).await;
-    say(&fleet, &member, "one").await;
+    say(&fleet, &member, Level::Problem, "one").await;
     chat.until_posted("it hangs", 1).await;
     // What it knew of its hosts may not have been stored before it was killed.
     fleet.announce(&["web1"]).await;
@@ -314,6 +367,97 @@ async fn a_chat_that_hangs_or_is_not_there_holds_up_no_deploy() {
         ended.state,
         deploy_orchestrator::api::DeployState::Succeeded
     );
+    fleet.stop().await;
+}
+
+/// Lines that are half as many as are kept; the number of the last one.
+async fn says_many(fleet: &Fleet, member: &Member, round: usize) -> u64 {
+    for number in 0..50 {
+        let said = Said::new("counted", format!("{round} {number}"));
+        let line = said.line("stomp-git".parse().expect("a component"), &host("web7"));
+        member.bus.publish(&line).await.expect("it is published");
+    }
+    let last = || async {
+        let path = "/api/v1/feed?component=stomp-git&limit=1";
+        let (_, body) = fleet.get(path).await.ok()?;
+        let line = &body["lines"][0];
+        let is_last = line["line"] == format!("web7: {round} 49");
+        is_last.then(|| line["id"].as_u64())?
+    };
+    until("the feed has them", SOON, last).await
+}
+
+#[tokio::test]
+async fn what_the_feed_forgot_is_said_if_it_was_not_looked_at_and_only_then() {
+    let Related {
+        mut fleet,
+        chat,
+        member,
+        _tasks,
+    } = related("levels = [\"alarm\"]", |settings| {
+        settings.feed.keep_lines = 100
+    })
+    .await;
+    let first = say(&fleet, &member, Level::Alarm, "one").await;
+    chat.until_posted("an alarm is posted", 1).await;
+    noted(&fleet, first).await;
+    // None of these is for this chat. It has seen so, and they are no loss.
+    for round in 0..4 {
+        let last = says_many(&fleet, &member, round).await;
+        noted(&fleet, last).await;
+    }
+    fleet.kill();
+    fleet.start();
+    say(&fleet, &member, Level::Alarm, "two").await;
+    let texts = chat.until_posted("another alarm is posted", 2).await;
+    assert_eq!(texts[1..], ["‼ web7: two"]);
+
+    // While the chat takes none, more come than are kept.
+    chat.will([Mood::Asks(503, "1"); 100]);
+    say(&fleet, &member, Level::Alarm, "three").await;
+    chat.until_posted("the chat is asked", 3).await;
+    for round in 4..8 {
+        says_many(&fleet, &member, round).await;
+    }
+    chat.calms_down();
+    let said = || async {
+        let last = chat.texts().pop()?;
+        last.starts_with("the feed has forgotten ").then_some(last)
+    };
+    let last = until("that lines were lost is posted", LONG, said).await;
+    assert!(
+        last.ends_with(" lines before they could be posted here"),
+        "{last}"
+    );
+    fleet.stop().await;
+}
+
+#[tokio::test]
+async fn a_place_that_cannot_be_noted_posts_nothing_twice_until_a_restart() {
+    let Related {
+        mut fleet,
+        chat,
+        member,
+        _tasks,
+    } = related("", |_| {}).await;
+    let refuses =
+        "CREATE TRIGGER full BEFORE INSERT ON positions BEGIN SELECT RAISE(ABORT, 'full'); END";
+    feed(&fleet).execute_batch(refuses).expect("done");
+    say(&fleet, &member, Level::Problem, "one").await;
+    chat.until_posted("it is posted", 1).await;
+    say(&fleet, &member, Level::Problem, "two").await;
+    let texts = chat.until_posted("the next one is posted", 2).await;
+    assert_eq!(texts, ["⚠ web7: one", "⚠ web7: two"]);
+
+    fleet.kill();
+    feed(&fleet)
+        .execute_batch("DROP TRIGGER full")
+        .expect("done");
+    fleet.start();
+    let three = say(&fleet, &member, Level::Problem, "three").await;
+    let texts = chat.until_posted("all come again", 3).await;
+    assert_eq!(texts[2], "⚠ web7: one\n⚠ web7: two\n⚠ web7: three");
+    noted(&fleet, three).await;
     fleet.stop().await;
 }
 

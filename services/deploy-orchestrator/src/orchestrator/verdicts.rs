@@ -73,7 +73,8 @@ impl Orchestrator {
             return None;
         }
         let at = sent.min(self.parts.world.clock.now());
-        if ci.heard(&repository, build, said, at)
+        let jobs = settings.ci_jobs(&repository);
+        if ci.heard(&repository, build, said, at, jobs)
             && let Some(commit) = ci.commit(&repository, &build.commit)
         {
             let kept = (repository.clone(), build.commit.clone(), commit.clone());

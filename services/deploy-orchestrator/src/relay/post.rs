@@ -31,10 +31,10 @@ impl Post {
         }
     }
 
-    /// True if there is nothing to say.
+    /// True if there is nothing to say. What was forgotten is said by itself too: nobody knows how much it mattered.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.lines.is_empty()
+        self.lines.is_empty() && self.forgotten == 0
     }
 
     /// How many lines it stands for.
@@ -74,8 +74,9 @@ impl Post {
         }
         if self.forgotten > 0 {
             let count = self.forgotten;
+            let noun = if count == 1 { "line" } else { "lines" };
             texts.push(format!(
-                "before that the feed has forgotten {count} lines while this chat was away"
+                "the feed has forgotten {count} {noun} before they could be posted here"
             ));
         }
         texts.join("\n")

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use events::{CommitId, JobName, PageUrl, message::BuildResult};
 
-use crate::ci::Commit;
+use crate::ci::{Commit, MOST_JOBS};
 
 /// How a build ended, in words.
 #[must_use]
@@ -29,6 +29,11 @@ pub fn not_good(id: &CommitId, commit: Option<&Commit>, jobs: &BTreeSet<JobName>
         let result = result(failed);
         let page = page(ended.url.as_ref());
         return format!("CI found {id} bad: {job} #{number} {result}{page}");
+    }
+    if jobs.is_empty() && commit.crowded {
+        return format!(
+            "more than {MOST_JOBS} jobs build {id}, and no more are kept: name those that count as ci_jobs in the orchestrator's settings"
+        );
     }
     let waits: Vec<String> = commit
         .without_result(jobs)
