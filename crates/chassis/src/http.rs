@@ -6,7 +6,6 @@ use std::{io, net::SocketAddr, path::Path, pin::pin, sync::Arc, time::Duration};
 
 use axum::{
     Extension, Router,
-    body::Body,
     extract::{ConnectInfo, Request},
     middleware::{self, Next},
 };
@@ -25,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 use world::{Listener, Stream};
 
 use crate::causes;
-use connections::{Answer, Connections, Given, Place, asked};
+use connections::{Connections, Given, Place, watched};
 
 /// Connections that a server has at most, unless told otherwise.
 pub const CONNECTIONS: usize = 512;
@@ -166,9 +165,9 @@ fn report(ended: Result<(), JoinError>) {
 
 /// Answers a request, and notes when its body is there and when the answer is at its end.
 async fn noted(place: Arc<Place>, request: Request, next: Next) -> axum::response::Response {
-    let request = request.map(|body| asked(body, Arc::clone(&place)));
+    let request = request.map(|body| watched(body, Arc::clone(&place), true));
     let response = next.run(request).await;
-    response.map(|body| Body::new(Answer::new(body, place)))
+    response.map(|body| watched(body, place, false))
 }
 
 async fn one_connection(

@@ -1,13 +1,20 @@
 //! The feed: what is kept of it, who is shown what, and following it.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Wake, Waker},
+};
 
 use deploy_orchestrator::feed::{Feed, FeedError, FeedLine, Keep, New, Wanted};
 use events::{
     Topic,
     message::{DeadLetter, Level, Line, Said},
 };
-use futures_util::StreamExt;
+use futures_util::{Stream, StreamExt};
 use serde_json::{Value, json};
 use testkit::{Folder, LONG, Member, SOON, until};
 use tokio::time::timeout;
@@ -284,6 +291,40 @@ async fn a_follower_that_comes_back_misses_and_doubles_nothing() {
         .expect("in time");
     let expected: Vec<String> = (1..=LINES).map(|n| format!("web1: {n}")).collect();
     assert_eq!(heard, expected);
+}
+
+/// Counts how often a task would be polled again.
+#[derive(Debug, Default)]
+struct Woken(AtomicUsize);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[tokio::test]
+async fn who_follows_from_beyond_the_last_line_waits_idle_and_gets_what_comes_behind_it() {
+    let folder = Folder::new();
+    let feed = open(&folder, KEEP).await;
+    feed.keep(vec![counted(1)]).await.expect("kept");
+    let newest = *feed.changes().borrow();
+    let mut lines = Box::pin(feed.follow(Wanted::default(), newest + 2));
+    let woken = Arc::new(Woken::default());
+    let waker = Waker::from(Arc::clone(&woken));
+    let mut context = Context::from_waker(&waker);
+    assert!(lines.as_mut().poll_next(&mut context).is_pending());
+    for _ in 0..3 {
+        // Whatever it asked of the database is answered by then.
+        all(&feed).await;
+    }
+    assert_eq!(woken.0.load(Ordering::Relaxed), 0, "there is nothing to do");
+    for number in 2..=4 {
+        feed.keep(vec![counted(number)]).await.expect("kept");
+    }
+    let next = timeout(SOON, lines.next()).await.expect("in time");
+    let next = next.expect("it goes on").expect("it is read");
+    assert_eq!(next.line.as_str(), "web1: 4");
 }
 
 #[tokio::test]

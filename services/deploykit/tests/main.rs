@@ -19,6 +19,7 @@ mod layout;
 mod machine;
 mod metrics;
 mod on;
+mod records;
 mod story;
 mod tail;
 mod up;

@@ -154,21 +154,46 @@ impl Drop for Place {
     }
 }
 
-/// A request's body. Once it is there it is for us to answer.
-pub(super) fn asked(body: Body, place: Arc<Place>) -> Body {
-    if body.is_end_stream() {
-        place.changes(|turn| turn.answering = true);
-        return body;
-    }
-    Body::new(Asked { body, place })
+/// A body of a request, after which it is for us to answer, or of an answer, after which what comes next is the client's. At its
+/// end that is noted, or when it is given up.
+pub(super) fn watched(body: Body, place: Arc<Place>, answering_then: bool) -> Body {
+    let mut watched = Watched {
+        body,
+        place,
+        answering_then: Some(answering_then),
+    };
+    watched.look();
+    Body::new(watched)
 }
 
-struct Asked {
+struct Watched {
     body: Body,
     place: Arc<Place>,
+    /// Until it is noted.
+    answering_then: Option<bool>,
 }
 
-impl hyper::body::Body for Asked {
+impl Watched {
+    fn look(&mut self) {
+        if self.body.is_end_stream() {
+            self.ends();
+        }
+    }
+
+    fn ends(&mut self) {
+        if let Some(answering) = self.answering_then.take() {
+            self.place.changes(|turn| turn.answering = answering);
+        }
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        self.ends();
+    }
+}
+
+impl hyper::body::Body for Watched {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -177,48 +202,11 @@ impl hyper::body::Body for Asked {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let frame = Pin::new(&mut self.body).poll_frame(context);
-        if matches!(frame, Poll::Ready(None)) || self.body.is_end_stream() {
-            self.place.changes(|turn| turn.answering = true);
+        match frame {
+            Poll::Ready(None) => self.ends(),
+            _ => self.look(),
         }
         frame
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-/// The body of an answer. When it is given up or at its end, what comes next is the client's.
-pub(super) struct Answer {
-    body: Body,
-    place: Arc<Place>,
-}
-
-impl Answer {
-    pub(super) fn new(body: Body, place: Arc<Place>) -> Self {
-        Self { body, place }
-    }
-}
-
-impl Drop for Answer {
-    fn drop(&mut self) {
-        self.place.changes(|turn| turn.answering = false);
-    }
-}
-
-impl hyper::body::Body for Answer {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
     }
 
     fn is_end_stream(&self) -> bool {
