@@ -243,6 +243,7 @@ fn news(pushed: &Pushed, id: &Uuid, told: Told) -> News {
     .with("ref", name)
     .with("before", &pushed.before)
     .with("after", &pushed.after)
+    .with("commit", &pushed.commit)
     .with("pusher", &pushed.pusher)
     .with("commits", pushed.commits_total)
     .with("swept", (told == Told::Sweep).then_some(true))

@@ -256,8 +256,13 @@ mod tests {
         // Until the limit, in vain.
         assert_eq!(refused(&room, size, large()).await, (503, 5));
         assert_eq!(refused(&room, None, large()).await, (503, 5));
-        let small = read(&room, Some(1), Body::from("x")).await.unwrap();
-        assert_eq!(room.taken(), 20 * MIB + 1);
+        // More of them than there is room left for large ones.
+        let mut small = Vec::new();
+        for _ in 0..9 {
+            let body = Body::from(vec![b' '; MIB]);
+            small.push(read(&room, Some(MIB as u64), body).await.unwrap());
+        }
+        assert_eq!(room.taken(), 29 * MIB);
         drop(small);
         // Until there is room.
         let freed = async {

@@ -108,14 +108,13 @@ async fn hook(State(app): State<App>, Path(source): Path<String>, request: Reque
         became,
     } = taken;
     let refused = matches!(outcome, Outcome::Refused | Outcome::NotTaken);
-    let signed = webhook.as_ref().is_some_and(|webhook| webhook.signed);
-    match (refused, signed) {
-        (true, false) => app.refused(known, &said),
-        // The outbox says aloud that it takes nothing, once, when that begins and when it is over.
-        (true, true) if outcome == Outcome::Refused => {
-            tracing::warn!(source, event, delivery, why = said, "a hook was refused");
+    if webhook.as_ref().is_none_or(|webhook| !webhook.signed) {
+        if refused {
+            app.refused_a_stranger(known, &said);
         }
-        _ => {}
+    } else if outcome == Outcome::Refused {
+        // What was not taken the outbox tells, once, when that begins and when it is over.
+        tracing::warn!(source, event, delivery, why = said, "a hook was refused");
     }
     app.measured.answered(known, status.as_u16());
     let noted = Delivery {
@@ -207,8 +206,8 @@ impl App {
         }
     }
 
-    /// A request that nobody is known to have signed was refused.
-    fn refused(&self, known: Option<&str>, why: &str) {
+    /// Says that a request was refused that nobody is known to have signed, unless it was said just now of another one.
+    fn refused_a_stranger(&self, known: Option<&str>, why: &str) {
         let (source, now) = (known.unwrap_or(NO_SOURCE), self.world.clock.now());
         let line = held(&self.strangers).refused(source, why, now);
         if let Some(line) = line {

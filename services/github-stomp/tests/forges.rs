@@ -246,7 +246,9 @@ fn more_refs_than_a_forge_sends_are_refused_and_none_is_nothing() {
 fn a_list_is_no_object_and_a_float_is_no_number() {
     let name = "hand-made/gitea/pull-request";
     for changes in [
-        json!({"/repository": ["acme/shop"]}),
+        // As many values as there are fields.
+        json!({"/repository": ["acme/shop", null, null, null]}),
+        json!({"/sender": ["ann"]}),
         json!({"/pull_request": []}),
         json!({"/number": 12.0}),
         json!({"/number": -12}),

@@ -17,7 +17,7 @@ use github_stomp::{
     sweep::{Look, Seen, known, plan, seen},
 };
 use jiff::Timestamp;
-use testkit::{Folder, LONG, Member, Origin, TestBroker, until};
+use testkit::{Ear, Folder, LONG, Member, Origin, TestBroker, until};
 use world::RealDisk;
 
 use crate::hub::{Hub, PUSH, answer, metric};
@@ -213,13 +213,67 @@ fn what_was_seen_is_kept_whole_or_not_at_all() {
     );
 }
 
-/// Looks at this origin each second.
-fn sweeping(origin: &Origin) -> impl Fn(&mut Settings) + use<> {
-    let origin: git::Origin = origin.url().parse().unwrap();
+/// The service while it looks each second at an origin, of which it has seen the first commit, and what it tells.
+struct Sweeping {
+    broker: TestBroker,
+    member: Member,
+    commits: Ear,
+    origin: Origin,
+    first: CommitId,
+    hub: Hub,
+}
+
+impl Sweeping {
+    async fn start() -> Self {
+        let broker = TestBroker::start().await;
+        let member = Member::connect("listener", broker.common("hub2")).await;
+        let commits = member.listen(Topic::GitCommits).await;
+        let origin = Origin::new();
+        origin.commit(&[("a", "1")]);
+        let first = origin.commit_of("HEAD");
+        let hub = Hub::start_in(Folder::new(), broker.common("hub1"), looking(&origin)).await;
+        noted(&hub.folder, &first).await;
+        Self {
+            broker,
+            member,
+            commits,
+            origin,
+            first,
+            hub,
+        }
+    }
+
+    /// Stops the service; what happens then is before it is there again.
+    async fn restart(self, meanwhile: impl FnOnce(&Origin)) -> Self {
+        let folder = self.hub.folder;
+        self.hub.running.stop().await.unwrap();
+        meanwhile(&self.origin);
+        let common = self.broker.common("hub1");
+        let hub = Hub::start_in(folder, common, looking(&self.origin)).await;
+        Self { hub, ..self }
+    }
+
+    /// Commits and pushes; the commit.
+    fn push(&self, text: &str) -> CommitId {
+        self.origin.commit(&[("a", text)]);
+        self.origin.commit_of("HEAD")
+    }
+
+    /// The next push that is told is from here to there.
+    async fn told(&mut self, before: &CommitId, after: &CommitId) -> Pushed {
+        let pushed = self.commits.hear(|_: &Pushed| true).await;
+        let sides = (pushed.before.as_ref(), pushed.after.as_ref());
+        assert_eq!(sides, (Some(before), Some(after)));
+        pushed
+    }
+}
+
+fn looking(origin: &Origin) -> impl FnOnce(&mut Settings) + use<> {
+    let origin = origin.url().parse().unwrap();
     move |settings| {
         settings.sweep.every_s = 1;
         let shop = settings.repositories.get_mut(&"shop".parse().unwrap());
-        shop.unwrap().origin = Some(origin.clone());
+        shop.unwrap().origin = Some(origin);
     }
 }
 
@@ -243,54 +297,40 @@ fn hook(name: &str, before: &CommitId, after: &CommitId) -> String {
 
 #[tokio::test]
 async fn a_push_without_a_hook_is_found_also_after_a_restart_and_its_late_hook_is_folded() {
-    let broker = TestBroker::start().await;
-    let member = Member::connect("listener", broker.common("hub2")).await;
-    let mut commits = member.listen(Topic::GitCommits).await;
-    let mut feed = member
+    let mut it = Sweeping::start().await;
+    let mut feed = it
+        .member
         .listen(Topic::Events("github-stomp".to_owned()))
         .await;
-    let origin = Origin::new();
-    origin.commit(&[("a", "1")]);
-    let first = origin.commit_of("HEAD");
-    let sweeping = sweeping(&origin);
-    let hub = Hub::start_in(Folder::new(), broker.common("hub1"), &sweeping).await;
-    noted(&hub.folder, &first).await;
-
-    origin.commit(&[("a", "2")]);
-    let second = origin.commit_of("HEAD");
     // The first look announced nothing: this is the first push.
-    let pushed = commits.hear(|_: &Pushed| true).await;
+    let (first, second) = (it.first.clone(), it.push("2"));
+    let pushed = it.told(&first, &second).await;
     assert_eq!(
         (pushed.repository.as_str(), pushed.name.as_str()),
         ("shop", "refs/heads/main")
-    );
-    assert_eq!(
-        (&pushed.before, &pushed.after),
-        (&Some(first.clone()), &Some(second.clone()))
     );
     assert_eq!((pushed.pusher, pushed.commits_total), (None, 0));
     let line = feed.hear(|_: &Line| true).await.line;
     let end = ", found by the sweep: its hook did not come";
     assert!(line.ends_with(end), "{line}");
-    let (_, text) = answer(hub.signed("push", hook("refs/heads/main", &first, &second))).await;
+    let late = hook("refs/heads/main", &first, &second);
+    let (_, text) = answer(it.hub.signed("push", late)).await;
     assert!(text.starts_with("already announced as "), "{text}");
-    noted(&hub.folder, &second).await;
+    noted(&it.hub.folder, &second).await;
 
-    let folder = hub.folder;
-    hub.running.stop().await.unwrap();
-    origin.commit(&[("a", "3")]);
-    let third = origin.commit_of("HEAD");
-    let hub = Hub::start_in(folder, broker.common("hub1"), &sweeping).await;
-    let pushed = commits.hear(|_: &Pushed| true).await;
-    assert_eq!(
-        (pushed.before, pushed.after),
-        (Some(second), Some(third.clone()))
-    );
-    noted(&hub.folder, &third).await;
+    let mut it = it
+        .restart(|origin| {
+            origin.commit(&[("a", "3")]);
+        })
+        .await;
+    let third = it.origin.commit_of("HEAD");
+    it.told(&second, &third).await;
+    noted(&it.hub.folder, &third).await;
     let swept = "deploykit_webhooks_swept_total";
-    assert_eq!(metric(&hub, swept).await, 1);
+    assert_eq!(metric(&it.hub, swept).await, 1);
 
     // An origin that is gone is counted, and nothing is taken for deleted.
+    let Sweeping { hub, origin, .. } = it;
     drop(origin);
     until("its silence is counted", LONG, || async {
         (metric(&hub, FAILURES).await > 0).then_some(())
@@ -302,24 +342,15 @@ async fn a_push_without_a_hook_is_found_also_after_a_restart_and_its_late_hook_i
 
 #[tokio::test]
 async fn an_annotated_tag_is_told_as_hooks_tell_it_and_its_late_hook_is_folded_whatever_it_names() {
-    let broker = TestBroker::start().await;
-    let member = Member::connect("listener", broker.common("hub2")).await;
-    let mut commits = member.listen(Topic::GitCommits).await;
-    let origin = Origin::new();
-    origin.commit(&[("a", "1")]);
-    let commit = origin.commit_of("HEAD");
-    let sweeping = sweeping(&origin);
-    let hub = Hub::start_in(Folder::new(), broker.common("hub1"), &sweeping).await;
-    noted(&hub.folder, &commit).await;
-
-    origin.tag("v1");
-    let tag = origin.object_of("v1");
+    let mut it = Sweeping::start().await;
+    it.origin.tag("v1");
+    let (tag, commit) = (it.origin.object_of("v1"), it.first.clone());
     assert_ne!(tag, commit);
-    let pushed = commits.hear(|_: &Pushed| true).await;
+    let pushed = it.commits.hear(|_: &Pushed| true).await;
     assert_eq!(pushed.name.as_str(), "refs/tags/v1");
     assert_eq!((&pushed.before, &pushed.after), (&None, &Some(tag.clone())));
     assert_eq!(pushed.commit(), Some(&commit));
-    noted(&hub.folder, &tag).await;
+    noted(&it.hub.folder, &tag).await;
     // Most forges name the tag, some its commit.
     let none = "0".repeat(40);
     let late = async |hub: &Hub, object: &CommitId| {
@@ -331,49 +362,32 @@ async fn an_annotated_tag_is_told_as_hooks_tell_it_and_its_late_hook_is_folded_w
             "{object}: {text}"
         );
     };
-    late(&hub, &tag).await;
-    late(&hub, &commit).await;
-    let folder = hub.folder;
-    hub.running.stop().await.unwrap();
-    let hub = Hub::start_in(folder, broker.common("hub1"), &sweeping).await;
-    late(&hub, &commit).await;
-    hub.running.stop().await.unwrap();
+    late(&it.hub, &tag).await;
+    late(&it.hub, &commit).await;
+    let it = it.restart(|_| {}).await;
+    late(&it.hub, &commit).await;
+    it.hub.running.stop().await.unwrap();
 }
 
 #[tokio::test]
 async fn what_the_outbox_could_not_take_of_a_look_is_told_by_a_later_one_and_once() {
-    let broker = TestBroker::start().await;
-    let member = Member::connect("listener", broker.common("hub2")).await;
-    let mut commits = member.listen(Topic::GitCommits).await;
-    let origin = Origin::new();
-    origin.commit(&[("a", "1")]);
-    let first = origin.commit_of("HEAD");
-    let sweeping = sweeping(&origin);
-    let hub = Hub::start_in(Folder::new(), broker.common("hub1"), &sweeping).await;
-    noted(&hub.folder, &first).await;
-
-    let (outbox, away) = (hub.folder.join("outbox"), hub.folder.join("away"));
+    let mut it = Sweeping::start().await;
+    let folder = &it.hub.folder;
+    let (outbox, away) = (folder.join("outbox"), folder.join("away"));
     std::fs::rename(&outbox, &away).unwrap();
-    origin.commit(&[("a", "2")]);
-    let second = origin.commit_of("HEAD");
+    let (first, second) = (it.first.clone(), it.push("2"));
     until("a look came to nothing", LONG, || async {
-        (metric(&hub, FAILURES).await > 0).then_some(())
+        (metric(&it.hub, FAILURES).await > 0).then_some(())
     })
     .await;
-    let seen = std::fs::read_to_string(hub.folder.join("data/tips/shop")).unwrap();
+    let seen = it.hub.folder.read("data/tips/shop");
     assert!(!seen.contains(second.as_str()), "it is news still: {seen}");
     std::fs::rename(&away, &outbox).unwrap();
-    let pushed = commits.hear(|_: &Pushed| true).await;
-    assert_eq!(
-        (pushed.before, pushed.after),
-        (Some(first), Some(second.clone()))
-    );
-    noted(&hub.folder, &second).await;
+    it.told(&first, &second).await;
+    noted(&it.hub.folder, &second).await;
 
     // The next one on the bus is the next push: it was told once.
-    origin.commit(&[("a", "3")]);
-    let third = origin.commit_of("HEAD");
-    let pushed = commits.hear(|_: &Pushed| true).await;
-    assert_eq!((pushed.before, pushed.after), (Some(second), Some(third)));
-    hub.running.stop().await.unwrap();
+    let third = it.push("3");
+    it.told(&second, &third).await;
+    it.hub.running.stop().await.unwrap();
 }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use events::{
-    CommitId, NameError, RefKind, RefName, RepoName,
+    CommitId, NameError, RefKind, RefName,
     message::{Commit, Pushed},
 };
 use serde::{
@@ -18,6 +18,7 @@ use serde::{
 use super::{
     Refusal, Said,
     json::Object,
+    repositories::Known,
     words::{Called, Title},
 };
 
@@ -177,7 +178,7 @@ impl<'de> Visitor<'de> for PathList {
 
 /// A push of one ref as GitHub, GitLab and Gitea tell it, each in a body of its own.
 pub(super) struct OneRef<C> {
-    pub(super) repository: RepoName,
+    pub(super) known: Known,
     pub(super) name: String,
     pub(super) before: String,
     pub(super) after: String,
@@ -190,7 +191,7 @@ pub(super) struct OneRef<C> {
 }
 
 impl<C> OneRef<C> {
-    /// The push; `whole` says of so many listed commits and of so many in all whether they are all that an older branch got.
+    /// The push; `whole` says of so many listed commits, and of so many in all, whether they are all that its ref got.
     pub(super) fn read(self, whole: impl FnOnce(usize, usize) -> bool) -> Result<Said, Refusal> {
         let name: RefName = self.name.parse()?;
         let (before, after) = sides(&self.before, &self.after)?;
@@ -206,7 +207,7 @@ impl<C> OneRef<C> {
             commits_total: total,
             paths: commits.paths().filter(|_| whole),
             commits: commits.newest_last(after.as_ref())?,
-            ..Pushed::of(self.repository, name, before, after)
+            ..Pushed::of(self.known.name, name, before, after)
         };
         Ok(Said::Pushed(vec![pushed.leading_to(commit)]))
     }

@@ -6,10 +6,8 @@ use serde::Deserialize;
 
 use super::{
     Named, Refusal, Repositories, Said,
-    commits::{Commits, OneRef},
-    github::{Account, HeadCommit, PullRequestEvent, PushCommit, ReleaseEvent, Repository, login},
+    github::{Account, PullRequestEvent, Push, ReleaseEvent, Repository, login},
     json::{self, Object},
-    repositories::Known,
     words::Called,
 };
 use crate::signature::{Claim, Wrong, digest};
@@ -43,7 +41,7 @@ pub(super) fn claim_of_forgejo(headers: &HeaderMap) -> Result<Claim, Wrong> {
 /// A tag that goes is a push too; a branch that goes is only a `delete`.
 pub(super) fn read(event: &str, text: &str, known: &Repositories) -> Result<Said, Refusal> {
     match event {
-        "push" => json::event::<Push>(text, "push")?.read(known),
+        "push" => pushed(json::event(text, "push")?, known),
         "delete" => json::event::<Delete>(text, "delete")?.read(known),
         "release" => json::event::<ReleaseEvent>(text, "release")?.read(known),
         "pull_request" => json::event::<PullRequestEvent>(text, "pull_request")?.read(known),
@@ -51,39 +49,12 @@ pub(super) fn read(event: &str, text: &str, known: &Repositories) -> Result<Said
     }
 }
 
-#[derive(Debug, Deserialize)]
-struct Push {
-    #[serde(rename = "ref")]
-    name: String,
-    before: String,
-    after: String,
-    repository: Object<Repository>,
-    commits: Option<Commits<PushCommit>>,
-    /// Absent in older versions.
-    total_commits: Option<usize>,
-    head_commit: Option<Object<HeadCommit>>,
-    pusher: Option<Object<Account>>,
-}
-
-impl Push {
-    fn read(self, known: &Repositories) -> Result<Said, Refusal> {
-        let Known {
-            name: repository,
-            force_pushes,
-        } = self.repository.0.find(known)?;
-        let push = OneRef {
-            repository,
-            name: self.name,
-            before: self.before,
-            after: self.after,
-            commit: self.head_commit.map(|Object(head)| head.id),
-            pusher: login(self.pusher),
-            commits: self.commits,
-            total: self.total_commits,
-        };
-        // By default 5 commits are listed, and whether a branch was rewritten is not said.
-        push.read(|listed, _| !force_pushes && self.total_commits == Some(listed))
-    }
+/// By default 5 commits are listed, and whether a branch was rewritten is not said.
+fn pushed(push: Push, known: &Repositories) -> Result<Said, Refusal> {
+    let total = push.total_commits;
+    let push = push.one_ref(known)?;
+    let force_pushes = push.known.force_pushes;
+    push.read(|listed, _| !force_pushes && total == Some(listed))
 }
 
 #[derive(Debug, Deserialize)]

@@ -38,23 +38,35 @@ pub(super) fn read(event: &str, text: &str, known: &Repositories) -> Result<Said
     }
 }
 
+/// Gitea's and Forgejo's have the same shape.
 #[derive(Debug, Deserialize)]
-struct Push {
+pub(super) struct Push {
     #[serde(rename = "ref")]
     name: String,
     before: String,
     after: String,
     repository: Object<Repository>,
     commits: Option<Commits<PushCommit>>,
+    /// The commit that the ref leads to.
     head_commit: Option<Object<HeadCommit>>,
-    pusher: Option<Object<Person>>,
+    pusher: Option<Object<Pusher>>,
+    /// Whether the branch was rewritten; GitHub alone says it.
     forced: Option<bool>,
+    /// How many commits there are; newer versions of Gitea, and Forgejo, say it.
+    pub(super) total_commits: Option<usize>,
 }
 
-/// The commit that the ref leads to. Gitea's and Forgejo's have the same shape.
 #[derive(Debug, Deserialize)]
-pub(super) struct HeadCommit {
-    pub(super) id: String,
+struct HeadCommit {
+    id: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct Pusher {
+    /// GitHub's.
+    name: Option<Called>,
+    /// Gitea's.
+    login: Option<Called>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -109,19 +121,25 @@ impl From<PushCommit> for Listed {
 }
 
 impl Push {
+    /// After a branch was rewritten its commits are not all that changed.
     fn read(self, known: &Repositories) -> Result<Said, Refusal> {
-        let push = OneRef {
-            repository: self.repository.0.find(known)?.name,
+        let forced = self.forced == Some(true);
+        let push = self.one_ref(known)?;
+        push.read(|listed, _| !forced && listed < LISTED)
+    }
+
+    pub(super) fn one_ref(self, known: &Repositories) -> Result<OneRef<PushCommit>, NameError> {
+        let pusher = self.pusher.and_then(|Object(who)| who.name.or(who.login));
+        Ok(OneRef {
+            known: self.repository.0.find(known)?,
             name: self.name,
             before: self.before,
             after: self.after,
             commit: self.head_commit.map(|Object(head)| head.id),
-            pusher: self.pusher.and_then(|Object(person)| person.name),
+            pusher,
             commits: self.commits,
-            total: None,
-        };
-        // Not after a rewritten branch: its commits are not all that changed.
-        push.read(|listed, _| self.forced != Some(true) && listed < LISTED)
+            total: self.total_commits,
+        })
     }
 }
 

@@ -78,12 +78,10 @@ impl Project {
 
 impl Push {
     fn read(self, known: &Repositories) -> Result<Said, Refusal> {
-        let Known {
-            name: repository,
-            force_pushes,
-        } = self.project.0.find(known)?;
+        let known = self.project.0.find(known)?;
+        let force_pushes = known.force_pushes;
         let push = OneRef {
-            repository,
+            known,
             name: self.name,
             before: self.before,
             after: self.after,

@@ -9,7 +9,9 @@ use super::{
 
 const HUB: Shape = "/repository o  /repository/full_name s  /repository/clone_url s?  \
             /repository/ssh_url s?  /repository/html_url s?";
-const HEAD: Shape = "/head_commit o?  /head_commit/id s";
+const PUSH: Shape = "/head_commit o?  /head_commit/id s  /pusher o?  /pusher/name s?  /pusher/login s?  \
+            /forced b?  /total_commits n?";
+const PUSHER: &[&str] = &["/pusher/name", "/pusher/login"];
 const SENDER: Shape = "/sender o?  /sender/login s?";
 
 fn hub(value: &Value) -> Option<(String, bool)> {
@@ -24,6 +26,11 @@ fn hub(value: &Value) -> Option<(String, bool)> {
     )
 }
 
+fn total(value: &Value) -> Option<usize> {
+    let said = value["total_commits"].as_u64();
+    said.map(|said| usize::try_from(said).unwrap())
+}
+
 pub(super) fn github(event: &str, value: &Value) -> Option<Value> {
     match event {
         "push" => {}
@@ -33,8 +40,7 @@ pub(super) fn github(event: &str, value: &Value) -> Option<Value> {
     }
     has(value, HUB)?;
     has(value, REFS)?;
-    has(value, "/forced b?  /pusher o?  /pusher/name s?")?;
-    has(value, HEAD)?;
+    has(value, PUSH)?;
     let (commits, paths) = listed(value)?;
     let [before, after] = sides(value, "/before", "/after")?;
     let whole =
@@ -43,9 +49,9 @@ pub(super) fn github(event: &str, value: &Value) -> Option<Value> {
         repository: &hub(value)?.0,
         name: text(value, "/ref"),
         commit: first(value, &["/head_commit/id"]),
-        pusher: first(value, &["/pusher/name"]),
+        pusher: first(value, PUSHER),
         commits: newest(&commits, &after)?,
-        total: commits.len(),
+        total: commits.len().max(total(value).unwrap_or_default()),
         paths: paths.filter(|_| whole),
         before,
         after,
@@ -118,12 +124,9 @@ pub(super) fn gitea(event: &str, value: &Value) -> Option<Value> {
     }
     has(value, HUB)?;
     has(value, REFS)?;
-    has(value, "/total_commits n?  /pusher o?  /pusher/login s?")?;
-    has(value, HEAD)?;
+    has(value, PUSH)?;
     let (commits, paths) = listed(value)?;
-    let said = value["total_commits"]
-        .as_u64()
-        .map(|said| usize::try_from(said).unwrap());
+    let said = total(value);
     let [before, after] = sides(value, "/before", "/after")?;
     let (repository, force) = hub(value)?;
     let whole = !force && !before.is_null() && said == Some(commits.len()) && !commits.is_empty();
@@ -131,7 +134,7 @@ pub(super) fn gitea(event: &str, value: &Value) -> Option<Value> {
         repository: &repository,
         name: text(value, "/ref"),
         commit: first(value, &["/head_commit/id"]),
-        pusher: first(value, &["/pusher/login"]),
+        pusher: first(value, PUSHER),
         commits: newest(&commits, &after)?,
         total: commits.len().max(said.unwrap_or_default()),
         paths: paths.filter(|_| whole),
