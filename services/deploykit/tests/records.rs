@@ -72,7 +72,8 @@ fn the_table_of_records_has_the_words_of_the_code() {
         let entry = entry.unwrap();
         let name = entry.file_name().into_string().unwrap();
         let source = source(&entry.path().join("src"));
-        if !source.contains("Said::") && !documented.contains_key(&name) {
+        // Who makes no line may call something of its own `say`.
+        if !source.contains("Said::new(") && !documented.contains_key(&name) {
             continue;
         }
         let none = BTreeSet::new();
