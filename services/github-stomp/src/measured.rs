@@ -89,7 +89,11 @@ struct Bodies(Room);
 impl Collector for Bodies {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let table = [
-            ("webhooks_bodies", self.0.taken(), "Bodies in memory"),
+            (
+                "webhooks_bodies",
+                self.0.taken(),
+                "Bodies of hooks that are not answered yet",
+            ),
             ("webhooks_limit_bodies", self.0.bytes(), "Room for them"),
         ];
         for (name, bytes, help) in table {

@@ -262,10 +262,7 @@ impl Taken {
         };
         let taken = told(Outcome::Announced, "taken as");
         let folded = told(Outcome::Folded, "already announced as");
-        let outcome = match &taken {
-            None => Outcome::Folded,
-            Some(_) => Outcome::Announced,
-        };
+        let outcome = Outcome::of(&became);
         let said: Vec<String> = [taken, folded].into_iter().flatten().collect();
         Self {
             became,

@@ -1,7 +1,7 @@
 //! Pushes whose hook never came: slowly, each origin that the settings name is asked for its branches and tags.
 //!
 //! Forges lose hooks by design: GitHub tries once, and sends none at all for more than three tags at a time. Read: this file
-//! (what is news in what an origin has; pure), [`known`] (what it had before, as a file), [`run`] (asking).
+//! (what is news in what an origin has; pure), [`known`] (what it had before, as a file), `run` (asking).
 
 pub mod known;
 pub(crate) mod run;

@@ -11,7 +11,8 @@ use std::{
 };
 
 use bytes::Bytes;
-use github_stomp::deliveries::{Bounds, Delivery, Outcome, Shelf, shelf};
+use events::message::Pushed;
+use github_stomp::deliveries::{Became, Bounds, Delivery, Outcome, Shelf, shelf};
 use jiff::Timestamp;
 use testkit::{Faulty, Folder};
 use uuid::Uuid;
@@ -73,6 +74,24 @@ fn logs(folder: &Folder) -> Vec<std::path::PathBuf> {
     let mut logs: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
     logs.sort();
     logs
+}
+
+#[test]
+fn a_delivery_was_announced_if_one_of_its_pushes_was() {
+    let push = Pushed::of(
+        "shop".parse().unwrap(),
+        "refs/heads/main".parse().unwrap(),
+        None,
+        None,
+    );
+    let of = |outcomes: &[Outcome]| {
+        let became = outcomes.iter().map(|one| Became::of(&push, *one, id(1)));
+        Outcome::of(&became.collect::<Vec<_>>())
+    };
+    let (announced, folded) = (Outcome::Announced, Outcome::Folded);
+    assert_eq!(of(&[folded, announced, folded]), announced);
+    assert_eq!(of(&[folded, folded]), folded, "by the sweep too");
+    assert_eq!(of(&[]), folded);
 }
 
 #[test]

@@ -81,6 +81,16 @@ impl Outcome {
         Self::NotTaken,
     ];
 
+    /// Of pushes together.
+    #[must_use]
+    pub fn of(became: &[Became]) -> Self {
+        let mut each = became.iter().map(|push| push.outcome);
+        match each.any(|outcome| outcome == Self::Announced) {
+            true => Self::Announced,
+            false => Self::Folded,
+        }
+    }
+
     /// As it is written.
     #[must_use]
     pub fn word(self) -> &'static str {

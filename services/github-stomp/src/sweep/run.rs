@@ -203,6 +203,7 @@ impl Sweep {
     }
 
     fn note(&self, name: &RepoName, became: Vec<Became>, asked: Timestamp) {
+        let outcome = Outcome::of(&became);
         let found = Delivery {
             id: self.world.new_id(),
             time: asked,
@@ -211,8 +212,11 @@ impl Sweep {
             event: "push".to_owned(),
             answer: 0,
             replay_of: None,
-            outcome: Outcome::Announced,
-            said: format!("hooks of {name} did not come"),
+            outcome,
+            said: match outcome {
+                Outcome::Announced => format!("hooks of {name} did not come"),
+                _ => format!("hooks of {name} came after all"),
+            },
             became,
             body_bytes: 0,
             kept_bytes: 0,
