@@ -39,7 +39,7 @@ async fn on_the_embedded_broker_two_bridges_play_no_ping_pong_and_killed_ones_go
 async fn what_is_not_confirmed_is_said_once_it_can_be() {
     let mut rig = Rig::new(Broker::embedded().await).await;
     let mut feed = rig.feed().await;
-    let network = rig.start_bridge_through_a_proxy("hub1").await;
+    let network = rig.start_bridge_through_a_proxy("hub1", 1).await;
     rig.carries("hub1").await;
     network.set(Fault::BlackHole(Some(Way::ToBroker)));
     rig.member.bus.publish(&push("held", "x")).await.unwrap();
@@ -60,6 +60,23 @@ async fn what_is_not_confirmed_is_said_once_it_can_be() {
         (again.level(), &again.record["failures"]),
         (Level::Over, &1.into())
     );
+    rig.until_heard("[held]").await;
+    rig.stop_bridges().await;
+}
+
+#[tokio::test]
+async fn a_stop_does_not_wait_for_a_broker_that_is_mute() {
+    let mut rig = Rig::new(Broker::embedded().await).await;
+    let network = rig.start_bridge_through_a_proxy("hub1", 600).await;
+    rig.carries("hub1").await;
+    network.set(Fault::BlackHole(Some(Way::ToBroker)));
+    rig.member.bus.publish(&push("held", "x")).await.unwrap();
+    // waits for the delivery, after which the bridge is at it
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    rig.stop_bridges().await;
+    network.strike(Fault::Drop);
+    assert_eq!(rig.count("[held]"), 0);
+    rig.start_bridge("hub1", "");
     rig.until_heard("[held]").await;
     rig.stop_bridges().await;
 }

@@ -50,7 +50,7 @@ impl Broker {
     }
 
     pub(crate) async fn activemq() -> Self {
-        Self::Real(ActiveMq::start().await, BrokerProcess::LOGIN)
+        Self::Real(ActiveMq::start().await, OLDER)
     }
 
     /// As somebody who may do everything.
@@ -148,12 +148,12 @@ impl Rig {
         self.bridges.push(bridge);
     }
 
-    /// Starts one that reaches the broker through a network that fails, and soon says that nothing is confirmed.
-    pub(crate) async fn start_bridge_through_a_proxy(&mut self, host: &str) -> Proxy {
+    /// Starts one that reaches the broker through a network that fails, and waits so long for a receipt.
+    pub(crate) async fn start_bridge_through_a_proxy(&mut self, host: &str, limit_s: u64) -> Proxy {
         let mut common = self.broker.common(host);
         let proxy = Proxy::start(common.bus.brokers.remove(0), 1).await;
         common.bus.brokers.push(proxy.address());
-        common.bus.publish_limit_s = 1;
+        common.bus.publish_limit_s = limit_s;
         let settings = Settings::default();
         let bridge = Running::start("stomp-bridge", common, settings, World::real(), serve);
         self.bridges.push(bridge);

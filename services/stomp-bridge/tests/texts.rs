@@ -93,13 +93,13 @@ fn what_people_wrote_has_one_line_and_no_colon() {
     ours.commits.push(events::message::Commit {
         id: ours.after.clone().unwrap(),
         author: "Ann\nrepo: a".to_owned(),
-        title: "fix: it\r\nrepo: b".to_owned(),
+        title: "fix: it\r\nrepo: b\u{2028}c\u{85}d".to_owned(),
     });
     let written = commits::write_push(&ours, &OldNames::default());
     let free = &written.body[written.body.find(" commit").unwrap()..];
     assert_eq!(
         free,
-        " commit aa794ab6cc1a4a504fd908efc938c0f241557ad4\nAuthor: Ann repo; a\n\n    fix; it  repo; b\n"
+        " commit aa794ab6cc1a4a504fd908efc938c0f241557ad4\nAuthor: Ann repo; a\n\n    fix; it  repo; b c d\n"
     );
 }
 

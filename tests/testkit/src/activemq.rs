@@ -93,6 +93,7 @@ fn configure(folder: &Folder, port: u16, tls_port: u16, certificates: &Certifica
         .with_lines_of_the_other_host()
         .write(folder, "conf/activemq.xml");
     documented!("activemq/users.properties")
+        .with("#older=", "older=")
         .with("CHANGE-ME", BrokerProcess::PASSCODE)
         .write(folder, "conf/users.properties");
     documented!("activemq/certificates.properties")
