@@ -192,7 +192,7 @@ async fn read_frames(
             None => return Over::Gone("silent for three heart-beats"),
             Some(Ok(None)) => return Over::Gone("closed by the peer"),
             Some(Ok(Some(Item::HeartBeat))) => continue,
-            Some(Ok(Some(Item::Frame(frame)))) => {
+            Some(Ok(Some(Item::Frame(frame) | Item::Over { frame, .. }))) => {
                 let share = share(&frame, house).await;
                 Input::Frame(id, frame, share)
             }

@@ -94,9 +94,12 @@ impl Broker {
             Some(folder) => {
                 let limit = settings.limits.disk_bytes;
                 let memory = memory.clone();
+                let mut seed = [0; 8];
+                world.entropy.fill(&mut seed);
+                let seed = u64::from_le_bytes(seed);
                 let opened = world.on_disk({
                     let folder = folder.clone();
-                    move |disk| Ok(Store::open(disk, &folder, limit, memory))
+                    move |disk| Ok(Store::open(disk, &folder, limit, memory, seed))
                 });
                 let opened = opened.await.map_err(|source| OpenError::Folder {
                     path: folder,

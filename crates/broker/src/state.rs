@@ -52,6 +52,9 @@ struct Connection {
     next_ordinal: u64,
 }
 
+/// A receipt is kept in memory until the peer takes it.
+const RECEIPT_BYTES: usize = 256;
+
 #[derive(Debug)]
 struct InFlight {
     queue: QueueId,
@@ -198,6 +201,10 @@ impl State {
             return;
         }
         let receipt = frame.header("receipt").map(str::to_owned);
+        if receipt.as_ref().is_some_and(|it| it.len() > RECEIPT_BYTES) {
+            let message = format!("the header receipt has more than {RECEIPT_BYTES} bytes");
+            return self.refuse(id, message, None);
+        }
         let done = match frame.command {
             _ if frame.header("transaction").is_some() => Err("there are no transactions here".into()),
             Command::Send => self.publish(frame),

@@ -124,17 +124,20 @@ pub(crate) struct Store {
     segments: VecDeque<Segment>,
     index: Index,
     last_commit: u64,
+    /// See [`record`].
+    seed: u64,
     group: Group,
     memory: Memory,
 }
 
 impl Store {
-    /// Opens the folder, or makes it. Blocks.
+    /// Opens the folder, or makes it; `seed` is random, for a new one. Blocks.
     pub(crate) fn open(
         disk: &dyn Disk,
         folder: &Path,
         limit_bytes: u64,
         memory: Memory,
+        seed: u64,
     ) -> Result<(Self, Found), OpenError> {
         let cannot = |source| OpenError::Folder {
             path: folder.to_owned(),
@@ -155,6 +158,7 @@ impl Store {
             segments: log.segments,
             index,
             last_commit: log.last_commit,
+            seed: log.seed.unwrap_or(seed),
             group: Group::default(),
             memory,
         };
@@ -240,7 +244,7 @@ impl Store {
 
     fn write(&mut self) -> io::Result<()> {
         let commit = self.last_commit + 1;
-        let bytes = self.group.finish(commit);
+        let bytes = self.group.finish(commit, self.seed);
         let segment = self.segments.back_mut().expect("there is always one");
         segment.file.append(bytes)?;
         segment.file.sync()?;
@@ -273,8 +277,8 @@ impl Store {
             looked += bytes.len() as u64;
             let path = oldest.path.clone();
             let damaged = || damaged(&path, start);
-            let (_, stored) = record::group(&bytes).ok_or_else(damaged)?;
-            for read in records(stored) {
+            let group = record::group(&bytes).ok_or_else(damaged)?;
+            for read in records(group.records) {
                 let (record, _, end) = read.ok_or_else(damaged)?;
                 let end = start + (HEAD_BYTES + end) as u64;
                 if let Some(record) = wanted(&self.index, number, record, end) {

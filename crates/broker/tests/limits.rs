@@ -278,3 +278,40 @@ async fn who_has_too_much_outstanding_is_cut_and_keeps_its_backlog() {
     let (_agent, mut deliveries) = house.take_over("agent", "t", 1).await;
     assert_eq!(text(&next(&mut deliveries).await), body);
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_largest_message_that_is_taken_can_be_read_by_a_client() {
+    let limits = Limits::default();
+    let house = House::new().await;
+    let (reader, writer) = (house.guest("reader").await, house.guest("w").await);
+    let mut deliveries = reader.durable("t", "reader", 10).await;
+    // Beside the client's own headers: destination, persistent, receipt; and `content-length` in the bytes.
+    let mut largest = message("t", &"x".repeat(limits.frame.body_bytes));
+    let own = limits.frame.headers - 4;
+    let value = "v".repeat(limits.frame.header_bytes / own - 12);
+    for n in 0..own {
+        largest.headers.push((format!("h{n}"), value.clone()));
+    }
+    writer.client.send(largest.clone()).await.unwrap();
+    let read = next(&mut deliveries).await;
+    assert_eq!(read.body.len(), limits.frame.body_bytes);
+    assert_eq!(read.header(&format!("h{}", own - 1)), Some(&*value));
+    for n in 0..4 {
+        largest.headers.push((format!("more{n}"), String::new()));
+    }
+    let refused = writer.client.send(largest).await.unwrap_err().to_string();
+    assert!(refused.contains("headers"), "{refused}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_receipt_that_would_fill_the_memory_is_refused() {
+    let house = House::new().await;
+    let mut raw = house.raw("much").await;
+    let receipt = "r".repeat(257);
+    let send = format!("SEND\ndestination:/topic/t\nreceipt:{receipt}\n\nx\0");
+    raw.say(&send).await;
+    assert_eq!(
+        raw.error().await,
+        "the header receipt has more than 256 bytes"
+    );
+}

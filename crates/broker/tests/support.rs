@@ -392,7 +392,7 @@ impl Raw {
     pub(crate) async fn frame(&mut self) -> Frame {
         loop {
             match self.item().await.expect("a frame") {
-                Item::Frame(frame) => return frame,
+                Item::Frame(frame) | Item::Over { frame, .. } => return frame,
                 Item::HeartBeat => {}
             }
         }

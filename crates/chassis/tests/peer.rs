@@ -368,7 +368,9 @@ pub(crate) async fn serve(
         };
         match item {
             Some(Ok(Item::HeartBeat)) => {}
-            Some(Ok(Item::Frame(frame))) => answer(&peer, &address, &frame, &outgoing),
+            Some(Ok(Item::Frame(frame) | Item::Over { frame, .. })) => {
+                answer(&peer, &address, &frame, &outgoing)
+            }
             Some(Err(_)) | None => return,
         }
         if peer.state().on_connect(&address) == OnConnect::Stall {

@@ -239,13 +239,53 @@ async fn a_broker_that_is_not_the_one_is_refused_with_a_sentence() {
         assert!(refused.starts_with(&expected), "{refused}\nnot {expected}");
         assert!(secured.peer.connects().is_empty(), "no CONNECT goes to it");
     }
+}
+
+/// The file of authorities for the process that is to be such a system.
+const AUTHORITIES: &str = "CHASSIS_TEST_AUTHORITIES";
+
+/// Not a test: what the next one starts.
+#[tokio::test]
+async fn be_a_client_on_a_system_with_authorities() {
+    let Ok(path) = std::env::var(AUTHORITIES) else {
+        return;
+    };
+    let (ours, theirs) = (Authority::new("ours"), Authority::new("theirs"));
+    std::fs::write(path, &ours.pem).unwrap();
     let of_system = BusSettings {
         tls_ca_file: None,
-        ..files.trust(&ours, wanted)
+        ..Files::new().trust(&ours, "broker.example:61614")
     };
     let secured = Secured::new(&ours.sign(&["broker.example"], 2090));
+    assert_eq!(secured.reach(&of_system).await.as_deref(), Ok("peer/1"));
+    let secured = Secured::new(&theirs.sign(&["broker.example"], 2090));
     let refused = secured.reach(&of_system).await.unwrap_err();
-    assert!(refused.contains("set bus.tls_ca_file"), "{refused}");
+    assert!(
+        refused.contains("authority that this system knows")
+            && refused.contains("set bus.tls_ca_file"),
+        "{refused}"
+    );
+    println!("\nit was one");
+}
+
+#[test]
+fn without_tls_ca_file_the_authorities_of_the_system_are_believed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("authorities.pem");
+    let client = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "--nocapture"])
+        .arg("tls::be_a_client_on_a_system_with_authorities")
+        .env(AUTHORITIES, &path)
+        .env("SSL_CERT_FILE", &path)
+        .env_remove("SSL_CERT_DIR")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&client.stdout);
+    assert!(
+        client.status.success() && said.contains("it was one"),
+        "{said}{}",
+        String::from_utf8_lossy(&client.stderr)
+    );
 }
 
 #[tokio::test]

@@ -81,6 +81,9 @@ pub enum ParseError {
     /// Larger than [`MAX_FRAME_BYTES`].
     #[error("a message of {0} bytes is over the limit of {MAX_FRAME_BYTES}")]
     TooLarge(usize),
+    /// Over a limit of its transport, so that it was not read; which one.
+    #[error("it was not read: {0}")]
+    NotRead(String),
     /// Not JSON, or without a needed attribute; the source says which.
     #[error("not a CloudEvents 1.0 JSON message")]
     NotAnEnvelope(#[source] serde_json::Error),

@@ -149,11 +149,16 @@ impl Client {
         if !self.book.has_subscription(subscription) {
             return Err(SendError::Ended("its subscription has ended".into()));
         }
+        if delivery.is_acknowledged() {
+            return Ok(());
+        }
+        // First room, then the note that it was said: a caller that gives up while it waits may say it again.
+        let slot = self.slot_in_time().await?;
         let Some(id) = delivery.acknowledge() else {
             return Ok(());
         };
-        self.write(Frame::new(Command::Ack).with("id", id), false)
-            .await
+        slot.send(encoded(&Frame::new(Command::Ack).with("id", id))?);
+        Ok(())
     }
 
     /// Waits until no receipt is owed any more: each has come, or the connection has ended.
@@ -188,28 +193,22 @@ impl Client {
             // One that is owed for too long ends the connection, and so the wait.
             return self.start_frame(frame).await?.await;
         }
-        let mut bytes = BytesMut::new();
-        encode(&frame, &mut bytes).map_err(SendError::Invalid)?;
-        let slot = match self.frames.try_reserve() {
-            Ok(slot) => slot,
-            Err(_) => self.in_time(self.slot()).await?,
-        };
-        slot.send(bytes.freeze());
+        let bytes = encoded(&frame)?;
+        self.slot_in_time().await?.send(bytes);
         Ok(())
     }
 
     async fn start_frame(&self, frame: Frame) -> Result<Receipt, SendError> {
-        let mut bytes = BytesMut::new();
         let id = self.ids.fetch_add(1, Ordering::Relaxed);
         let name = frame.header("destination").unwrap_or_default();
         let name = name.strip_prefix("/topic/").unwrap_or(name).into();
         let frame = frame.with("receipt", &id.to_string());
-        encode(&frame, &mut bytes).map_err(SendError::Invalid)?;
+        let bytes = encoded(&frame)?;
         let (permit, slot) = self.room().await?;
         // A caller that gave up before here left no trace; from here on the frame is on its way.
         let (done, outcome) = oneshot::channel();
         self.book.expect(id, name, done, permit)?;
-        slot.send(bytes.freeze());
+        slot.send(bytes);
         Ok(Receipt {
             outcome,
             book: Arc::clone(&self.book),
@@ -229,6 +228,14 @@ impl Client {
             Ok((permit, self.slot().await?))
         };
         self.in_time(both).await
+    }
+
+    /// Mostly it is there, and then no timer is made.
+    async fn slot_in_time(&self) -> Result<mpsc::Permit<'_, Bytes>, SendError> {
+        match self.frames.try_reserve() {
+            Ok(slot) => Ok(slot),
+            Err(_) => self.in_time(self.slot()).await,
+        }
     }
 
     async fn slot(&self) -> Result<mpsc::Permit<'_, Bytes>, SendError> {
@@ -271,6 +278,12 @@ impl Future for Receipt {
         let outcome = ready!(Pin::new(&mut self.outcome).poll(context));
         Poll::Ready(outcome.unwrap_or_else(|_| Err(self.book.send_error())))
     }
+}
+
+fn encoded(frame: &Frame) -> Result<Bytes, SendError> {
+    let mut bytes = BytesMut::new();
+    encode(frame, &mut bytes).map_err(SendError::Invalid)?;
+    Ok(bytes.freeze())
 }
 
 /// The SEND frame of a message.

@@ -11,7 +11,7 @@ use std::io;
 use bytes::{Buf, Bytes, BytesMut};
 use tokio_util::codec::Decoder;
 
-use crate::frame::Frame;
+use crate::frame::{Command, Frame};
 
 pub use encode::{EncodeError, encode, encode_parts};
 use head::{Head, Progress};
@@ -47,6 +47,13 @@ pub enum Item {
     Frame(Frame),
     /// A line end between frames: the peer is alive.
     HeartBeat,
+    /// A MESSAGE over the limits, where those are passed over ([`Codec::pass_over_messages`]).
+    Over {
+        /// Its `ack`, `destination`, `message-id` and `subscription`, without a body.
+        frame: Frame,
+        /// Which limit.
+        why: String,
+    },
 }
 
 /// Why bytes are no frame. The connection cannot go on: where the next frame starts is not known.
@@ -107,6 +114,7 @@ pub enum DecodeError {
 #[derive(Debug)]
 pub struct Codec {
     limits: FrameLimits,
+    passes: bool,
     state: State,
 }
 
@@ -115,6 +123,8 @@ enum State {
     Between,
     Head(Head),
     Body(Frame, Length),
+    /// What is kept of a frame whose body is thrown away, and why.
+    Over(Frame, Length, String),
 }
 
 /// How far a body reaches.
@@ -130,8 +140,17 @@ impl Codec {
     pub fn new(limits: FrameLimits) -> Self {
         Self {
             limits,
+            passes: false,
             state: State::Between,
         }
+    }
+
+    /// From now on a MESSAGE over the limits is an [`Item::Over`], not an error: its reader can acknowledge it and go on. An
+    /// error would end a connection on which the broker brings it again, for ever.
+    #[must_use]
+    pub fn pass_over_messages(mut self) -> Self {
+        self.passes = true;
+        self
     }
 
     /// Changes the limits, for what arrives from now on.
@@ -159,6 +178,10 @@ impl Codec {
                     self.state = State::Body(frame, Length::UpToNul { scanned });
                     return Ok(None);
                 }
+                _ if self.passes && frame.command == Command::Message => {
+                    let why = DecodeError::BodyTooLong { limit }.to_string();
+                    return self.over(head::kept(&frame), length, why, src);
+                }
                 _ => return Err(DecodeError::BodyTooLong { limit }),
             },
         };
@@ -174,6 +197,38 @@ impl Codec {
         };
         src.advance(1);
         Ok(Some(Item::Frame(frame)))
+    }
+
+    /// Throws a body away, as it comes.
+    fn over(
+        &mut self,
+        frame: Frame,
+        length: Length,
+        why: String,
+        src: &mut BytesMut,
+    ) -> Result<Option<Item>, DecodeError> {
+        let (body, left) = match length {
+            Length::Known(bytes) => {
+                let here = bytes.min(src.len());
+                (here, Length::Known(bytes - here))
+            }
+            Length::UpToNul { .. } => {
+                let here = memchr::memchr(0, src).unwrap_or(src.len());
+                (here, Length::UpToNul { scanned: 0 })
+            }
+        };
+        src.advance(body);
+        match (src.first(), left) {
+            (None, left) => {
+                self.state = State::Over(frame, left, why);
+                Ok(None)
+            }
+            (Some(0), _) => {
+                src.advance(1);
+                Ok(Some(Item::Over { frame, why }))
+            }
+            (Some(_), _) => Err(DecodeError::NoNulAfterBody),
+        }
     }
 }
 
@@ -197,14 +252,18 @@ impl Decoder for Codec {
                     (Some(b'\r'), Some(_)) => return Err(DecodeError::StrayCarriageReturn),
                     (Some(_), _) => self.state = State::Head(Head::new()),
                 },
-                State::Head(head) => match head.read(src, &self.limits)? {
+                State::Head(head) => match head.read(src, &self.limits, self.passes)? {
                     Progress::Incomplete(head) => {
                         self.state = State::Head(head);
                         return Ok(None);
                     }
                     Progress::Complete(frame, length) => self.state = State::Body(frame, length),
+                    Progress::Over(frame, length, why) => {
+                        self.state = State::Over(frame, length, why.to_string());
+                    }
                 },
                 State::Body(frame, length) => return self.body(frame, length, src),
+                State::Over(frame, length, why) => return self.over(frame, length, why, src),
             }
         }
     }

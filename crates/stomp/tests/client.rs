@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use stomp::{Ended, Expires, SendError, Subscription};
 use tokio::{
     task::JoinSet,
@@ -288,6 +289,25 @@ async fn the_ack_goes_back_as_it_was_received_and_once() {
     let client = script.client.clone();
     let (_, next) = tokio::join!(client.send(message("x")), script.confirm_next());
     assert!(next.starts_with("SEND"), "{next}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_ack_that_was_given_up_for_want_of_room_can_be_said_again() {
+    let mut script = Script::new().await;
+    let mut deliveries = script.subscribe("agent").await;
+    let brought = "MESSAGE\nsubscription:agent\nack:1\n\n\0";
+    script.far.say(brought).await;
+    let delivery = deliveries.next().await.unwrap();
+    let mut sent = 0;
+    while script.client.start(&message("x")).now_or_never().is_some() {
+        sent += 1;
+    }
+    assert!(script.client.ack(&delivery).now_or_never().is_none());
+    for _ in 0..sent {
+        assert!(text(&script.far.frame().await).starts_with("SEND"));
+    }
+    script.client.ack(&delivery).await.unwrap();
+    assert_eq!(text(&script.far.frame().await), "ACK\nid:1\n");
 }
 
 #[tokio::test(start_paused = true)]

@@ -7,12 +7,16 @@ use tokio_util::codec::Decoder;
 
 /// What a stream holds, and how it ended: all items up to an error's text.
 fn decode(pieces: &[&[u8]]) -> (Vec<Item>, Option<String>) {
+    decode_as(pieces, |codec| codec)
+}
+
+fn decode_as(pieces: &[&[u8]], set: fn(Codec) -> Codec) -> (Vec<Item>, Option<String>) {
     let limits = FrameLimits {
         header_bytes: 400,
         headers: 8,
         body_bytes: 300,
     };
-    let mut codec = Codec::new(limits);
+    let mut codec = set(Codec::new(limits));
     let mut buffer = BytesMut::new();
     let mut items = Vec::new();
     for (at, piece) in pieces.iter().enumerate() {
@@ -185,12 +189,55 @@ proptest! {
     }
 
     #[test]
-    fn any_split_is_read_the_same(bytes in streams(), cuts in vec(any::<prop::sample::Index>(), 0..12)) {
-        let whole = decode(&[&bytes]);
+    fn what_is_over_the_limits_is_passed_over_whatever_the_split(
+        headers in vec(("[a-z]{1,6}", prop_oneof!["[a-z]{0,20}", "[a-z]{90,2500}"]), 0..14),
+        body in prop_oneof![vec(1..=u8::MAX, 0..300), vec(1..=u8::MAX, 301..3000)],
+        with_length in any::<bool>(),
+        cuts in vec(any::<prop::sample::Index>(), 0..40),
+    ) {
+        let line = |(name, value): &(String, String)| format!("{name}:{value}\n");
+        let lines: Vec<String> = headers.iter().map(line).collect();
+        let (before, after) = lines.split_at(lines.len() / 2);
+        let length = if with_length { format!("content-length:{}\n", body.len()) } else { String::new() };
+        let own = "subscription:s\nack:a\\c1\n";
+        let head = format!("MESSAGE\n{}{own}{}{length}\n", before.concat(), after.concat());
+        let mut bytes = head.clone().into_bytes();
+        bytes.extend_from_slice(&body);
+        bytes.extend_from_slice(b"\0MESSAGE\nack:next\n\n\0");
+        let next = Item::Frame(Frame::new(Command::Message).with("ack", "next"));
+        let counted = headers.len() + 2 + usize::from(with_length);
+        let over = head.len() > 400 || counted > 8 || body.len() > 300;
+        let (whole, error) = decode_as(&[&bytes], Codec::pass_over_messages);
+        prop_assert_eq!(error, None);
+        prop_assert_eq!(whole.len(), 2);
+        prop_assert_eq!(&whole[1], &next);
+        match &whole[0] {
+            Item::Over { frame, .. } => {
+                prop_assert!(over);
+                let kept = Frame::new(Command::Message).with("ack", "a:1").with("subscription", "s");
+                prop_assert_eq!(frame, &kept);
+            }
+            Item::Frame(frame) => {
+                prop_assert!(!over);
+                prop_assert_eq!(&frame.body[..], &body[..]);
+            }
+            Item::HeartBeat => prop_assert!(false),
+        }
         let single: Vec<&[u8]> = bytes.chunks(1).collect();
-        prop_assert_eq!(&decode(&split(&bytes, &cuts)), &whole);
-        if !single.is_empty() {
-            prop_assert_eq!(&decode(&single), &whole);
+        for pieces in [split(&bytes, &cuts), single] {
+            prop_assert_eq!(decode_as(&pieces, Codec::pass_over_messages), (whole.clone(), None));
+        }
+    }
+
+    #[test]
+    fn any_split_is_read_the_same(bytes in streams(), cuts in vec(any::<prop::sample::Index>(), 0..12)) {
+        let single: Vec<&[u8]> = bytes.chunks(1).collect();
+        for set in [|codec| codec, Codec::pass_over_messages] {
+            let whole = decode_as(&[&bytes], set);
+            prop_assert_eq!(&decode_as(&split(&bytes, &cuts), set), &whole);
+            if !single.is_empty() {
+                prop_assert_eq!(&decode_as(&single, set), &whole);
+            }
         }
     }
 }

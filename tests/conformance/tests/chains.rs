@@ -95,7 +95,7 @@ async fn noted(commit: &str, language: &str, folder: &Folder) {
         let there = folder.has("notes") && folder.read("notes").contains(commit);
         there.then_some(())
     };
-    let limit = tokio::time::timeout(LONG * 2, until("what was kept is heard", LONG, there));
+    let limit = tokio::time::timeout(LONG, until("what was kept is heard", LONG * 2, there));
     limit
         .await
         .unwrap_or_else(|_| panic!("{language}: {}", folder.read("log")));

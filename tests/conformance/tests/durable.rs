@@ -9,7 +9,7 @@ use stomp::Dialect;
 use testkit::{LONG, Member, SOON, until};
 use tokio::time::timeout;
 
-use crate::site::{Heard, Link, Site, texts};
+use crate::site::{Heard, Link, Site, message, texts};
 
 /// A message of a kind that is kept, told apart by its number.
 pub(crate) fn numbered(number: usize) -> Fetched {
@@ -69,6 +69,36 @@ pub(crate) async fn what_cannot_be_used_is_put_aside_and_the_next_one_comes(site
     let next = timeout(SOON, inbox.next()).await;
     let next = next.expect("it comes soon").expect("the bus is there");
     assert_eq!(next.body(), text);
+}
+
+/// Brokers take more headers than a client reads. It may not stand before all others for ever.
+pub(crate) async fn what_is_too_large_to_read_is_put_aside_and_the_next_one_comes(site: &mut Site) {
+    let member = Member::connect("conf-large", site.common("web1")).await;
+    let bus = &member.bus;
+    let mut dead = member.listen(Topic::Dead("conf-large".to_owned())).await;
+    let subscription = "conf-large".to_owned();
+    let mut inbox = bus
+        .listen(Listen::durable(Topic::DeployReports, subscription))
+        .await;
+    let destination = bus.names().destination(&Topic::DeployReports);
+    let writer = site.link("conf-large-writer").await;
+    let mut large = message(&destination, "much");
+    let headers = (0..400).map(|n| (format!("n{n}"), "x".to_owned()));
+    large.headers.extend(headers);
+    writer.client.send(large).await.expect("confirmed");
+    writer.publish(&destination, "the next one").await;
+    let mut next = async || {
+        let next = timeout(SOON, inbox.next()).await;
+        next.expect("it comes soon").expect("the bus is there")
+    };
+    let delivery = next().await;
+    let why = delivery.envelope().expect_err("it was not read");
+    assert_eq!(why.to_string(), "it was not read: more than 256 headers");
+    let put_aside = delivery.put_aside(bus, &why.to_string()).await;
+    put_aside.expect("the dead letter is confirmed");
+    let letter = dead.hear(|_: &DeadLetter| true).await;
+    assert_eq!(letter.destination, destination);
+    assert_eq!(next().await.body(), "the next one");
 }
 
 pub(crate) async fn only_what_was_not_acknowledged_comes_again(site: &mut Site) {

@@ -35,7 +35,7 @@ pub(crate) async fn each_broker_goes_by_its_own_header(site: &mut Site) {
     let link = site.link(name).await;
     drop(link.hear_durably(destination, name).await);
     link.leave().await;
-    let writer = site.link("conf-expiry-writer").await;
+    let writer = site.link("conf-expiry-own-writer").await;
     publish_as(&writer, destination, "expires", (SHORT, LONG)).await;
     publish_as(&writer, destination, "expiration", (LONG, SHORT)).await;
     writer.publish(destination, "for ever").await;

@@ -15,8 +15,8 @@ use crate::{
 /// More than three heart-beats of 1 s, after which a silent peer is given up, on either side.
 const IDLE: Duration = Duration::from_secs(5);
 
-/// Three heart-beats of 1 s, and what a busy machine adds.
-const NOTICED: Duration = Duration::from_secs(5);
+/// Three heart-beats of 1 s, less what had passed since the last one. How soon after them is pinned in turned time, by the client's own tests.
+const NOT_BEFORE: Duration = Duration::from_millis(1500);
 
 pub(crate) async fn a_client_is_known_by_its_server_and_its_passcode(site: &mut Site) {
     let link = site.link("conf-known").await;
@@ -57,7 +57,7 @@ pub(crate) async fn a_half_dead_link_is_noticed_and_replaced(site: &mut Site) {
     let noticed = timeout(LONG, connected.wait_for(|connected| !connected));
     assert!(matches!(noticed.await, Ok(Ok(_))), "it is not noticed");
     let after = struck.elapsed();
-    assert!(after < NOTICED, "it is noticed after {after:?}");
+    assert!(after > NOT_BEFORE, "it is given up after {after:?}");
     writer.bus.publish(&numbered(1)).await.expect("confirmed");
     // A broker that lets one holder in must have noticed too.
     let back = timeout(LONG, connected.wait_for(|connected| *connected));

@@ -62,6 +62,7 @@ properties! {
     durable::what_came_while_away_is_heard_on_return,
     durable::only_what_was_not_acknowledged_comes_again,
     durable::what_cannot_be_used_is_put_aside_and_the_next_one_comes,
+    durable::what_is_too_large_to_read_is_put_aside_and_the_next_one_comes,
     durable::a_second_holder_shares_or_is_refused,
     durable::a_removed_subscription_is_forgotten,
     expiry::what_has_expired_is_not_delivered,
@@ -84,6 +85,11 @@ properties! {
 
 /// What a broker does not offer, and why. Everything else is asked of all three.
 const NOT_OFFERED: &[(Dialect, &str, &str)] = &[
+    (
+        Dialect::Embedded,
+        "durable::what_is_too_large_to_read_is_put_aside_and_the_next_one_comes",
+        NO_MORE,
+    ),
     (
         Dialect::Embedded,
         "tls::a_certificate_says_who_is_there",
@@ -131,6 +137,7 @@ const NOT_OFFERED: &[(Dialect, &str, &str)] = &[
     ),
 ];
 
+const NO_MORE: &str = "it takes nothing that is too large for its clients";
 const NO_TLS: &str = "it has no TLS: it is for one machine, on loopback";
 const NO_RIGHTS: &str = "who may log in may do everything";
 

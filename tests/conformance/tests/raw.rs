@@ -1,5 +1,7 @@
 //! What a user gets who does not go by the topics of docs/bus.md: wildcards, queues, exchanges. And who is no user any more.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use stomp::{Dialect, SendError};
 use testkit::{RabbitMq, SOON};
 
@@ -71,14 +73,20 @@ pub(crate) async fn by_other_ways_nobody_gets_more(site: &mut Site) {
     }
 }
 
+/// One of its own for each connection: ActiveMQ takes a moment to notice that the one before is gone.
+fn client_id() -> String {
+    static USED: AtomicU32 = AtomicU32::new(0);
+    format!("conf-raw-{}", USED.fetch_add(1, Ordering::Relaxed))
+}
+
 async fn refuses_to_let_hear(site: &Site, user: &str, destination: &str, durable: Option<&str>) {
-    let link = raw(site, user, "conf-raw").await;
+    let link = raw(site, user, &client_id()).await;
     let heard = link.try_hear(destination, durable).await.map(drop);
     is_refusal(heard, user, destination);
 }
 
 async fn refuses_to_take(site: &Site, destination: &str) {
-    let link = raw(site, AGENT, "conf-raw").await;
+    let link = raw(site, AGENT, &client_id()).await;
     let taken = link.client.send(message(destination, "x")).await;
     is_refusal(taken, AGENT, destination);
 }

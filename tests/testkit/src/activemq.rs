@@ -7,7 +7,7 @@ use command::Program;
 use crate::{
     BrokerProcess, Certificates, Folder,
     documented::documented,
-    process::{Setup, Tls, free_port},
+    process::{Setup, Tls, free_ports},
 };
 
 /// Of the package `activemq`. `/usr/bin/activemq` would change to the package's user.
@@ -57,7 +57,7 @@ impl ActiveMq {
     /// # Panics
     /// As that.
     pub async fn start_with_room(certificates: Arc<Certificates>, store: &str) -> BrokerProcess {
-        let (port, tls_port) = (free_port().await, free_port().await);
+        let [port, tls_port] = free_ports().await;
         let folder = Folder::new();
         certificates.script(&["stores", Certificates::SERVER]).await;
         configure(&folder, port, tls_port, &certificates, store);

@@ -244,7 +244,8 @@ impl BrokerProcess {
             driver.run(stop).await;
             Some(())
         };
-        until("it accepts a client", START_LIMIT, accepted).await;
+        // Who waits for this has a limit, and says more when it is over.
+        until("it accepts a client", START_LIMIT * 2, accepted).await;
     }
 }
 
@@ -256,9 +257,22 @@ pub(crate) fn start(program: &Program, log: PathBuf) -> Box<dyn Running> {
 
 /// A port of loopback on which nobody listens.
 pub(crate) async fn free_port() -> u16 {
-    let listener = World::real().net.listen("127.0.0.1:0").await;
-    let address = listener.and_then(|listener| listener.local_address());
-    address.expect("loopback has a free port").port()
+    let [port] = free_ports().await;
+    port
+}
+
+/// Several, no two the same.
+pub(crate) async fn free_ports<const COUNT: usize>() -> [u16; COUNT] {
+    let mut listeners = Vec::new();
+    let mut ports = [0; COUNT];
+    for port in &mut ports {
+        let listener = World::real().net.listen("127.0.0.1:0").await;
+        let listener = listener.expect("loopback has a free port");
+        let address = listener.local_address();
+        *port = address.expect("it has an address").port();
+        listeners.push(listener);
+    }
+    ports
 }
 
 /// Waits until somebody listens on a port of loopback.

@@ -8,7 +8,7 @@ use world::World;
 use crate::{
     BrokerProcess, Certificates, Folder, LONG,
     documented::{HOST, documented},
-    process::{Setup, Tls, free_port, start, until_listening},
+    process::{Setup, Tls, free_ports, start, until_listening},
     until,
 };
 
@@ -36,8 +36,7 @@ impl RabbitMq {
     /// # Panics
     /// As that.
     pub async fn start_with(certificates: Arc<Certificates>) -> BrokerProcess {
-        let (port, tls_port) = (free_port().await, free_port().await);
-        let (mapper_port, node_port) = (free_port().await, free_port().await);
+        let [port, tls_port, mapper_port, node_port] = free_ports().await;
         let folder = Folder::new();
         configure(&folder, port, tls_port, &certificates);
         folder.write("ctl", &ctl(&folder, mapper_port));

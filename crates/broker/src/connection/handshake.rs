@@ -102,7 +102,7 @@ pub(super) async fn shake(
 async fn first_frame(incoming: &mut Incoming) -> Result<Frame, NotConnected> {
     loop {
         match incoming.next(|| ()).await {
-            Ok(Some(Item::Frame(frame))) => return Ok(frame),
+            Ok(Some(Item::Frame(frame) | Item::Over { frame, .. })) => return Ok(frame),
             Ok(Some(Item::HeartBeat)) => {}
             Ok(None) => return Err(NotConnected("closed before CONNECT".to_owned())),
             Err(DecodeError::Io(error)) => return Err(NotConnected(error.to_string())),

@@ -58,8 +58,9 @@ impl State {
                 *disk_budget = disk_budget.saturating_sub(entry.bytes.max(1));
             }
             credit -= 1;
+            let comes_again = queue.durable.is_some();
             let consumer = queue.consumer.as_mut().expect("it has credit");
-            connection.deliver(id, consumer, entry, &mut self.effects);
+            connection.deliver(id, consumer, entry, comes_again, &mut self.effects);
         }
         for entry in expired {
             self.settle(id, &entry);
@@ -132,6 +133,9 @@ impl State {
                 .and_then(|queue| queue.consumer.as_mut())
             {
                 consumer.in_flight -= 1;
+                if entry.message.is_some() {
+                    consumer.held_bytes -= entry.bytes;
+                }
             }
             self.ready.insert(queue);
         }
@@ -145,13 +149,15 @@ impl Connection {
         queue: QueueId,
         consumer: &mut Consumer,
         mut entry: Entry,
+        comes_again: bool,
         effects: &mut Effects,
     ) {
         let sequence = entry.sequence;
-        // What lies on disk need not stay in memory until it is acknowledged.
-        let message = if entry.on_disk {
+        // What lies on disk, or is not delivered again, need not stay in memory until it is acknowledged.
+        let message = if entry.on_disk || !comes_again {
             entry.message.take()
         } else {
+            consumer.held_bytes += entry.bytes;
             entry.message.clone()
         };
         let ordinal = self.next_ordinal;

@@ -89,10 +89,10 @@ impl State {
                 && connection.is_some_and(|it| it.has_room(queue.bytes, self.limits.outgoing_bytes))
         });
         let in_all_is_full = self.memory.bytes() > self.limits.memory_bytes_in_all;
-        if !entry.on_disk
-            && !at_once
-            && (queue.memory_bytes + entry.bytes > self.limits.memory_bytes || in_all_is_full)
-        {
+        // One without durability holds nothing of what is delivered at once: it does not come again.
+        let held = !entry.on_disk && (!at_once || queue.durable.is_some());
+        let queue_is_full = queue.held_in_memory() + entry.bytes > self.limits.memory_bytes;
+        if held && (queue_is_full || in_all_is_full) {
             return self.memory_is_full(id);
         }
         let kept = !entry.on_disk || (at_once && !in_all_is_full);

@@ -46,6 +46,8 @@ pub(super) struct Consumer {
     pub(super) ack: AckMode,
     pub(super) prefetch: usize,
     pub(super) in_flight: usize,
+    /// Bytes of those that stay in memory, because they would come again and do not lie on disk.
+    pub(super) held_bytes: u64,
 }
 
 impl Consumer {
@@ -106,6 +108,12 @@ impl Queue {
     pub(super) fn push(&mut self, entry: Entry) {
         self.count(&entry);
         self.entries.push_back(entry);
+    }
+
+    /// Bytes of messages that are in memory for this subscription until they are acknowledged.
+    pub(super) fn held_in_memory(&self) -> u64 {
+        let held = self.consumer.as_ref().map_or(0, |it| it.held_bytes);
+        self.memory_bytes + held
     }
 
     /// Puts back what was taken; it must be older than all that waits.

@@ -71,6 +71,7 @@ impl State {
             ack,
             prefetch,
             in_flight: 0,
+            held_bytes: 0,
         };
         self.queue(queue).consumer = Some(consumer);
         let connection = self.connections.get_mut(&id).expect("it sent this frame");

@@ -342,6 +342,45 @@ async fn messages_in_memory_are_bounded_in_all() {
     assert_eq!(waiting.collect::<Vec<_>>(), [16, 16, 16]);
 }
 
+#[tokio::test]
+async fn what_is_delivered_and_not_acknowledged_is_bounded_in_memory() {
+    let limits = Limits {
+        memory_bytes: 30_000,
+        ..Limits::default()
+    };
+    for durable in [true, false] {
+        let mut state = with(limits.clone(), Some(Found::default()));
+        open(&mut state, 1, None);
+        let mut frame = Frame::new(Command::Subscribe)
+            .with("id", "s")
+            .with("destination", "/topic/t")
+            .with("ack", "client-individual")
+            .with("prefetch-count", "1000");
+        if durable {
+            frame = frame.with("durable", "true");
+        }
+        say(&mut state, 1, frame);
+        let mut delivered = 0;
+        for _ in 0..100 {
+            let frame = Frame::new(Command::Send).with("destination", "/topic/t");
+            say(&mut state, 1, frame.with_body("x".repeat(1000)));
+            state.pump(u64::MAX);
+            delivered += deliveries(&state.take_effects()).len();
+        }
+        let bytes = state.memory.bytes();
+        if durable {
+            // They come again if it goes, so they are held; what finds no room is not kept for it.
+            assert!((25_000..=30_000).contains(&bytes), "{bytes}");
+            assert!(delivered < 30, "{delivered}");
+            let acknowledge = Frame::new(Command::Ack).with("id", "1");
+            say(&mut state, 1, acknowledge);
+            assert!(state.memory.bytes() < bytes);
+        } else {
+            assert_eq!((delivered, bytes), (100, 0));
+        }
+    }
+}
+
 /// A durable subscriber that asks for much and reads nothing, and 400 messages of 10 kB for it.
 fn much_for_one(limits: Limits, mut between: impl FnMut(&mut State)) -> State {
     let mut state = with(limits, Some(Found::default()));

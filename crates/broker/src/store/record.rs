@@ -1,16 +1,19 @@
 //! How changes lie in the log: in groups, one per commit, each whole or not there at all.
 //!
-//! A group is its mark, the length of its records, the number of its commit, a CRC over all but the mark, then the
-//! records one after the other. Numbers are little-endian.
+//! A group is its mark, the length of its records, the number of its commit, the seed of the log, a CRC over all but the
+//! mark, then the records one after the other. Numbers are little-endian. The seed is random and the same in all groups of a log:
+//! a message may hold what looks like a group, but nobody who sends one knows the seed.
 
 use crc32fast::Hasher;
 
 use super::Durable;
 
 /// What a group begins with.
-pub(super) const MARK: [u8; 4] = *b"dkb1";
+pub(super) const MARK: [u8; 4] = *b"dkb2";
 /// Bytes of a group before its records.
-pub(super) const HEAD_BYTES: usize = 4 + 4 + 8 + 4;
+pub(super) const HEAD_BYTES: usize = 4 + 4 + 8 + 8 + 4;
+/// Where its CRC is.
+const CRC: std::ops::Range<usize> = 24..HEAD_BYTES;
 
 /// A queue, and whether the message may have been delivered to it before.
 pub(super) type Waiter = (u64, bool);
@@ -122,14 +125,15 @@ impl Group {
     }
 
     /// The group as it is written.
-    pub(super) fn finish(&mut self, commit: u64) -> &[u8] {
+    pub(super) fn finish(&mut self, commit: u64, seed: u64) -> &[u8] {
         let records = self.0.len() - HEAD_BYTES;
         let records = u32::try_from(records).expect("a commit has a limit far below 4 GiB");
         self.0[..4].copy_from_slice(&MARK);
         self.0[4..8].copy_from_slice(&records.to_le_bytes());
         self.0[8..16].copy_from_slice(&commit.to_le_bytes());
-        let crc = crc(&self.0[4..16], &self.0[HEAD_BYTES..]);
-        self.0[16..HEAD_BYTES].copy_from_slice(&crc.to_le_bytes());
+        self.0[16..24].copy_from_slice(&seed.to_le_bytes());
+        let crc = crc(&self.0[4..CRC.start], &self.0[HEAD_BYTES..]);
+        self.0[CRC].copy_from_slice(&crc.to_le_bytes());
         &self.0
     }
 }
@@ -141,16 +145,27 @@ fn crc(head: &[u8], records: &[u8]) -> u32 {
     hasher.finalize()
 }
 
-/// A whole group at the start of `bytes`: the number of its commit, and its records.
-pub(super) fn group(bytes: &[u8]) -> Option<(u64, &[u8])> {
+/// A group that was read.
+pub(super) struct Read<'a> {
+    pub(super) commit: u64,
+    pub(super) seed: u64,
+    pub(super) records: &'a [u8],
+}
+
+/// A whole group at the start of `bytes`.
+pub(super) fn group(bytes: &[u8]) -> Option<Read<'_>> {
     let mut rest = Rest(bytes);
     let mark = rest.take(4)?;
     let records = rest.u32()? as usize;
-    let commit = rest.u64()?;
+    let (commit, seed) = (rest.u64()?, rest.u64()?);
     let expected = rest.u32()?;
     let records = rest.take(records)?;
-    let good = mark == MARK && crc(&bytes[4..16], records) == expected;
-    good.then_some((commit, records))
+    let good = mark == MARK && crc(&bytes[4..CRC.start], records) == expected;
+    good.then_some(Read {
+        commit,
+        seed,
+        records,
+    })
 }
 
 /// How many bytes the group takes whose head stands at the start of `bytes`.

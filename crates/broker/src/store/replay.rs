@@ -7,13 +7,15 @@ use world::{Disk, Kind};
 use super::{
     PER_START_BITS, Segment,
     index::Index,
-    record::{HEAD_BYTES, MARK, group},
+    record::{HEAD_BYTES, MARK, Read, group},
 };
 use crate::lifecycle::OpenError;
 
 pub(super) struct Log {
     pub(super) segments: VecDeque<Segment>,
     pub(super) last_commit: u64,
+    /// What all its groups bear; `None` where there is none.
+    pub(super) seed: Option<u64>,
 }
 
 /// The file of a segment.
@@ -40,6 +42,7 @@ pub(super) fn replay(disk: &dyn Disk, folder: &Path, index: &mut Index) -> Resul
     let mut log = Log {
         segments: VecDeque::new(),
         last_commit: 0,
+        seed: None,
     };
     for (at, &number) in numbers.iter().enumerate() {
         let path = folder.join(name(number));
@@ -59,8 +62,8 @@ pub(super) fn replay(disk: &dyn Disk, folder: &Path, index: &mut Index) -> Resul
         let bytes = disk.read(&path).map_err(cannot)?;
         let mut offset = 0;
         while offset < bytes.len() {
-            let Some((commit, records)) = group(&bytes[offset..]) else {
-                if !newest || goes_on(&bytes[offset + 1..], log.last_commit) {
+            let Some(group) = group(&bytes[offset..]) else {
+                if !newest || log.goes_on(&bytes[offset + 1..]) {
                     return Err(damaged(offset, "a group is damaged"));
                 }
                 tracing::warn!(
@@ -73,15 +76,16 @@ pub(super) fn replay(disk: &dyn Disk, folder: &Path, index: &mut Index) -> Resul
                 break;
             };
             let first = at == 0 && offset == 0;
-            if !first && !follows(log.last_commit, commit) {
+            if !first && !follows(log.last_commit, group.commit) {
                 return Err(damaged(offset, "commits are missing before it"));
             }
             let from = (offset + HEAD_BYTES) as u64;
-            if !index.apply(records, number, from) {
+            if !index.apply(group.records, number, from) {
                 return Err(damaged(offset, "a record is unknown"));
             }
-            log.last_commit = commit;
-            offset += HEAD_BYTES + records.len();
+            log.last_commit = group.commit;
+            log.seed = Some(group.seed);
+            offset += HEAD_BYTES + group.records.len();
         }
         let file = disk.open_log(&path).map_err(cannot)?;
         log.segments.push_back(Segment {
@@ -101,8 +105,13 @@ fn follows(last: u64, commit: u64) -> bool {
     commit == last + 1 || (start(commit) > start(last) && commit == start(commit) << PER_START_BITS)
 }
 
-/// True when a later commit stands somewhere in `bytes`. It was begun after the one before it was on disk.
-fn goes_on(bytes: &[u8], last: u64) -> bool {
-    let mut marks = memchr::memmem::find_iter(bytes, &MARK);
-    marks.any(|at| group(&bytes[at..]).is_some_and(|(commit, _)| commit > last))
+impl Log {
+    /// True when a later commit stands somewhere in `bytes`. It was begun after the one before it was on disk.
+    fn goes_on(&self, bytes: &[u8]) -> bool {
+        let ours = |group: Read<'_>| {
+            group.commit > self.last_commit && self.seed.is_none_or(|seed| seed == group.seed)
+        };
+        let mut marks = memchr::memmem::find_iter(bytes, &MARK);
+        marks.any(|at| group(&bytes[at..]).is_some_and(ours))
+    }
 }

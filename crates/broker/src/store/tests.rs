@@ -104,7 +104,7 @@ impl Model {
 }
 
 fn open(disk: &MemoryDisk) -> Result<(Store, Found), OpenError> {
-    Store::open(disk, Path::new("/data"), LIMIT, Memory::default())
+    Store::open(disk, Path::new("/data"), LIMIT, Memory::default(), 0x5eed)
 }
 
 /// What a broker finds, bodies read and compared.
@@ -260,6 +260,30 @@ fn a_byte_that_changed_before_the_last_commit_refuses_the_start_and_changes_noth
         copy.harm(&path, |bytes| bytes[at] ^= 1);
         let (_, found) = open(&copy).unwrap();
         assert_eq!(found.waiting.len(), 8);
+    }
+}
+
+#[test]
+fn a_message_that_looks_like_a_commit_does_not_refuse_the_start_after_a_kill() {
+    let (disk, mut store) = five();
+    let mut forged = Group::default();
+    forged.clear(KEPT_BYTES);
+    let forged = forged.finish(u64::MAX, 0);
+    let sent = Frame::new(Command::Send).with_body(forged.to_vec());
+    let put = Change::Put {
+        sequence: 6,
+        expires_ms: 0,
+        message: Arc::new(Message::new("/topic/t", &sent, 0, &Memory::default())),
+        queues: vec![1],
+    };
+    let (path, before) = disk.newest();
+    store.commit(&disk, &[put], &[]).unwrap();
+    let (_, bytes) = disk.newest();
+    for cut in before..bytes {
+        let copy = disk.after_kill();
+        copy.harm(&path, |bytes| bytes.truncate(cut));
+        let (_, found) = open(&copy).unwrap();
+        assert_eq!(found.waiting.len(), 10, "{cut}");
     }
 }
 

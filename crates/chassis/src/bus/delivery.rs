@@ -30,7 +30,10 @@ impl Delivery {
         subscription: u64,
     ) -> Self {
         Self {
-            envelope: Envelope::parse(&raw.body),
+            envelope: match &raw.over {
+                Some(limit) => Err(ParseError::NotRead(limit.clone())),
+                None => Envelope::parse(&raw.body),
+            },
             raw,
             client,
             done,

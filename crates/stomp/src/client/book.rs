@@ -142,7 +142,11 @@ impl Book {
     }
 
     /// Hands a MESSAGE on. It never waits: the prefetch bounds the queue, and a peer that ignores it ends the connection.
-    pub(super) fn deliver(self: &Arc<Self>, message: Frame) -> Result<(), Ended> {
+    pub(super) fn deliver(
+        self: &Arc<Self>,
+        message: Frame,
+        over: Option<String>,
+    ) -> Result<(), Ended> {
         let state = self.state();
         let id = message.header("subscription").unwrap_or_default();
         let Some(route) = state.subscriptions.get(id) else {
@@ -161,7 +165,7 @@ impl Book {
             });
         }
         let counter = Arc::clone(&route.unacknowledged);
-        let delivery = Delivery::new(message, counter, Arc::downgrade(self));
+        let delivery = Delivery::new(message, over, counter, Arc::downgrade(self));
         let _reader_is_gone = route.deliveries.send(delivery);
         Ok(())
     }

@@ -62,6 +62,8 @@ pub struct Delivery {
     pub headers: Headers,
     /// The text.
     pub body: Bytes,
+    /// The frame was over this limit: its text and most of its headers are not here.
+    pub over: Option<String>,
     acknowledged: AtomicBool,
     unacknowledged: Arc<AtomicUsize>,
     connection: Weak<Book>,
@@ -70,6 +72,7 @@ pub struct Delivery {
 impl Delivery {
     pub(super) fn new(
         message: Frame,
+        over: Option<String>,
         unacknowledged: Arc<AtomicUsize>,
         connection: Weak<Book>,
     ) -> Self {
@@ -77,6 +80,7 @@ impl Delivery {
             destination: message.header("destination").unwrap_or_default().to_owned(),
             headers: message.headers,
             body: message.body,
+            over,
             acknowledged: AtomicBool::new(false),
             unacknowledged,
             connection,
@@ -97,6 +101,10 @@ impl Delivery {
 
     pub(super) fn came_over(&self, connection: &Arc<Book>) -> bool {
         std::ptr::eq(self.connection.as_ptr(), Arc::as_ptr(connection))
+    }
+
+    pub(super) fn is_acknowledged(&self) -> bool {
+        self.acknowledged.load(Ordering::Relaxed)
     }
 
     /// The `ack` header as it was received, the first time.

@@ -133,6 +133,10 @@ async fn read_all<S: AsyncRead + AsyncWrite>(
                 None => continue,
                 Some(ended) => break ended,
             },
+            Ok(Some(Item::Over { frame, why })) => match book.deliver(frame, Some(why)) {
+                Ok(()) => continue,
+                Err(ended) => break ended,
+            },
             Ok(None) => {}
             Err(error) => break Ended::Protocol(error),
         }
@@ -161,7 +165,7 @@ async fn read_all<S: AsyncRead + AsyncWrite>(
 
 fn dispatch(frame: Frame, book: &Arc<Book>) -> Option<Ended> {
     match frame.command {
-        Command::Message => book.deliver(frame).err(),
+        Command::Message => book.deliver(frame, None).err(),
         Command::Receipt => match frame.header("receipt-id") {
             Some(GOODBYE) => Some(Ended::Stopped),
             id => {

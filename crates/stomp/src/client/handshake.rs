@@ -30,7 +30,7 @@ pub async fn connect<S: AsyncRead + AsyncWrite + Send + Unpin>(
 ) -> Result<(Client, Driver<S>), ConnectError> {
     let frame = introduction(&connect)?;
     let limits = connect.limits;
-    let mut framed = Framed::new(stream, Codec::new(limits.frame));
+    let mut framed = Framed::new(stream, Codec::new(limits.frame).pass_over_messages());
     let connected = exchange(&mut framed, frame, connect.passcode.as_ref());
     let connected = timeout(limits.handshake, connected).await;
     let connected = connected.unwrap_or(Err(ConnectError::Timeout(limits.handshake)))?;
@@ -88,7 +88,7 @@ async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
         match item {
             Ok(Item::HeartBeat) => {}
             Ok(Item::Frame(frame)) if frame.command == Command::Connected => return Ok(frame),
-            Ok(Item::Frame(frame)) => {
+            Ok(Item::Frame(frame) | Item::Over { frame, .. }) => {
                 return Err(ConnectError::Refused(told(&frame, passcode)));
             }
             Err(DecodeError::Io(error)) => return Err(ConnectError::Io(error)),

@@ -9,6 +9,12 @@ use crate::frame::{Command, Frame, Headers};
 const USUAL_BYTES: usize = 512;
 const USUAL_HEADERS: usize = 16;
 
+/// The headers that are kept of a MESSAGE over the limits: enough to say which one it is, and to acknowledge it.
+const KEPT: [&str; 4] = ["ack", "destination", "message-id", "subscription"];
+/// Of a header block over the limits, longer lines are not looked at, nor more of these.
+const KEPT_LINE_BYTES: usize = 1024;
+const KEPT_LINES: usize = 16;
+
 /// A header block of which some lines are still to come.
 #[derive(Debug)]
 pub(super) struct Head {
@@ -23,12 +29,20 @@ pub(super) struct Head {
     taken: usize,
     /// Bytes of the buffer that hold no line end.
     scanned: usize,
+    /// The limit that it is over, where the frame is passed over for that.
+    over: Option<DecodeError>,
+    /// Lines that were kept since.
+    kept: usize,
+    /// The beginning of the line was thrown away.
+    in_long_line: bool,
 }
 
 /// What a header block turned out to be.
 pub(super) enum Progress {
     Incomplete(Head),
     Complete(Frame, Length),
+    /// It is over a limit and to be passed over; what is kept of it.
+    Over(Frame, Length, DecodeError),
 }
 
 impl Head {
@@ -41,14 +55,18 @@ impl Head {
             lines: 0,
             taken: 0,
             scanned: 0,
+            over: None,
+            kept: 0,
+            in_long_line: false,
         }
     }
 
-    /// Takes whole lines off the buffer.
+    /// Takes whole lines off the buffer. With `passes`, a MESSAGE over the limits is passed over.
     pub(super) fn read(
         mut self,
         src: &mut BytesMut,
         limits: &FrameLimits,
+        passes: bool,
     ) -> Result<Progress, DecodeError> {
         let limit = limits.header_bytes;
         let mut start = 0;
@@ -56,17 +74,22 @@ impl Head {
             let rest = &src[start..];
             let Some(at) = memchr::memchr2(b'\n', 0, &rest[self.scanned..]) else {
                 if self.taken + rest.len() > limit {
-                    return Err(DecodeError::HeadersTooLong { limit });
+                    self.pass_over(DecodeError::HeadersTooLong { limit }, passes)?;
                 }
                 self.scanned = rest.len();
                 src.advance(start);
+                if self.over.is_some() && self.scanned > KEPT_LINE_BYTES {
+                    self.in_long_line = true;
+                    self.scanned = 0;
+                    src.clear();
+                }
                 return Ok(Progress::Incomplete(self));
             };
             let end = self.scanned + at;
             // First the limit: it is what a peer is told that sends the same bytes one by one.
-            self.taken += end + 1;
+            self.taken = self.taken.saturating_add(end + 1);
             if self.taken > limit {
-                return Err(DecodeError::HeadersTooLong { limit });
+                self.pass_over(DecodeError::HeadersTooLong { limit }, passes)?;
             }
             if rest[end] == 0 {
                 return Err(DecodeError::NulInHeaders);
@@ -75,15 +98,62 @@ impl Head {
             let line = line.strip_suffix(b"\r").unwrap_or(line);
             self.scanned = 0;
             start += end + 1;
+            if std::mem::take(&mut self.in_long_line) {
+                continue;
+            }
             match self.command {
                 None => self.command = Some(command(line)?),
                 Some(command) if line.is_empty() => {
                     src.advance(start);
                     return self.complete(command);
                 }
-                Some(command) => self.header(command, line, limits)?,
+                Some(command) => {
+                    let over = self.over.is_some();
+                    if !over || (end <= KEPT_LINE_BYTES && self.keeps(line)) {
+                        self.line(command, line, limits, passes)?;
+                    }
+                }
             }
         }
+    }
+
+    fn line(
+        &mut self,
+        command: Command,
+        line: &[u8],
+        limits: &FrameLimits,
+        passes: bool,
+    ) -> Result<(), DecodeError> {
+        match self.header(command, line, limits) {
+            Err(why @ DecodeError::BodyTooLong { .. }) => self.pass_over(why, passes),
+            Err(why @ DecodeError::TooManyHeaders { .. }) => {
+                self.pass_over(why, passes)?;
+                match self.keeps(line) {
+                    true => self.line(command, line, limits, passes),
+                    false => Ok(()),
+                }
+            }
+            other => other,
+        }
+    }
+
+    /// Goes on without what is over a limit, where that is allowed.
+    fn pass_over(&mut self, why: DecodeError, passes: bool) -> Result<(), DecodeError> {
+        if !passes || self.command != Some(Command::Message) {
+            return Err(why);
+        }
+        self.over.get_or_insert(why);
+        Ok(())
+    }
+
+    /// Whether a line is looked at although the header block is over a limit. So many are; the first of a name counts.
+    fn keeps(&mut self, line: &[u8]) -> bool {
+        let name = line.split(|byte| *byte == b':').next().unwrap_or_default();
+        let keeps = name == b"content-length" || KEPT.iter().any(|it| it.as_bytes() == name);
+        if keeps {
+            self.kept += 1;
+        }
+        keeps && self.kept <= KEPT_LINES
     }
 
     fn complete(self, command: Command) -> Result<Progress, DecodeError> {
@@ -96,7 +166,10 @@ impl Head {
             Some(bytes) => Length::Known(bytes),
             None => Length::UpToNul { scanned: 0 },
         };
-        Ok(Progress::Complete(frame, length))
+        Ok(match self.over {
+            Some(why) => Progress::Over(kept(&frame), length, why),
+            None => Progress::Complete(frame, length),
+        })
     }
 
     fn header(
@@ -107,7 +180,7 @@ impl Head {
     ) -> Result<(), DecodeError> {
         let limit = limits.headers;
         self.lines += 1;
-        if self.lines > limit {
+        if self.lines > limit && self.over.is_none() {
             return Err(DecodeError::TooManyHeaders { limit });
         }
         let colon = memchr::memchr(b':', line).filter(|at| *at > 0);
@@ -136,12 +209,29 @@ impl Head {
             self.text.push(b'\n');
             return Ok(());
         }
-        if self.content_length.is_none() {
-            let value = &self.text[name_end + 1..];
-            self.content_length = Some(length(value, limits.body_bytes)?);
-        }
+        let value = self.text.split_off(name_end + 1);
         self.text.truncate(start);
+        if self.content_length.is_none() {
+            let (bytes, limit) = (length(&value)?, limits.body_bytes);
+            self.content_length = Some(bytes);
+            if bytes > limit {
+                return Err(DecodeError::BodyTooLong { limit });
+            }
+        }
         Ok(())
+    }
+}
+
+/// What is kept of a frame over the limits: of each header the first.
+pub(super) fn kept(frame: &Frame) -> Frame {
+    let all = KEPT
+        .iter()
+        .filter_map(|name| Some((*name, frame.header(name)?)));
+    let short = all.filter(|(_, value)| value.len() <= KEPT_LINE_BYTES);
+    Frame {
+        command: frame.command,
+        headers: short.collect(),
+        body: Bytes::new(),
     }
 }
 
@@ -162,18 +252,13 @@ fn shown(command: Command, line: &[u8]) -> String {
     }
 }
 
-fn length(value: &[u8], limit: usize) -> Result<usize, DecodeError> {
+fn length(value: &[u8]) -> Result<usize, DecodeError> {
     if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
         return Err(DecodeError::BadContentLength(cut(value)));
     }
+    let number = std::str::from_utf8(value).ok();
     // Digits that do not fit into a number are a length over any limit.
-    let number = std::str::from_utf8(value)
-        .ok()
-        .and_then(|it| it.parse().ok());
-    match number {
-        Some(bytes) if bytes <= limit => Ok(bytes),
-        _ => Err(DecodeError::BodyTooLong { limit }),
-    }
+    Ok(number.and_then(|it| it.parse().ok()).unwrap_or(usize::MAX))
 }
 
 fn unescape(text: &[u8], into: &mut Vec<u8>) -> Option<()> {
