@@ -292,6 +292,26 @@ async fn the_ack_goes_back_as_it_was_received_and_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_message_over_the_limits_can_be_acknowledged_and_the_next_one_comes() {
+    let mut script = Script::new().await;
+    let mut deliveries = script.subscribe("agent").await;
+    let many: String = (0..300).map(|n| format!("n{n}:x\n")).collect();
+    let large = format!("MESSAGE\n{many}subscription:agent\nack:1\n\nmuch\0");
+    script.far.say(&large).await;
+    script
+        .far
+        .say("MESSAGE\nsubscription:agent\nack:2\n\nnext\0")
+        .await;
+    let delivery = deliveries.next().await.unwrap();
+    assert_eq!(delivery.over.as_deref(), Some("more than 256 headers"));
+    assert!(delivery.body.is_empty());
+    script.client.ack(&delivery).await.unwrap();
+    assert_eq!(text(&script.far.frame().await), "ACK\nid:1\n");
+    let next = deliveries.next().await.unwrap();
+    assert_eq!((next.over, &next.body[..]), (None, &b"next"[..]));
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_ack_that_was_given_up_for_want_of_room_can_be_said_again() {
     let mut script = Script::new().await;
     let mut deliveries = script.subscribe("agent").await;
