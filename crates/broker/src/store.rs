@@ -124,7 +124,7 @@ pub(crate) struct Store {
     segments: VecDeque<Segment>,
     index: Index,
     last_commit: u64,
-    /// See [`record`].
+    /// On every group, the same for the whole log: see the module `record`.
     seed: u64,
     group: Group,
     memory: Memory,
