@@ -285,13 +285,17 @@ fn feed(fleet: &Fleet) -> rusqlite::Connection {
 
 /// Waits until the relay's place is noted as behind this line.
 async fn noted(fleet: &Fleet, line: u64) {
+    let place = "SELECT number FROM positions WHERE name = 'relay.ops'";
+    reaches(fleet, place, line).await;
+}
+
+async fn reaches(fleet: &Fleet, select: &str, line: u64) {
     let feed = feed(fleet);
-    let select = "SELECT number FROM positions WHERE name = 'relay.ops'";
-    let noted = || async {
+    let reached = || async {
         let place: i64 = feed.query_row(select, [], |row| row.get(0)).ok()?;
         (u64::try_from(place).ok()? >= line).then_some(())
     };
-    until("its place is noted", SOON, noted).await;
+    until(select, SOON, reached).await;
 }
 
 /// An orchestrator with one relay to a chat, and somebody who says lines.
@@ -440,14 +444,17 @@ async fn a_place_that_cannot_be_noted_posts_nothing_twice_until_a_restart() {
         member,
         _tasks,
     } = related("", |_| {}).await;
-    let refuses =
-        "CREATE TRIGGER full BEFORE INSERT ON positions BEGIN SELECT RAISE(ABORT, 'full'); END";
+    // What is tried stays, although it fails.
+    let refuses = "CREATE TABLE tried (number INTEGER);
+        CREATE TRIGGER full BEFORE INSERT ON positions
+        BEGIN INSERT INTO tried VALUES (NEW.number); SELECT RAISE(FAIL, 'full'); END";
     feed(&fleet).execute_batch(refuses).expect("done");
     say(&fleet, &member, Level::Problem, "one").await;
     chat.until_posted("it is posted", 1).await;
-    say(&fleet, &member, Level::Problem, "two").await;
+    let two = say(&fleet, &member, Level::Problem, "two").await;
     let texts = chat.until_posted("the next one is posted", 2).await;
     assert_eq!(texts, ["⚠ web7: one", "⚠ web7: two"]);
+    reaches(&fleet, "SELECT max(number) FROM tried", two).await;
 
     fleet.kill();
     feed(&fleet)

@@ -326,16 +326,22 @@ impl Host {
     }
 
     async fn until_it_waits(&self, commit: &CommitId, why: &str) {
+        let found =
+            |it: &serde_json::Value| it["commit"] == commit.as_str() && it["verdict"] == why;
+        self.until_noted("it waits", |kept| {
+            let waiting = kept["told"]["waiting"].as_array();
+            waiting.is_some_and(|waiting| waiting.iter().any(found))
+        })
+        .await;
+    }
+
+    async fn until_noted(&self, what: &str, wanted: impl Fn(&serde_json::Value) -> bool) {
         let status = self.base.join("stomp-git/shop.json");
-        let waits = || async {
-            let kept: serde_json::Value =
-                serde_json::from_slice(&std::fs::read(&status).ok()?).ok()?;
-            let waiting = kept["told"]["waiting"].as_array()?.clone();
-            let found =
-                |it: &serde_json::Value| it["commit"] == commit.as_str() && it["verdict"] == why;
-            waiting.iter().any(found).then_some(())
+        let noted = || async {
+            let kept = serde_json::from_slice(&std::fs::read(&status).ok()?).ok()?;
+            wanted(&kept).then_some(())
         };
-        until("it waits", SOON, waits).await;
+        until(what, SOON, noted).await;
     }
 }
 
@@ -432,8 +438,15 @@ async fn with_no_answer_nothing_new_comes_and_that_is_said_once_until_somebody_a
         line.line
     );
     assert!(!host.holds(&second));
+    host.push(MAIN).await;
+    host.until_noted("it fails again", |kept| {
+        kept["failures"]
+            .as_u64()
+            .is_some_and(|failures| failures > 1)
+    })
+    .await;
     host.judge.comes().await;
-    // Tried again by itself, 5 s after the failure at most.
+    // Tried again by itself, 10 s after the failure at most.
     host.has(&[(MAIN, &second)]).await;
     let line = host.says("fetched").await;
     assert!(

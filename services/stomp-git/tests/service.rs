@@ -192,6 +192,12 @@ async fn folders_follow_pushes_and_their_troubles_are_said_once() {
     let trouble = "env/taken was not made by stomp-git and stays: move it away";
     host.says(trouble).await;
     assert_eq!(host.base.read("env/main/a.txt"), "2");
+    let second = origin.commit_of("main");
+    origin.commit(&[("a.txt", "3")]);
+    host.push("shop").await;
+    // It is still there at this look. What is said of it comes after this line.
+    host.says(&format!("web1: shop folder main {}..", second.short()))
+        .await;
     origin.forget("taken");
     host.push("shop").await;
     let over = |line: &Line| {
