@@ -17,6 +17,7 @@ mod status;
 
 pub use bus::{Bus, Delivery, Inbox, Listen, PublishError};
 pub use consume::{ATTEMPTS, Handler, Verdict, consume};
+pub use environment::environment;
 pub use failure::{EXIT_SETTINGS, Failure, causes};
 pub use logs::start_logs;
 pub use metrics::{Metrics, MetricsSettings};

@@ -4,6 +4,7 @@ pub mod hooks;
 pub mod packages;
 mod spool;
 pub mod svn;
+mod tags;
 
 use chassis::{
     Failure as ServiceFailure, Settings, Start,
@@ -58,6 +59,9 @@ pub enum LineError {
     /// Not three words.
     #[error("{0:?} is not \"OLD NEW REF\"")]
     Shape(String),
+    /// Some of it is no text; what is not, is shown as `\u{fffd}`.
+    #[error("{0:?} is not UTF-8")]
+    Text(String),
     /// One of them is no such name.
     #[error(transparent)]
     Name(#[from] NameError),
@@ -79,8 +83,12 @@ pub fn moved_refs(
 
 fn moved_ref(repository: &RepoName, pusher: Option<&str>, line: &str) -> Result<Pushed, LineError> {
     let words: Vec<&str> = line.split(' ').collect();
+    let shown = || line.chars().take(200).collect();
+    if line.contains(char::REPLACEMENT_CHARACTER) {
+        return Err(LineError::Text(shown()));
+    }
     let [before, after, name] = words[..] else {
-        return Err(LineError::Shape(line.chars().take(200).collect()));
+        return Err(LineError::Shape(shown()));
     };
     let name: RefName = name.parse()?;
     let pusher = pusher.map(|who| who.chars().filter(|c| !c.is_control()).take(100).collect());

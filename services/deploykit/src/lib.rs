@@ -24,15 +24,14 @@ pub mod up;
 pub mod webhooks;
 pub mod words;
 
-use std::{collections::BTreeMap, ffi::OsString, path::Path, process::ExitCode};
+use std::{ffi::OsString, path::Path, process::ExitCode};
 
 use clap::{CommandFactory, Parser};
-use events::RepoName;
 use world::World;
 
 use crate::{
     ask::Session,
-    cli::{Announce, Cli, Command, SpoolArgs},
+    cli::{Announce, Cli, Command},
     failure::Failure,
     home::{Folders, Home},
     screen::complain,
@@ -87,7 +86,7 @@ pub async fn run() -> ExitCode {
             pusher,
             spool,
         }) => {
-            announce_git(repository, pusher.clone(), spool);
+            announce::hooks::git(repository, pusher.clone(), spool).await;
             ExitCode::SUCCESS
         }
         Command::Announce(Announce::Package { repository, spool }) => {
@@ -191,37 +190,6 @@ async fn carry_out(cli: &Cli) -> Result<(), Failure> {
     }
 }
 
-/// `deploykit announce git` never fails a push: it says what is not announced, and exits 0.
-fn announce_git(repository: &str, pusher: Option<String>, spool: &SpoolArgs) {
-    let world = World::real();
-    let work = || -> anyhow::Result<()> {
-        let name: RepoName = repository.parse()?;
-        let input = std::io::read_to_string(std::io::stdin())?;
-        let pusher = pusher.or_else(person_name);
-        let (mut good, mut bad) = (Vec::new(), Vec::new());
-        for line in announce::moved_refs(&name, pusher.as_deref(), &input) {
-            match line {
-                Ok(push) => good.push(push),
-                Err(error) => bad.push(error),
-            }
-        }
-        for error in bad {
-            complain(format!("a ref of {name} is not announced: {error}"));
-        }
-        announce::spool(
-            &good,
-            &announce::Spool::of(spool, &world),
-            &host_name(),
-            &world,
-        )
-    };
-    if let Err(error) = work() {
-        complain(format!(
-            "the push of {repository:?} is not announced: {error:#}"
-        ));
-    }
-}
-
 /// A child must not outlive the pipeline that it is a part of, whatever ends that.
 fn end_with_parent() {
     let parent = rustix::process::getppid();
@@ -240,13 +208,6 @@ fn host_name() -> events::HostName {
         .to_lowercase();
     name.parse()
         .unwrap_or_else(|_| "localhost".parse().expect("it is a host name"))
-}
-
-/// The variables that are text.
-fn environment() -> BTreeMap<String, String> {
-    std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-        .collect()
 }
 
 fn person_name() -> Option<String> {

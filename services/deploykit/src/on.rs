@@ -17,7 +17,7 @@ use std::{
     time::Duration,
 };
 
-use chassis::{Failure as Ended, Handler, Listen, Start, Verdict, compose, consume};
+use chassis::{Failure as Ended, Handler, Listen, Start, Verdict, compose, consume, environment};
 use command::{Limits, Program};
 use events::Envelope;
 use tokio::{sync::watch, time::Instant};
@@ -30,7 +30,7 @@ use self::{
     outcome::{Outcome, verdict},
     tell::Teller,
 };
-use crate::{cli, demo::interrupted, environment, failure::Failure, home::Folders};
+use crate::{cli, demo::interrupted, failure::Failure, home::Folders};
 
 pub use find::{OnSettings, command as find_command, settings as find_settings};
 

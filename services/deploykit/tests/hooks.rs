@@ -1,17 +1,24 @@
 //! The hooks as they are shipped, with real reprepro, Subversion and apt; what they leave in the spool is delivered over a real broker.
 
 use std::{
+    collections::BTreeMap,
+    ffi::OsStr,
     fs,
-    os::unix::{fs::PermissionsExt, net::UnixListener},
+    os::unix::{
+        ffi::OsStrExt,
+        fs::{MetadataExt, PermissionsExt, chown},
+        net::UnixListener,
+    },
     path::{Path, PathBuf},
     process::{Command, Output},
+    time::{Duration, Instant},
 };
 
 use chassis::settings::parse;
 use deploykit::announce;
 use events::{
     Payload, Topic,
-    message::{CiFailed, CiSucceeded, PackagesRefreshed, PackagesUpdated, SvnCommitted},
+    message::{CiFailed, CiSucceeded, PackagesRefreshed, PackagesUpdated, Pushed, SvnCommitted},
 };
 use stomp_repo::refresh::Part;
 use testkit::{AptHost, AptRepository, Ear, Folder, Member, Mirror, Running, TestBroker};
@@ -235,6 +242,62 @@ fn run(command: &mut Command) -> Output {
 }
 
 #[tokio::test]
+async fn an_annotated_tag_is_announced_with_its_commit_and_a_ref_that_is_no_text_spoils_no_other() {
+    let hub = Hub::new().await;
+    let mut ear = hub.ear(Topic::GitCommits).await;
+    let (bare, work) = (hub.folder.join("shop.git"), hub.folder.join("work"));
+    let git = |folder: &Path, args: &[&str]| {
+        let mut command = program("git", hub.folder.path());
+        let output = run(command.arg("-C").arg(folder).args(args));
+        says(&output).trim().to_owned()
+    };
+    let spool = hub.spool().display().to_string();
+    for (folder, bare_or_not) in [(&bare, "--bare"), (&work, "--initial-branch=main")] {
+        fs::create_dir(folder).unwrap();
+        git(folder, &["init", "-q", bare_or_not]);
+    }
+    hook("post-receive", &bare.join("hooks/post-receive"));
+    git(&bare, &["config", "deploykit.command", PROGRAM]);
+    git(&bare, &["config", "deploykit.spool", &spool]);
+    git(&work, &["commit", "-q", "--allow-empty", "-m", "one"]);
+    git(&work, &["tag", "light"]);
+    git(&work, &["tag", "-m", "two", "heavy"]);
+    let (commit, tag) = (
+        git(&work, &["rev-parse", "HEAD"]),
+        git(&work, &["rev-parse", "heavy"]),
+    );
+    let refs = ["main", "refs/tags/light", "refs/tags/heavy"];
+    let mut push = program("git", hub.folder.path());
+    push.arg("-C").arg(&work).args(["push", "-q"]).arg(&bare);
+    let odd = OsStr::from_bytes(b"HEAD:refs/heads/Gr\xfc\xdfe");
+    let said = says(&run(push.args(refs).arg(odd)));
+    assert!(
+        said.contains("a ref of shop is not announced:") && said.contains("is not UTF-8"),
+        "{said}"
+    );
+    let mut told = BTreeMap::new();
+    while told.len() < 3 {
+        let Pushed {
+            name,
+            after,
+            commit,
+            ..
+        } = heard(&mut ear).await;
+        told.insert(name.to_string(), (after, commit));
+    }
+    let id = |text: &str| Some(text.parse().unwrap());
+    let expected = [
+        ("refs/heads/main", (id(&commit), None)),
+        ("refs/tags/heavy", (id(&tag), id(&commit))),
+        ("refs/tags/light", (id(&commit), None)),
+    ];
+    assert_eq!(
+        told,
+        expected.map(|(name, of)| (name.to_owned(), of)).into()
+    );
+}
+
+#[tokio::test]
 async fn a_commit_to_subversion_is_announced() {
     let hub = Hub::new().await;
     let mut ear = hub.ear(Topic::SvnCommits).await;
@@ -315,6 +378,46 @@ async fn a_commit_to_subversion_is_announced() {
     );
     svn(&["mkdir", "-m", "y", &format!("{url}/y")]);
     assert_eq!(heard::<SvnCommitted>(&mut ear).await.revision, 4);
+}
+
+#[test]
+fn a_commit_to_subversion_is_not_held_up_by_an_svnlook_that_hangs() {
+    let folder = Folder::new();
+    let look = folder.write("svnlook", "#!/bin/sh\nexec sleep 120\n");
+    fs::set_permissions(look, fs::Permissions::from_mode(0o755)).unwrap();
+    let path = format!("PATH={}:/usr", folder.path().display());
+    let text = announce::hook("svn-post-commit").unwrap();
+    let text = text.replacen("PATH=/usr", &path, 1);
+    let hook = folder.write("hook", &text.replace("timeout 10", "timeout 1"));
+    let began = Instant::now();
+    let hook = run(program("sh", folder.path())
+        .arg(hook)
+        .arg(folder.path())
+        .arg("1"));
+    assert!(began.elapsed() < Duration::from_secs(60));
+    assert!(says(&hook).contains("was not announced"), "{}", says(&hook));
+}
+
+#[test]
+fn what_root_leaves_in_a_spool_made_as_the_readme_says_is_of_the_spools_group() {
+    let folder = Folder::new();
+    let spool = folder.join("spool");
+    fs::create_dir(&spool).unwrap();
+    if rustix::process::geteuid().is_root() {
+        chown(&spool, None, Some(4242)).unwrap();
+    }
+    fs::set_permissions(&spool, fs::Permissions::from_mode(0o2770)).unwrap();
+    let mut step = program(PROGRAM, folder.path());
+    step.args(["announce", "build", "started", "--repository", "shop"]);
+    step.args(["--job", "shop", "--number", "7", "--commit"]);
+    step.arg("1f0c1e9d5b7a4f3e2d1c0b9a8f7e6d5c4b3a2910");
+    assert_eq!(says(&run(step.arg("--spool").arg(&spool))), "");
+    let group = fs::metadata(&spool).unwrap().gid();
+    let messages = fs::read_dir(&spool).unwrap().map(|it| it.unwrap());
+    let messages = messages.filter(|it| it.file_name().to_string_lossy().ends_with(".json"));
+    let found: Vec<_> = messages.map(|it| it.metadata().unwrap()).collect();
+    assert_eq!(found.len(), 1);
+    assert_eq!((found[0].gid(), found[0].mode() & 0o777), (group, 0o640));
 }
 
 #[tokio::test]

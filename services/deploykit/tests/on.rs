@@ -92,6 +92,13 @@ fn a_message_says_what_it_is_about_in_checked_names_only() {
         said.line(),
         "git.commits web1 shop refs/heads/main 1f0c1e9d5b"
     );
+    let tag = read(&json!({"commit": COMMIT, "after": "e".repeat(40)})).unwrap();
+    let commits: Vec<_> = tag.variables().filter(|it| it.0 == "COMMIT").collect();
+    assert_eq!(
+        commits,
+        [("COMMIT", COMMIT)],
+        "of an annotated tag it is the commit"
+    );
     let one =
         read(&json!({"packages": [{"name": "shop", "version": "1:2~rc1"}], "packages_total": 1}));
     assert_eq!(one.unwrap().get("VERSION"), Some("1:2~rc1"));
@@ -130,7 +137,11 @@ fn every_message_of_the_bus_can_be_given_to_a_command() {
             panic!("{}", path.display());
         };
         let said = Said::read(&Topic::GitCommits, &envelope);
-        said.unwrap_or_else(|wrong| panic!("{}: {wrong}", path.display()));
+        let said = said.unwrap_or_else(|wrong| panic!("{}: {wrong}", path.display()));
+        if envelope.kind == "deploykit.deploy.report.v1" {
+            let state = envelope.data["state"]["is"].as_str();
+            assert!(state.is_some() && said.get("STATE") == state, "{said:?}");
+        }
         read += 1;
     }
     assert!(read >= 15, "{read}");

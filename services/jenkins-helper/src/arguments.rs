@@ -33,7 +33,7 @@ Example, at the end of a Jenkinsfile:
   post { success { sh 'jenkins-helper succeeded' } }
 
 It ends with 0 whatever happens, so that a build never fails for it, and says in one line what was not told; with --strict
-it ends with 1 then. A broker that is away is no such thing: the message waits in the spool.
+it ends with 1 then. Only a word or an option that it does not know ends it with 2. A broker that is away is no such thing: the message waits in the spool.
 Without a word it is the receiver for Jenkins' Notification plugin.")]
 struct Cli {
     #[command(subcommand)]
@@ -84,7 +84,7 @@ pub async fn step() -> ExitCode {
         }
     };
     chassis::start_logs("error");
-    let (code, text) = carry_out(cli, &std::env::vars().collect()).await;
+    let (code, text) = carry_out(cli, &chassis::environment()).await;
     // Nobody is there to be told that standard error is closed.
     let _ = writeln!(std::io::stderr(), "{NAME}: {text}");
     code

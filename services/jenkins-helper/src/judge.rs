@@ -24,10 +24,10 @@ pub enum Known {
 pub fn judge(job: &JobName, build: &Build, settings: &Settings) -> Known {
     let Some(repository) = repository(job, build, settings) else {
         return Known::Nothing(
-            "no [repositories] has its job, and it took no DEPLOYKIT_REPOSITORY",
+            "no [repositories] has its job, and DEPLOYKIT_REPOSITORY is not set or not believed (receiver.believe_parameters)",
         );
     };
-    let Some(commit) = commit(build) else {
+    let Some(commit) = commit(build, settings) else {
         return Known::Nothing("it does not say which one commit it builds");
     };
     let unstable_is_good = settings.unstable_is_good(&repository);
@@ -52,17 +52,20 @@ pub fn judge(job: &JobName, build: &Build, settings: &Settings) -> Known {
 }
 
 fn repository(job: &JobName, build: &Build, settings: &Settings) -> Option<RepoName> {
-    let told = build.parameters.get("DEPLOYKIT_REPOSITORY");
-    let told = told.and_then(|it| it.parse().ok());
-    told.or_else(|| settings.repository(job, None))
+    let told = || {
+        let told = build.parameters.get("DEPLOYKIT_REPOSITORY");
+        let told = told.filter(|_| settings.believes_parameters());
+        told.and_then(|it| it.parse().ok())
+    };
+    settings.repository(job, None).or_else(told)
 }
 
-/// The commit that it took, if it checked that out or nothing; else the only one that it checked out.
-fn commit(build: &Build) -> Option<CommitId> {
+/// The commit that it took, if it checked that out, or nothing and is believed; else the only one that it checked out.
+fn commit(build: &Build, settings: &Settings) -> Option<CommitId> {
     let took = build.parameters.get("DEPLOYKIT_COMMIT");
     let took: Option<CommitId> = took.and_then(|it| it.parse().ok());
     match (took, &build.commits[..]) {
-        (Some(took), []) => Some(took),
+        (Some(took), []) => settings.believes_parameters().then_some(took),
         (Some(took), all) if all.contains(&took) => Some(took),
         (_, [one]) => Some(one.clone()),
         _ => None,

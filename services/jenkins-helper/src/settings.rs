@@ -47,6 +47,10 @@ pub struct Receiver {
     /// File with a word that the path must end in: `POST /notify/WORD`. Without it: `POST /notify`.
     #[serde(default)]
     pub word_file: Option<PathBuf>,
+    /// What a build was told as `DEPLOYKIT_REPOSITORY` and `DEPLOYKIT_COMMIT` counts where `[repositories]` does not have its job, or it checked
+    /// out nothing: whoever may start a job then speaks for any repository.
+    #[serde(default)]
+    pub believe_parameters: bool,
     /// How long Jenkins is asked about a notification, seconds.
     #[serde(default = "ask_limit_s")]
     pub ask_limit_s: u64,
@@ -117,6 +121,13 @@ impl Settings {
     pub fn unstable_is_good(&self, repository: &RepoName) -> bool {
         let found = self.repositories.get(repository);
         found.is_some_and(|it| it.unstable_is_good)
+    }
+
+    /// True if the receiver takes a build's parameters for what it built.
+    #[must_use]
+    pub fn believes_parameters(&self) -> bool {
+        let receiver = self.receiver.as_ref();
+        receiver.is_some_and(|it| it.believe_parameters)
     }
 
     pub(crate) fn deliver_within(&self) -> Duration {

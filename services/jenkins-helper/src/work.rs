@@ -144,7 +144,10 @@ impl<'a> Work<'a> {
             turn: tokio::sync::Mutex::default(),
             arrived: Notify::new(),
         }));
+        // While nobody asked, nothing was late.
+        let since = start.world.clock.now();
         for kept in kept {
+            let kept = Kept { since, ..kept };
             let key = (kept.notice.job.clone(), kept.notice.number);
             desk.put(key, kept, Instant::now(), first);
         }
@@ -260,10 +263,14 @@ impl<'a> Work<'a> {
                     kept.told_start = true;
                 }
                 // A notification that it ended comes of itself; one that came too early is believed once it is true.
-                if kept.told_start && (!ended || late) {
-                    After::Done
-                } else {
-                    After::Again
+                match (kept.told_start, ended) {
+                    (true, true) if late => {
+                        let text = "was said to have ended, but still runs (receiver.ask_limit_s): its verdict is not told";
+                        self.alarm(&job, number, text);
+                        After::Done
+                    }
+                    (true, false) => After::Done,
+                    _ => After::Again,
                 }
             }
             Known::Ended(verdict) => {

@@ -68,28 +68,35 @@ fn a_notification_names_a_build_and_nothing_else_of_it_is_believed() {
     }
 }
 
+fn with(parameters: &[(&str, &str)], commits: &[&str], outcome: Option<Outcome>) -> Build {
+    let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+    Build {
+        number: 1,
+        outcome,
+        url: None,
+        queue_item: None,
+        scheduled_ms: 0,
+        parameters: parameters.iter().map(owned).collect(),
+        commits: commits.iter().map(|it| it.parse().unwrap()).collect(),
+    }
+}
+
+fn line(known: Known) -> String {
+    match known {
+        Known::Runs(told) | Known::Ended(told) => told.line(),
+        Known::Nothing(why) => why.to_owned(),
+    }
+}
+
 #[test]
 fn of_a_build_one_commit_is_told_or_none() {
     let (a, b) = ("a".repeat(40), "b".repeat(40));
     let text = "[repositories.shop]\njobs = ['shop']\nunstable_is_good = true\n";
     let settings: Settings = parse(text, "x").unwrap().1;
     let told = |job: &str, took: Option<&str>, commits: &[&str], outcome| {
-        let build = Build {
-            number: 1,
-            outcome,
-            url: None,
-            queue_item: None,
-            scheduled_ms: 0,
-            parameters: took
-                .map(|it| ("DEPLOYKIT_COMMIT".to_owned(), it.to_owned()))
-                .into_iter()
-                .collect(),
-            commits: commits.iter().map(|it| it.parse().unwrap()).collect(),
-        };
-        match judge(&job.parse().unwrap(), &build, &settings) {
-            Known::Runs(told) | Known::Ended(told) => told.line(),
-            Known::Nothing(why) => why.to_owned(),
-        }
+        let parameters = took.map(|it| ("DEPLOYKIT_COMMIT", it));
+        let build = with(parameters.as_slice(), commits, outcome);
+        line(judge(&job.parse().unwrap(), &build, &settings))
     };
     let one = "it does not say which one commit it builds";
     let (good, bad) = (Some(Outcome::Success), Some(Outcome::Failure));
@@ -110,10 +117,7 @@ fn of_a_build_one_commit_is_told_or_none() {
             told("shop", None, &[&a], Some(Outcome::Unstable)),
             "shop aaaaaaaaaa: shop 1 succeeded",
         ),
-        (
-            told("shop", Some(&b), &[], good),
-            "shop bbbbbbbbbb: shop 1 succeeded",
-        ),
+        (told("shop", Some(&b), &[], good), one),
         (
             told("shop", Some(&b), &[&a, &b], good),
             "shop bbbbbbbbbb: shop 1 succeeded",
@@ -125,9 +129,45 @@ fn of_a_build_one_commit_is_told_or_none() {
         (told("shop", None, &[&a, &b], good), one),
         (told("shop", None, &[], good), one),
         (told("shop", Some("HEAD"), &[], good), one),
+        (told("other", None, &[&a], good), NO_REPOSITORY),
+    ];
+    for (line, expected) in table {
+        assert_eq!(line, expected);
+    }
+}
+
+const NO_REPOSITORY: &str = "no [repositories] has its job, and DEPLOYKIT_REPOSITORY is not set or not believed (receiver.believe_parameters)";
+
+#[test]
+fn what_a_build_was_told_counts_only_where_that_is_wanted_and_never_before_the_settings() {
+    let a = "a".repeat(40);
+    let told = |believe: bool, job: &str, commits: &[&str]| {
+        let text = format!(
+            "[repositories.shop]\njobs = ['shop']\n\
+             [receiver]\nstate = '/s'\nbelieve_parameters = {believe}\n\
+             [receiver.jenkins]\nurl = 'http://ci/'\nuser = 'a'\ntoken_file = '/t'\n"
+        );
+        let settings: Settings = parse(&text, "x").unwrap().1;
+        let parameters = [("DEPLOYKIT_REPOSITORY", "victim"), ("DEPLOYKIT_COMMIT", &a)];
+        let build = with(&parameters, commits, Some(Outcome::Success));
+        line(judge(&job.parse().unwrap(), &build, &settings))
+    };
+    let one = "it does not say which one commit it builds";
+    let table = [
+        (told(false, "other", &[&a]), NO_REPOSITORY),
         (
-            told("other", None, &[&a], good),
-            "no [repositories] has its job, and it took no DEPLOYKIT_REPOSITORY",
+            told(false, "shop", &[&a]),
+            "shop aaaaaaaaaa: shop 1 succeeded",
+        ),
+        (told(false, "shop", &[]), one),
+        (
+            told(true, "shop", &[&a]),
+            "shop aaaaaaaaaa: shop 1 succeeded",
+        ),
+        (told(true, "shop", &[]), "shop aaaaaaaaaa: shop 1 succeeded"),
+        (
+            told(true, "other", &[]),
+            "victim aaaaaaaaaa: other 1 succeeded",
         ),
     ];
     for (line, expected) in table {

@@ -27,6 +27,7 @@ struct Rig {
     feed: Ear,
     service: Option<Running>,
     url: String,
+    ask_limit_s: u64,
 }
 
 fn commit(digit: char) -> String {
@@ -56,6 +57,7 @@ impl Rig {
             _member: member,
             service: None,
             url: String::new(),
+            ask_limit_s: 600,
         };
         rig.start_service().await;
         rig
@@ -65,11 +67,12 @@ impl Rig {
         let at = |name: &str| self.folder.join(name).display().to_string();
         let text = format!(
             "[repositories.shop]\njobs = ['backend/*']\n[outbox]\nfolder = '{}'\n\
-             [receiver]\nstate = '{}'\nword_file = '{}'\npoll_first_ms = 20\npoll_longest_ms = 100\nask_limit_s = 600\n\
+             [receiver]\nstate = '{}'\nword_file = '{}'\npoll_first_ms = 20\npoll_longest_ms = 100\nask_limit_s = {}\n\
              [receiver.jenkins]\nurl = '{}'\nuser = '{}'\ntoken_file = '{}'\nrequest_limit_s = 2\n",
             at("spool"),
             at("state"),
             at("word"),
+            self.ask_limit_s,
             self.jenkins.url(),
             Jenkins::USER,
             at("token"),
@@ -207,6 +210,48 @@ async fn a_notification_outlives_troubles_of_jenkins_and_the_end_of_the_service(
         .await;
     let empty = || async { rig.folder.names("state/notices").is_empty().then_some(()) };
     until("nothing is kept that was told", LONG, empty).await;
+}
+
+#[tokio::test]
+async fn one_that_was_kept_while_the_service_was_away_for_long_is_asked_about_as_long_as_a_new_one()
+{
+    let mut rig = Rig::start().await;
+    let number = rig.built(&commit('a')).await;
+    rig.jenkins
+        .fail("tree=number", 1_000_000, JenkinsFault::Hang);
+    assert_eq!(rig.notify("COMPLETED", number).await, 202);
+    let asked = || async {
+        let asked = rig.jenkins.requests();
+        let about_it = asked.iter().any(|it| it.line.contains("tree=number"));
+        about_it.then_some(())
+    };
+    until("Jenkins is asked", LONG, asked).await;
+    rig.service = None;
+    rig.jenkins.heal();
+    rig.jenkins.finish("backend/shop", number, "SUCCESS");
+    let kept = format!("state/notices/{}", rig.folder.names("state/notices")[0]);
+    let text = rig.folder.read(&kept);
+    let mut value: serde_json::Value = serde_json::from_str(&text).unwrap();
+    value["since"] = "2020-01-01T00:00:00Z".into();
+    rig.folder.write(&kept, &value.to_string());
+    rig.jenkins
+        .fail("tree=number", 1, JenkinsFault::Status(503));
+    rig.start_service().await;
+    rig.succeeded
+        .hear(|it: &CiSucceeded| it.build.number == number)
+        .await;
+}
+
+#[tokio::test]
+async fn a_build_that_runs_on_though_it_was_said_to_have_ended_is_given_up_with_an_alarm() {
+    let mut rig = Rig::start().await;
+    rig.service = None;
+    rig.ask_limit_s = 1;
+    rig.start_service().await;
+    let number = rig.built(&commit('a')).await;
+    assert_eq!(rig.notify("COMPLETED", number).await, 202);
+    let alarm = |it: &Line| it.level() == Level::Alarm && it.line.contains("but still runs");
+    rig.feed.hear(alarm).await;
 }
 
 #[tokio::test]

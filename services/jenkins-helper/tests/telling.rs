@@ -151,6 +151,38 @@ async fn a_build_does_not_fail_for_it_unless_it_wants_to() {
     assert_eq!(code, ExitCode::from(2));
 }
 
+#[test]
+fn what_is_not_utf_8_among_variables_and_words_is_no_matter_of_the_build() {
+    use std::{ffi::OsStr, os::unix::ffi::OsStrExt, process::Command};
+    let folder = Folder::new();
+    let odd = OsStr::from_bytes(b"Gr\xfc\xdfe");
+    let text = format!(
+        "deliver_within_s = 0\n[outbox]\nfolder = '{}'\n",
+        folder.join("spool").display()
+    );
+    folder.write("x.toml", &text);
+    let program = || Command::new(env!("CARGO_BIN_EXE_jenkins-helper"));
+    let step = program()
+        .args(["succeeded", "--config"])
+        .arg(folder.join("x.toml"))
+        .env_clear()
+        .env("CHANGE_TITLE", odd)
+        .envs([("JOB_NAME", "shop"), ("BUILD_NUMBER", "42")])
+        .envs([("GIT_COMMIT", COMMIT), ("DEPLOYKIT_REPOSITORY", "shop")])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&step.stderr);
+    assert!(
+        step.status.success() && said.contains("shop 42 succeeded"),
+        "{step:?}"
+    );
+    let odd = program().arg(odd).output().unwrap();
+    assert!(
+        odd.status.code() != Some(101),
+        "a word that is none is refused in words: {odd:?}"
+    );
+}
+
 /// The snippet that people copy.
 const JENKINSFILE: &str = include_str!("../../../hooks/Jenkinsfile");
 

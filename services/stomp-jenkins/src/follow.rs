@@ -12,7 +12,10 @@ use serde::{Deserialize, Serialize};
 
 pub use words::{Ask, End, Next, Said, Stage, Step, Tell};
 
-use crate::{plan::Wanted, settings::Limits};
+use crate::{
+    plan::{ID, Wanted},
+    settings::Limits,
+};
 
 /// The longest pause before a look at what Jenkins names and does not have.
 const LONGEST_LOOK: Duration = Duration::from_secs(60);
@@ -41,9 +44,11 @@ pub struct Followed {
 }
 
 impl Followed {
-    /// A new one.
+    /// A new one. A commit that is announced again has a new mark, so that the build of its last round is not taken for this one.
     #[must_use]
-    pub fn new(wanted: Wanted, now: Timestamp) -> Self {
+    pub fn new(mut wanted: Wanted, now: Timestamp) -> Self {
+        let mark = format!("{}-{}", wanted.id, now.as_millisecond());
+        wanted.parameters.insert(ID.to_owned(), mark);
         Self {
             wanted,
             stage: Stage::Wanted,
@@ -53,6 +58,13 @@ impl Followed {
             told_start: false,
             alarmed: false,
         }
+    }
+
+    /// By which it is found among Jenkins' builds.
+    #[must_use]
+    pub fn mark(&self) -> &str {
+        let mark = self.wanted.parameters.get(ID);
+        mark.unwrap_or(&self.wanted.id)
     }
 
     /// What to ask next; none at its end.
@@ -91,6 +103,11 @@ impl Followed {
             }
             Said::Trouble(trouble) => return self.trouble(&trouble, now, limits),
             Said::Found(Some(found)) => self.found(found, now, limits),
+            Said::Found(None) if self.stage == Stage::Triggered => {
+                // The trigger did not arrive; its limit goes on, and so does what a person was told.
+                self.stage = Stage::Wanted;
+                return Step::quiet(Next::Now);
+            }
             Said::Found(None) => self.not_found(now, limits),
             Said::Item(item) => self.queued(item, now),
             Said::Queue(Item::Started(number)) => self.building(number, now),
@@ -158,11 +175,6 @@ impl Followed {
 
     /// Neither in the queue nor among the newest builds.
     fn not_found(&mut self, now: Timestamp, limits: &Limits) -> Step {
-        if self.stage == Stage::Triggered {
-            // The trigger did not arrive; its limit goes on.
-            self.stage = Stage::Wanted;
-            return Step::quiet(Next::Now);
-        }
         if self.again >= limits.again {
             let text = format!("vanished from Jenkins {} times (again)", self.again + 1);
             return self.give_up(text, now);

@@ -1,5 +1,7 @@
 //! What a push on the bus leads to.
 
+use std::time::Duration;
+
 use chassis::{Handler, Start, Verdict};
 use events::{Envelope, message::Pushed};
 
@@ -9,6 +11,7 @@ use crate::{
     book::Book,
     follow::Followed,
     plan::{Plan, Wanted, plan},
+    work::paused,
 };
 
 /// Listens to pushes.
@@ -33,8 +36,8 @@ impl Handler for Hearing<'_> {
             }
         };
         for wanted in builds {
-            if let Err(why) = self.want(wanted).await {
-                return Verdict::Again(why);
+            if !self.want(wanted).await {
+                return Verdict::Again("the service stops".to_owned());
             }
         }
         Verdict::Done
@@ -42,27 +45,39 @@ impl Handler for Hearing<'_> {
 }
 
 impl Hearing<'_> {
-    /// Writes it down, unless it is known. Then the message may be acknowledged.
-    async fn want(&self, wanted: Wanted) -> Result<(), String> {
-        let Self { start, book, board } = self;
+    /// Writes it down, unless it is known. Then the message may be acknowledged. While there is no room it waits, for a push that is put
+    /// aside would never be built; false at the stop.
+    async fn want(&self, wanted: Wanted) -> bool {
+        let Self { start, board, .. } = self;
         let (id, job, commit) = (wanted.id.clone(), wanted.job.clone(), wanted.commit.clone());
         match board.known(&id) {
             Known::New => {}
             known => {
                 tracing::info!(%job, %commit, id, ?known, "announced again: it is built once");
-                return Ok(());
+                return true;
             }
         }
+        let followed = Followed::new(wanted, start.world.clock.now());
+        let longest = Duration::from_millis(start.settings.poll_longest_ms);
+        while let Err(why) = self.write(&followed).await {
+            tracing::error!(%job, %commit, id, "a push waits: {why}; tried again");
+            if !paused(start, longest).await {
+                return false;
+            }
+        }
+        tracing::info!(%job, %commit, id, "is to be built");
+        board.add(followed);
+        start.status.says(board.line());
+        true
+    }
+
+    async fn write(&self, followed: &Followed) -> Result<(), String> {
+        let Self { start, book, board } = self;
         let limit = start.settings.waiting;
         if board.waiting() >= limit {
             return Err(format!("{limit} builds wait already (waiting)"));
         }
-        let followed = Followed::new(wanted, start.world.clock.now());
-        let written = book.write(&start.world, &followed).await;
-        written.map_err(|error| format!("cannot write to the state folder: {error}"))?;
-        tracing::info!(%job, %commit, id, "is to be built");
-        board.add(followed);
-        start.status.says(board.line());
-        Ok(())
+        let written = book.write(&start.world, followed).await;
+        written.map_err(|error| format!("cannot write to the state folder: {error}"))
     }
 }

@@ -30,7 +30,7 @@ pub struct Wanted {
     pub project: Option<ProjectName>,
     /// By which job.
     pub job: JobName,
-    /// What the job is told.
+    /// What the job is told, and [`ID`] once it is followed.
     pub parameters: BTreeMap<String, String>,
     /// An unstable build is a good one.
     #[serde(default)]
@@ -159,7 +159,6 @@ fn wanted(rule: &Rule, pushed: &Pushed, commit: &CommitId) -> Result<Wanted, Nam
     let mut parameters = rule.parameters.clone();
     let project = rule.project.as_ref().map(ToString::to_string);
     parameters.extend([
-        (ID.to_owned(), id.clone()),
         ("DEPLOYKIT_REPOSITORY".to_owned(), repository.to_string()),
         ("DEPLOYKIT_REF".to_owned(), name.to_string()),
         ("DEPLOYKIT_COMMIT".to_owned(), commit.to_string()),

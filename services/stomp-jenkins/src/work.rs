@@ -54,6 +54,15 @@ impl Pace {
     }
 }
 
+/// Waits; false at the stop.
+pub(crate) async fn paused(start: &Start<Settings>, pause: Duration) -> bool {
+    tokio::select! {
+        biased;
+        () = start.stop.cancelled() => false,
+        () = sleep(pause) => true,
+    }
+}
+
 impl Work<'_> {
     /// Follows builds, so many at once, until the stop. Where each stands is on disk.
     pub(crate) async fn run(&self) {
@@ -108,7 +117,12 @@ impl Work<'_> {
         } = self.start;
         let limits = settings.limits();
         let mut pace = Pace::new(settings);
+        if followed.stage.is_before_queue() {
+            // The wait for its turn, or for this service, is no time in which Jenkins did not take it.
+            followed.since = world.clock.now();
+        }
         while let Some(ask) = followed.ask() {
+            let stage = followed.stage.clone();
             if ask == Ask::Trigger {
                 followed = followed.triggering();
                 if !self.write(&followed).await {
@@ -135,7 +149,7 @@ impl Work<'_> {
             if let Some((text, alarm)) = &step.line {
                 self.say(&followed, text, *alarm);
             }
-            if followed.stage != before.stage {
+            if followed.stage.is_news_after(&stage) {
                 pace = Pace::new(settings);
             }
             let pause = match step.next {
@@ -163,7 +177,7 @@ impl Work<'_> {
                 }
             }
             Ask::Find(item) => {
-                let found = jenkins.find(job, (ID, &wanted.id), item).await;
+                let found = jenkins.find(job, (ID, followed.mark()), item).await;
                 found.map_or_else(follow::Said::Trouble, follow::Said::Found)
             }
             Ask::Item(item) => {
@@ -242,13 +256,8 @@ impl Work<'_> {
         self.start.bus.say(said);
     }
 
-    /// False at the stop.
     async fn pause(&self, pause: Duration) -> bool {
-        tokio::select! {
-            biased;
-            () = self.start.stop.cancelled() => false,
-            () = sleep(pause) => true,
-        }
+        paused(self.start, pause).await
     }
 
     fn chance(&self) -> u8 {

@@ -225,6 +225,34 @@ fn a_trigger_that_may_have_arrived_is_looked_for_and_one_that_has_not_is_sent_ag
 }
 
 #[test]
+fn a_trigger_that_never_arrives_is_told_once_and_is_no_news() {
+    let mut it = followed();
+    for round in 0..5 {
+        let stage = it.stage.clone();
+        it = it.triggering();
+        let step = it.hear(Said::NotTriggered(Trouble::NotQueued(302)), at(1), &LIMITS);
+        assert_eq!(told(&step).1, round == 0, "round {round}");
+        let step = it.hear(Said::Found(None), at(2), &LIMITS);
+        assert_eq!((told(&step).1, it.ask()), (false, Some(Ask::Trigger)));
+        assert!(!it.stage.is_news_after(&stage));
+    }
+    it = it.triggering();
+    let stage = it.stage.clone();
+    it.hear(Said::Item(3), at(3), &LIMITS);
+    assert!(it.stage.is_news_after(&stage));
+    assert!(!it.alarmed, "it is well again");
+}
+
+#[test]
+fn each_round_of_a_commit_is_found_by_a_mark_of_its_own() {
+    let first = followed();
+    let second = Followed::new(first.wanted.clone(), at(1));
+    assert_ne!(first.mark(), second.mark());
+    assert_eq!(first.wanted.parameters["DEPLOYKIT_ID"], first.mark());
+    assert!(first.mark().starts_with("abc-"));
+}
+
+#[test]
 fn what_vanishes_is_looked_for_then_triggered_again_so_often_and_then_given_up() {
     for stage in [Stage::Queued { item: 3 }, Stage::Building { number: 7 }] {
         let item = if stage == (Stage::Queued { item: 3 }) {

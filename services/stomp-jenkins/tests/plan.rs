@@ -4,7 +4,7 @@ use chassis::settings::parse;
 use events::message::{Commit, Pushed};
 use stomp_jenkins::{
     Settings,
-    plan::{ID, Plan, Wanted, plan},
+    plan::{Plan, Wanted, plan},
 };
 
 const COMMIT: &str = "1f0c1e9d5b7a4f3e2d1c0b9a8f7e6d5c4b3a2910";
@@ -190,7 +190,6 @@ fn a_build_is_told_its_commit_ref_and_project_and_has_one_id_per_commit_and_job(
         .collect();
     let expected = [
         format!("DEPLOYKIT_COMMIT={COMMIT}"),
-        format!("{ID}={}", build.id),
         "DEPLOYKIT_PROJECT=".to_owned(),
         "DEPLOYKIT_REF=refs/heads/main".to_owned(),
         "DEPLOYKIT_REPOSITORY=shop".to_owned(),

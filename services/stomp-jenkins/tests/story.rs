@@ -85,6 +85,28 @@ async fn a_commit_without_a_verdict_is_built_again_when_it_is_announced_again() 
 }
 
 #[tokio::test]
+async fn the_build_of_a_round_before_is_not_taken_for_this_rounds() {
+    let mut rig = Rig::start().await;
+    rig.push(&commit('a')).await;
+    let number = rig.builds(1).await;
+    rig.jenkins.finish(JOB, number, "ABORTED");
+    rig.hears_failed(&commit('a')).await;
+    rig.jenkins
+        .fail("POST ", 1, testkit::JenkinsFault::NotReady(0));
+    rig.builds_green(&commit('a')).await;
+    assert_eq!(rig.jenkins.faults_left(), 0);
+    rig.push(&commit('b')).await;
+    let number = rig.builds(3).await;
+    rig.jenkins.finish(JOB, number, "FAILURE");
+    let next: events::message::CiFailed = rig.failed.hear(|_| true).await;
+    assert_eq!(
+        next.build.commit.as_str(),
+        commit('b'),
+        "the aborted build was told once"
+    );
+}
+
+#[tokio::test]
 async fn jenkins_restarts_while_it_waits_and_while_it_is_built() {
     let mut rig = Rig::start().await;
     rig.jenkins.add(job().pipeline());

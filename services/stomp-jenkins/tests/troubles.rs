@@ -1,5 +1,6 @@
 //! Each thing that Jenkins may do wrong, through the whole service: what then becomes of the build.
 
+use events::message::{Level, Line};
 use testkit::{JenkinsFault as Fault, LONG, Stop, until};
 
 use crate::rig::{JOB, Rig, commit};
@@ -61,11 +62,19 @@ async fn what_a_person_must_mend_is_told_once_and_goes_on_when_it_is_mended() {
             "{}",
             alarm.line
         );
+        let left = rig.jenkins.faults_left();
+        let tried = || async { (left - rig.jenkins.faults_left() >= 3).then_some(()) };
+        until("it is tried again", LONG, tried).await;
         rig.jenkins.heal();
         let number = rig.builds(index + 1).await;
         rig.jenkins.finish(JOB, number, "SUCCESS");
         rig.hears_succeeded(&commit).await;
         assert_eq!(rig.jenkins.builds(JOB).len(), index + 1, "{fault:?}");
+        let end = |it: &Line| {
+            assert_ne!(it.level(), Level::Alarm, "{fault:?}: {}", it.line);
+            it.line.contains("succeeded as")
+        };
+        rig.feed.hear(end).await;
     }
 }
 

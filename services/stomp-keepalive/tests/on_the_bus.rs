@@ -26,12 +26,11 @@ async fn it_hears_its_own_beats_and_sends_line_ends_beside_them() {
     let common = broker.common("hub1");
     let running = Running::start("stomp-keepalive", common, settings, World::real(), serve);
 
-    let beat = ear.hear(|beat: &Beat| beat.number == 2).await;
+    // However slow the machine is, a beat comes back some day.
+    let beat = ear
+        .hear(|beat: &Beat| beat.last_round_trip_ms.is_some())
+        .await;
     assert!(beat.from.starts_with("hub1 "), "{beat:?}");
-    assert!(
-        beat.last_round_trip_ms.is_some_and(|ms| ms < 1000),
-        "{beat:?}"
-    );
     let line_end = old_client.next().await.unwrap();
     assert_eq!(line_end.body().as_ref(), b"\n");
     // Beats come each second; the broker's clock may still be minutes ahead. What is left is told when it is sent.

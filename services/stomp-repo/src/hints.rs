@@ -9,10 +9,11 @@ use tokio::sync::mpsc;
 use crate::{
     plan::{AptName, Architectures, Skip, Want, plan},
     settings::Source,
+    work::Reason,
 };
 
-/// What is wanted of a source.
-pub(crate) type Mark = (AptSource, BTreeMap<AptName, Want>);
+/// What is wanted of a source, and why it is looked at.
+pub(crate) type Mark = (AptSource, Reason, BTreeMap<AptName, Want>);
 
 /// Marks the sources that a message is about. The refresh is done by [`crate::run`].
 #[derive(Debug)]
@@ -53,8 +54,10 @@ impl Handler for Hints {
         }
         for (source, wants) in plan.wants {
             tracing::debug!(id = %envelope.id, %source, packages = wants.len(), "marked");
+            let cut = plan.sweeps.contains(&source);
+            let reason = if cut { Reason::Sweep } else { Reason::Hint };
             // An error means that the service stops; the next start looks at everything.
-            let _stopping = self.marks.send((source, wants)).await;
+            let _stopping = self.marks.send((source, reason, wants)).await;
         }
         Verdict::Done
     }

@@ -111,8 +111,10 @@ pub enum Skip {
 /// What is of interest in a message, by source.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Plan {
-    /// What to look for.
+    /// What to look for; also of each of `sweeps`, be it nothing.
     pub wants: BTreeMap<AptSource, BTreeMap<AptName, Want>>,
+    /// Sources that are refreshed in any case: there were more packages than the message names.
+    pub sweeps: BTreeSet<AptSource>,
     /// What not, and why.
     pub skipped: Vec<Skip>,
 }
@@ -136,6 +138,10 @@ pub fn plan(
                 suite: updated.suite.clone(),
             });
             continue;
+        }
+        if updated.packages_total > updated.packages.len() {
+            plan.sweeps.insert(name.clone());
+            plan.wants.entry(name.clone()).or_default();
         }
         for package in &updated.packages {
             match wants(package, &updated.repository, source, architectures) {

@@ -68,7 +68,7 @@ pub(crate) async fn run<L: Look>(
                 looking = None;
                 work.ended(done, start.elapsed(), chance());
             }
-            Some((source, wants)) = marked.recv() => work.hint(&source, wants, start.elapsed(), chance()),
+            Some((source, reason, wants)) = marked.recv() => work.hint(&source, reason, wants, start.elapsed(), chance()),
             Ok(()) = connected.changed() => {
                 if *connected.borrow_and_update() {
                     sweep_at = sweep_at.min(work.sweep_when_back(start.elapsed(), chance()));

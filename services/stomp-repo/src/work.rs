@@ -123,6 +123,7 @@ impl Work {
     pub fn hint(
         &mut self,
         source: &AptSource,
+        reason: Reason,
         wants: BTreeMap<AptName, Want>,
         now: Duration,
         chance: f64,
@@ -130,7 +131,7 @@ impl Work {
         let splay = self.pace.splay;
         if let Some(state) = self.sources.get_mut(source) {
             let full = state.want(wants);
-            let reason = if full { Reason::Sweep } else { Reason::Hint };
+            let reason = if full { Reason::Sweep } else { reason };
             state.mark(reason, now + part(splay, chance));
         }
     }

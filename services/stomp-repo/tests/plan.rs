@@ -192,6 +192,37 @@ fn one_version_that_is_none_spoils_no_other_package() {
     );
 }
 
+#[test]
+fn of_a_message_that_was_cut_every_source_of_the_repository_is_refreshed() {
+    let (_, settings) = chassis::settings::parse::<Settings>(SETTINGS, "test").unwrap();
+    let host = Architectures {
+        native: "amd64".parse().unwrap(),
+        foreign: BTreeSet::new(),
+    };
+    let mut updated = PackagesUpdated {
+        repository: "acme".parse().unwrap(),
+        suite: "trixie".parse().unwrap(),
+        component: "main".parse().unwrap(),
+        packages: Vec::new(),
+        packages_total: 1,
+    };
+    let mut swept = |suite: &str, total: usize| {
+        updated.suite = suite.parse().unwrap();
+        updated.packages_total = total;
+        let plan = plan(&updated, &settings.sources, &host);
+        assert!(
+            plan.sweeps
+                .iter()
+                .all(|source| plan.wants.contains_key(source))
+        );
+        let names = plan.sweeps.iter().map(ToString::to_string);
+        names.collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(swept("bookworm", 1), "acme.sources old.list");
+    assert_eq!(swept("trixie", 1), "old.list", "the other is for bookworm");
+    assert_eq!(swept("bookworm", 0), "");
+}
+
 fn want(version: &str, upcoming: bool) -> Want {
     Want {
         version: version.parse().unwrap(),

@@ -1,5 +1,10 @@
 //! The service as `main` wires it: real broker, real apt in a root of its own, a signed repository behind a mirror.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
 use chassis::settings::parse;
 use events::{
     Topic,
@@ -10,16 +15,39 @@ use stomp_repo::Settings;
 use testkit::{
     AptHost, AptRepository, Ear, Member, Mirror, RootPart, Running, SOON, TestBroker, until,
 };
+use tokio::{
+    io::copy_bidirectional,
+    net::{UnixListener, UnixStream},
+    task::JoinSet,
+};
 use world::World;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_stomp-repo");
+
+fn updated(packages: &[(&str, &str)]) -> PackagesUpdated {
+    let package = |(name, version): &(&str, &str)| PackageUpdate {
+        name: name.parse().unwrap(),
+        version: version.parse().unwrap(),
+        before: None,
+        architectures: vec!["all".parse().unwrap()],
+        source: None,
+    };
+    PackagesUpdated {
+        repository: "acme".parse().unwrap(),
+        suite: "bookworm".parse().unwrap(),
+        component: "main".parse().unwrap(),
+        packages: packages.iter().map(package).collect(),
+        packages_total: packages.len(),
+    }
+}
 
 /// The host `web1` with apt, a mirror of the repository `acme`, and somebody on the bus.
 struct Host {
     apt: AptHost,
     repository: AptRepository,
     mirror: Mirror,
-    _part: RootPart,
+    part: RootPart,
+    between: JoinSet<()>,
     broker: TestBroker,
     member: Member,
     refreshed: Ear,
@@ -59,7 +87,8 @@ impl Host {
             apt,
             repository,
             mirror,
-            _part: part,
+            part,
+            between: JoinSet::new(),
             broker,
             member,
             refreshed,
@@ -90,22 +119,25 @@ impl Host {
         .await;
     }
 
+    /// Counts what the root part answers, from the next start on.
+    fn counts_answers(&mut self) -> Arc<AtomicUsize> {
+        let part = self.part.socket().to_owned();
+        self.settings.socket = part.with_extension("counted");
+        let listener = UnixListener::bind(&self.settings.socket).unwrap();
+        let answers = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&answers);
+        self.between.spawn(async move {
+            while let Ok((mut asks, _)) = listener.accept().await {
+                let mut part = UnixStream::connect(&part).await.unwrap();
+                let _ended = copy_bidirectional(&mut asks, &mut part).await;
+                counted.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        answers
+    }
+
     async fn announce(&self, packages: &[(&str, &str)]) {
-        let package = |(name, version): &(&str, &str)| PackageUpdate {
-            name: name.parse().unwrap(),
-            version: version.parse().unwrap(),
-            before: None,
-            architectures: vec!["all".parse().unwrap()],
-            source: None,
-        };
-        let updated = PackagesUpdated {
-            repository: "acme".parse().unwrap(),
-            suite: "bookworm".parse().unwrap(),
-            component: "main".parse().unwrap(),
-            packages: packages.iter().map(package).collect(),
-            packages_total: packages.len(),
-        };
-        self.member.bus.publish(&updated).await.unwrap();
+        self.member.bus.publish(&updated(packages)).await.unwrap();
     }
 
     /// Uploads, brings the mirror up to date, announces.
@@ -282,7 +314,9 @@ async fn an_unreachable_source_is_said_once_tried_again_and_said_when_it_is_over
 
 #[tokio::test]
 async fn another_apt_that_holds_the_lock_is_waited_for_without_a_word() {
-    let mut host = Host::new(ACME).await;
+    let mut host = Host::prepared(ACME).await;
+    let answers = host.counts_answers();
+    host.start().await;
     let lock = std::fs::File::options();
     let lock = { lock }
         .write(true)
@@ -293,9 +327,13 @@ async fn another_apt_that_holds_the_lock_is_waited_for_without_a_word() {
         fcntl_lock(&lock, FlockOperation::NonBlockingLockExclusive).ok()
     })
     .await;
+    // The answer to the look of the start may still be on its way.
+    let tried = answers.load(Ordering::Relaxed) + 2;
     host.upload("shop", "1.1").await;
-    // waits for the first try, which fails while the lock is held; apt leaves no trace of it
-    tokio::time::sleep(std::time::Duration::from_millis(800)).await;
+    until("it was tried while the lock is held", SOON, async || {
+        (answers.load(Ordering::Relaxed) >= tried).then_some(())
+    })
+    .await;
     assert_eq!(host.apt.candidate("shop"), "1.0");
     drop(lock);
     assert_eq!(host.sees().await, ["shop 1.0 -> 1.1"]);
@@ -316,8 +354,24 @@ async fn what_came_while_the_bus_was_away_is_found_and_said_when_it_is_back() {
 }
 
 #[tokio::test]
+async fn a_package_that_a_cut_message_does_not_name_is_found_all_the_same() {
+    let mut host = Host::new(ACME).await;
+    host.repository.upload("shop", "1.1");
+    host.mirror.sync(&host.repository.path());
+    let updated = PackagesUpdated {
+        packages_total: 7,
+        ..updated(&[("nginx", "1")])
+    };
+    host.member.bus.publish(&updated).await.unwrap();
+    assert_eq!(host.sees().await, ["shop 1.0 -> 1.1"]);
+    host.stop().await;
+}
+
+#[tokio::test]
 async fn a_burst_of_announcements_is_few_refreshes() {
-    let mut host = Host::new(&format!("{ACME}packages = [\"*\"]\n")).await;
+    let mut host = Host::prepared(&format!("{ACME}packages = [\"*\"]\n")).await;
+    host.settings.splay_s = 2;
+    host.start().await;
     let asked = host.mirror.asked();
     for n in 1..=30 {
         host.announce(&[("shop", &format!("1.0.{n}"))]).await;

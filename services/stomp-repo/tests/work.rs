@@ -86,15 +86,28 @@ fn at_the_start_each_source_is_looked_at_within_the_splay() {
 #[test]
 fn many_hints_within_the_splay_are_one_look_for_the_highest_versions() {
     let mut work = settled();
-    work.hint(&acme(), wants(&[("shop", "1.9")]), s(100), 1.0);
+    work.hint(
+        &acme(),
+        Reason::Hint,
+        wants(&[("shop", "1.9")]),
+        s(100),
+        1.0,
+    );
     assert_eq!(work.due(), Some(s(130)));
     work.hint(
         &acme(),
+        Reason::Hint,
         wants(&[("shop", "1.10"), ("api", "2")]),
         s(101),
         0.5,
     );
-    work.hint(&acme(), wants(&[("shop", "1.10~rc1")]), s(102), 1.0);
+    work.hint(
+        &acme(),
+        Reason::Hint,
+        wants(&[("shop", "1.10~rc1")]),
+        s(102),
+        1.0,
+    );
     assert_eq!(work.due(), Some(s(116)), "the earliest of their times");
     let job = work.next(s(116)).unwrap();
     assert_eq!(
@@ -110,9 +123,9 @@ fn many_hints_within_the_splay_are_one_look_for_the_highest_versions() {
 #[test]
 fn a_hint_during_a_look_brings_one_more() {
     let mut work = settled();
-    work.hint(&acme(), wants(&[("shop", "1")]), s(100), 0.0);
+    work.hint(&acme(), Reason::Hint, wants(&[("shop", "1")]), s(100), 0.0);
     let mut job = work.next(s(100)).unwrap();
-    work.hint(&acme(), wants(&[("shop", "2")]), s(101), 0.0);
+    work.hint(&acme(), Reason::Hint, wants(&[("shop", "2")]), s(101), 0.0);
     job.wants.clear();
     work.ended(done(job, Ending::Looked), s(105), 1.0);
     assert_eq!(asked(&work.next(s(105)).unwrap()), ["shop 2"]);
@@ -121,7 +134,7 @@ fn a_hint_during_a_look_brings_one_more() {
 #[test]
 fn a_mirror_that_lags_is_asked_again_later_each_time() {
     let mut work = settled();
-    work.hint(&acme(), wants(&[("shop", "1")]), s(100), 0.0);
+    work.hint(&acme(), Reason::Hint, wants(&[("shop", "1")]), s(100), 0.0);
     let mut now = s(100);
     let mut waits = Vec::new();
     for tries in 1..=7 {
@@ -142,7 +155,7 @@ fn a_mirror_that_lags_is_asked_again_later_each_time() {
 #[test]
 fn a_failure_keeps_what_was_wanted_and_refreshes_in_any_case_next_time() {
     let mut work = settled();
-    work.hint(&acme(), wants(&[("shop", "1")]), s(100), 0.0);
+    work.hint(&acme(), Reason::Hint, wants(&[("shop", "1")]), s(100), 0.0);
     let job = work.next(s(100)).unwrap();
     work.ended(done(job, Ending::Failed), s(110), 1.0);
     assert_eq!(work.failing().count(), 1);
@@ -158,7 +171,7 @@ fn a_failure_keeps_what_was_wanted_and_refreshes_in_any_case_next_time() {
         Some(s(131)),
         "twice as long, and half of that by chance"
     );
-    work.hint(&acme(), wants(&[("shop", "2")]), s(122), 0.0);
+    work.hint(&acme(), Reason::Hint, wants(&[("shop", "2")]), s(122), 0.0);
     let mut job = work.next(s(122)).unwrap();
     assert_eq!(
         (job.failed, asked(&job)),
@@ -173,7 +186,7 @@ fn a_failure_keeps_what_was_wanted_and_refreshes_in_any_case_next_time() {
 #[test]
 fn another_apt_is_waited_for_and_is_no_failure() {
     let mut work = settled();
-    work.hint(&acme(), wants(&[("shop", "1")]), s(100), 0.0);
+    work.hint(&acme(), Reason::Hint, wants(&[("shop", "1")]), s(100), 0.0);
     let mut now = s(100);
     let mut waits = Vec::new();
     for _ in 0..8 {
@@ -193,7 +206,7 @@ fn what_is_wanted_is_bounded_and_then_the_source_is_refreshed_in_any_case() {
     let mut work = settled();
     let names: Vec<String> = (0..2 * MOST_WANTS).map(|n| format!("p{n:04}")).collect();
     let packages: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "1")).collect();
-    work.hint(&acme(), wants(&packages), s(100), 0.0);
+    work.hint(&acme(), Reason::Hint, wants(&packages), s(100), 0.0);
     assert_eq!(work.awaited(), MOST_WANTS);
     let job = work.next(s(100)).unwrap();
     assert_eq!((job.reason, job.wants.len()), (Reason::Sweep, MOST_WANTS));
@@ -212,6 +225,7 @@ fn a_source_that_is_not_watched_is_not_marked() {
     let mut work = settled();
     work.hint(
         &"other.list".parse().unwrap(),
+        Reason::Hint,
         wants(&[("shop", "1")]),
         s(100),
         0.0,

@@ -3,13 +3,14 @@
 use std::path::PathBuf;
 
 use chassis::{
+    environment,
     outbox::{Limits, Waiting, drop_off},
     settings,
 };
 use world::World;
 
 use super::{Deliver, NAME, SPOOL};
-use crate::{cli::SpoolArgs, environment, screen::complain};
+use crate::{cli::SpoolArgs, screen::complain};
 
 /// Where a hook leaves its messages.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -16,7 +16,7 @@ const TYPE_BYTES: usize = 100;
 /// What a field's value must be; the text of it then.
 type Check = fn(&Value) -> Result<String, String>;
 
-/// Fields of messages, at the first level of `data`, with the variable that each becomes.
+/// Fields of messages, by their place in `data`, with the variable that each becomes.
 const FIELDS: [(&str, &str, Check); 17] = [
     ("repository", "REPOSITORY", name::<RepoName>),
     ("ref", "REF", name::<RefName>),
@@ -34,7 +34,7 @@ const FIELDS: [(&str, &str, Check); 17] = [
     ("component", "COMPONENT", name::<ComponentName>),
     ("phase", "PHASE", word),
     ("verdict", "RESULT", word),
-    ("state", "STATE", word),
+    ("state/is", "STATE", word),
 ];
 
 /// Why a message cannot be given to a command.
@@ -75,11 +75,14 @@ impl Said {
         ];
         for (field, variable, check) in FIELDS {
             // What is an object or a list is for standard input.
-            let Some(value) = envelope.data.get(field).filter(|it| is_plain(it)) else {
+            let Some(value) = field_of(&envelope.data, field).filter(|it| is_plain(it)) else {
                 continue;
             };
             let text = check(value).map_err(|why| Wrong::Field { field, why })?;
-            said.push((variable, text));
+            // The first field of a variable wins: a tag's commit before the tag itself.
+            if said.iter().all(|(known, _)| *known != variable) {
+                said.push((variable, text));
+            }
         }
         said.extend(one_package(&envelope.data)?);
         Ok(Self(said))
@@ -122,6 +125,10 @@ pub fn is_wanted(said: &Said, args: &cli::On) -> bool {
         && fits(&args.refs, "REF")
         && fits(&args.hosts, "HOST")
         && fits(&args.projects, "PROJECT")
+}
+
+fn field_of<'a>(data: &'a Value, field: &str) -> Option<&'a Value> {
+    data.pointer(&format!("/{field}"))
 }
 
 fn is_plain(value: &Value) -> bool {

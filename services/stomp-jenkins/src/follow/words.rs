@@ -58,6 +58,18 @@ impl Stage {
         }
     }
 
+    /// True while Jenkins is not known to have it.
+    #[must_use]
+    pub fn is_before_queue(&self) -> bool {
+        matches!(self, Self::Wanted | Self::Triggered)
+    }
+
+    /// True if it has come further, or has to begin anew; a trigger that has to be sent again is no news.
+    #[must_use]
+    pub fn is_news_after(&self, before: &Self) -> bool {
+        self != before && !(self.is_before_queue() && before.is_before_queue())
+    }
+
     /// The build's number, while it runs.
     #[must_use]
     pub fn number(&self) -> Option<u64> {
