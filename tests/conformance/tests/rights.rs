@@ -173,6 +173,12 @@ async fn is_refused_the_rest(site: &Site, user: &User, rows: &[Row]) {
         }
     }
     assert!(!not_said.is_empty() && !not_heard.is_empty());
+    // Who hears durably only may have no other queue: nothing but the right to the topic is to be in the way.
+    let hears: Vec<&Row> = { rows.iter() }
+        .filter(|row| row.heard_by.contains(service))
+        .collect();
+    let durably = !hears.is_empty() && hears.iter().all(|row| row.durably.contains(service));
+    let own_queue = Names::default().subscription(service, host);
     let said = not_said.iter().enumerate().map(async |(n, topic)| {
         let destination = Names::default().destination(topic);
         let member = user.member(site, &format!("{service}-says-{n}"), 20).await;
@@ -184,7 +190,11 @@ async fn is_refused_the_rest(site: &Site, user: &User, rows: &[Row]) {
     });
     let heard = not_heard.iter().enumerate().map(async |(n, topic)| {
         let client = format!("{service}-hears-{n}");
-        let why = refusal(site, user, &client, Listen::hints([topic.clone()])).await;
+        let listen = match durably {
+            true => Listen::durable(topic.clone(), own_queue.clone()),
+            false => Listen::hints([topic.clone()]),
+        };
+        let why = refusal(site, user, &client, listen).await;
         let destination = Names::default().destination(topic);
         assert!(
             why.contains(dotted(&destination)),
