@@ -1,12 +1,12 @@
 //! What is kept for whom.
 
-use chassis::Listen;
+use chassis::{Inbox, Listen};
 use events::{
     Topic,
     message::{DeadLetter, Fetched},
 };
 use stomp::Dialect;
-use testkit::{LONG, Member, SOON, until};
+use testkit::{Ear, LONG, Member, SOON, until};
 use tokio::time::timeout;
 
 use crate::site::{Heard, Link, Site, message, texts};
@@ -43,14 +43,18 @@ pub(crate) async fn what_came_while_away_is_heard_on_return(site: &mut Site) {
     assert_eq!(heard, [2, 3, 4]);
 }
 
+/// Who listens to reports durably, and what is said of those that were put aside.
+async fn reader_of_reports(site: &Site, name: &str) -> (Member, Ear, Inbox) {
+    let member = Member::connect(name, site.common("web1")).await;
+    let dead = member.listen(Topic::Dead(name.to_owned())).await;
+    let reports = Listen::durable(Topic::DeployReports, name.to_owned());
+    let inbox = member.bus.listen(reports).await;
+    (member, dead, inbox)
+}
+
 pub(crate) async fn what_cannot_be_used_is_put_aside_and_the_next_one_comes(site: &mut Site) {
-    let member = Member::connect("conf-aside", site.common("web1")).await;
+    let (member, mut dead, mut inbox) = reader_of_reports(site, "conf-aside").await;
     let bus = &member.bus;
-    let mut dead = member.listen(Topic::Dead("conf-aside".to_owned())).await;
-    let subscription = "conf-aside".to_owned();
-    let mut inbox = bus
-        .listen(Listen::durable(Topic::DeployReports, subscription))
-        .await;
     let destination = bus.names().destination(&Topic::DeployReports);
     let body = "no JSON: \0".into();
     let published = bus.publish_raw(&destination, true, body).await;
@@ -73,13 +77,8 @@ pub(crate) async fn what_cannot_be_used_is_put_aside_and_the_next_one_comes(site
 
 /// Brokers take more headers than a client reads. It may not stand before all others for ever.
 pub(crate) async fn what_is_too_large_to_read_is_put_aside_and_the_next_one_comes(site: &mut Site) {
-    let member = Member::connect("conf-large", site.common("web1")).await;
+    let (member, mut dead, mut inbox) = reader_of_reports(site, "conf-large").await;
     let bus = &member.bus;
-    let mut dead = member.listen(Topic::Dead("conf-large".to_owned())).await;
-    let subscription = "conf-large".to_owned();
-    let mut inbox = bus
-        .listen(Listen::durable(Topic::DeployReports, subscription))
-        .await;
     let destination = bus.names().destination(&Topic::DeployReports);
     let writer = site.link("conf-large-writer").await;
     let mut large = message(&destination, "much");
