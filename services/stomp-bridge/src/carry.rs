@@ -7,7 +7,7 @@ use std::{
 
 use chassis::{Bus, Delivery, Handler, Inbox, PublishError, Start, Verdict, causes};
 use events::{
-    Envelope, Payload, Topic,
+    Envelope, ParseError, Payload, Topic,
     message::{Level, Said},
 };
 use tokio::time::{Instant, sleep};
@@ -156,6 +156,9 @@ impl<'a> Bridge<'a> {
 
     /// Says an older message on our side.
     async fn say_ours(&self, kind: Kind, delivery: &Delivery) -> Outcome {
+        if let Err(error @ ParseError::NotRead(_)) = delivery.envelope() {
+            return Outcome::Never(causes(error));
+        }
         let subject = delivery.header("subject").unwrap_or_default();
         let read = plan::from_old(kind, subject, delivery.body(), &self.start.settings);
         let ours = match read {

@@ -108,6 +108,21 @@ async fn on_activemq_what_cannot_be_said_is_kept_through_a_kill() {
     killed(rig).await;
 }
 
+/// The other two brokers refuse such a header.
+#[tokio::test]
+async fn on_rabbitmq_what_is_too_large_to_read_becomes_a_dead_letter() {
+    let mut rig = Rig::new(Broker::rabbitmq().await).await;
+    let mut dead = rig.ear(Topic::Dead("stomp-bridge".to_owned())).await;
+    rig.start_bridge("hub1", "");
+    rig.carries("hub1").await;
+    let subject = "x".repeat(70_000);
+    rig.old_says("future.git.commits", &subject, "");
+    let letter: DeadLetter = dead.hear(|_| true).await;
+    let cause = "it was not read: header block is longer than 65536 bytes";
+    assert_eq!(letter.cause, cause);
+    rig.stop_bridges().await;
+}
+
 async fn both_ways(mut rig: Rig) {
     let mut pushes = rig.ear(Topic::GitCommits).await;
     let mut revisions = rig.ear(Topic::SvnCommits).await;
