@@ -209,16 +209,15 @@ impl Head {
             self.text.push(b'\n');
             return Ok(());
         }
-        let value = self.text.split_off(name_end + 1);
-        self.text.truncate(start);
         if self.content_length.is_none() {
-            let (bytes, limit) = (length(&value)?, limits.body_bytes);
-            self.content_length = Some(bytes);
-            if bytes > limit {
-                return Err(DecodeError::BodyTooLong { limit });
-            }
+            self.content_length = Some(length(&self.text[name_end + 1..])?);
         }
-        Ok(())
+        self.text.truncate(start);
+        let limit = limits.body_bytes;
+        match self.content_length {
+            Some(bytes) if bytes > limit => Err(DecodeError::BodyTooLong { limit }),
+            _ => Ok(()),
+        }
     }
 }
 
