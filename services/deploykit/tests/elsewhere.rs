@@ -2,12 +2,13 @@
 
 use std::{
     fs,
+    io::{BufRead, BufReader, Read},
     path::Path,
     process::{Output, Stdio},
 };
 
 use stomp::{Delivery, Message, Subscription};
-use testkit::{ActiveMq, BrokerProcess, Certificates, Folder, LONG, RabbitMq, SOON};
+use testkit::{ActiveMq, BrokerProcess, Certificates, Folder, RabbitMq, SOON};
 use tokio::{
     sync::{Mutex, MutexGuard},
     time::timeout,
@@ -158,14 +159,14 @@ async fn the_demo_runs_on_rabbitmq_over_tls_and_leaves_nothing_there() {
         "--passcode-file",
         &passcode,
     ];
-    interrupted(&broker, home.path(), &by_flags).await;
+    interrupted(home.path(), &by_flags);
     setup_and_doctor(&broker, home.path());
     assert_eq!(RabbitMq::queues(&broker).await, before);
 }
 
-/// A demo that is stopped in the middle, when its first subscription is there: it ran as far as to have one.
-async fn interrupted(broker: &BrokerProcess, home: &Path, args: &[&str]) {
-    let child = program(env!("CARGO_BIN_EXE_deploykit"), home)
+/// A demo that is stopped in the middle: when it begins its story, all of its services are subscribed.
+fn interrupted(home: &Path, args: &[&str]) {
+    let mut child = program(env!("CARGO_BIN_EXE_deploykit"), home)
         .args(["demo", "--exit"])
         .args(args)
         .env("TMPDIR", home)
@@ -173,15 +174,15 @@ async fn interrupted(broker: &BrokerProcess, home: &Path, args: &[&str]) {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    testkit::until("the demo has a subscription", LONG, || async {
-        let queues = RabbitMq::queues(broker).await;
-        let of_demo = |name: &String| name.starts_with("deploykit-demo-");
-        queues.iter().any(of_demo).then_some(())
-    })
-    .await;
+    let mut said = BufReader::new(child.stdout.take().unwrap());
+    let mut text = String::new();
+    while !text.contains("\n1. ") {
+        assert_ne!(said.read_line(&mut text).unwrap(), 0, "it ended: {text}");
+    }
     signal(child.id(), "INT");
+    said.read_to_string(&mut text).unwrap();
     let output = child.wait_with_output().unwrap();
-    assert_eq!(output.status.code(), Some(1), "{}", says(&output));
+    assert_eq!(output.status.code(), Some(1), "{text}{}", says(&output));
 }
 
 #[tokio::test]
