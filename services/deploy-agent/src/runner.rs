@@ -16,8 +16,8 @@ const LOOK: Duration = Duration::from_millis(50);
 /// Runs the script of a run's folder, once, and leaves its output and outcome there.
 ///
 /// Exit code 0 means that the outcome is in the folder, or that another runner has it; 1, that the folder cannot be used.
-pub async fn step(folder: &Path) -> ExitCode {
-    match run(&World::real(), &RunFolder::at(folder)).await {
+pub async fn step(world: &World, folder: &Path) -> ExitCode {
+    match run(world, &RunFolder::at(folder)).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!(folder = %folder.display(), %error, "a script could not be run");

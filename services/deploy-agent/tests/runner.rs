@@ -1,16 +1,20 @@
 //! The process between the agent and a script: it runs a script once, and leaves how that went in its folder.
 
-use std::{collections::BTreeMap, fs, os::unix::fs::PermissionsExt, time::Duration};
-
-use deploy_agent::{
-    run_folder::{Found, RunFolder, Spec, Status},
-    step,
+use std::{
+    collections::BTreeMap, fs, os::unix::fs::PermissionsExt, path::Path, process::ExitCode,
+    time::Duration,
 };
+
+use deploy_agent::run_folder::{Found, RunFolder, Spec, Status};
 use tempfile::TempDir;
 use tokio::time::{sleep, timeout};
-use world::{Disk, RealDisk};
+use world::{Disk, RealDisk, World};
 
 /// A run of a shell script, made but not started.
+async fn step(folder: &Path) -> ExitCode {
+    deploy_agent::step(&World::real(), folder).await
+}
+
 fn run(script: &str, limit_s: u64) -> (TempDir, RunFolder) {
     let folder = tempfile::tempdir().expect("a folder");
     let program = folder.path().join("script");

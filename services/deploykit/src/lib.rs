@@ -72,7 +72,7 @@ pub async fn run() -> ExitCode {
             }
             chassis::run_with_args(ANNOUNCE, args, announce::serve).await
         }
-        Command::Step { folder } => deploy_agent::step(folder).await,
+        Command::Step { folder } => deploy_agent::step(&World::real(), folder).await,
         Command::On(args) => {
             let world = World::real();
             let ended = on::run(args, cli.at.as_deref(), &Folders::of_user(), &world).await;
