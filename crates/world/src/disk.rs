@@ -1,14 +1,16 @@
 //! Files, synchronously. Every change that must last says so: see [`Disk::replace`] and [`Disk::sync_folder`].
 
+mod real;
+
 use std::{
     fmt::Debug,
-    fs::{self, DirBuilder, File, OpenOptions},
-    io::{self, Read, Seek, SeekFrom, Write},
-    os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt},
+    fs::File,
+    io::{self, Read, Write},
+    os::unix::fs::FileExt,
     path::{Path, PathBuf},
 };
 
-use rustix::fs::{FlockOperation, flock, statvfs, syncfs};
+pub use real::RealDisk;
 
 /// What a path is; links are not followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,12 +42,31 @@ pub struct Entry {
     pub inode: u64,
 }
 
+/// All that changes when a file is touched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stamp {
+    /// What it is.
+    pub kind: Kind,
+    /// Its size in bytes.
+    pub bytes: u64,
+    /// Its permission bits.
+    pub mode: u32,
+    /// Whose it is: user and group.
+    pub owner: (u32, u32),
+    /// Its number in the file system.
+    pub inode: u64,
+    /// When it was last written, nanoseconds since 1970 UTC. Anybody who owns it can set that.
+    pub modified_ns: i64,
+    /// When anything about it was last changed, by the file system's own clock. Nobody can set that.
+    pub changed_ns: i64,
+}
+
 /// Room on the file system of a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Space {
     /// Bytes that an unprivileged user may still write.
     pub free_bytes: u64,
-    /// Files that may still be made.
+    /// Files that may still be made; the largest number where the file system does not count them.
     pub free_files: u64,
 }
 
@@ -171,6 +192,38 @@ pub trait Disk: Send + Sync + Debug {
     /// # Errors
     /// The system's.
     fn set_mode(&self, path: &Path, mode: u32) -> io::Result<()>;
+    /// Gives a file, folder or link to a user and a group.
+    ///
+    /// # Errors
+    /// The system's.
+    fn set_owner(&self, path: &Path, owner: (u32, u32)) -> io::Result<()> {
+        let _ = (path, owner);
+        Err(io::ErrorKind::Unsupported.into())
+    }
+    /// Makes a new file with exactly this mode and the bytes of another, and shares them where the file system can.
+    /// Nothing is flushed. What is no regular file is not opened for long, nor waited for.
+    ///
+    /// # Errors
+    /// The system's; a part may have been written.
+    fn copy(&self, from: &Path, to: &Path, mode: u32) -> io::Result<u64> {
+        self.create_from(to, &mut self.read(from)?.as_slice(), mode)
+    }
+    /// Gives a file a second name; fails if something is there. Nothing is flushed.
+    ///
+    /// # Errors
+    /// The system's.
+    fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let _ = (from, to);
+        Err(io::ErrorKind::Unsupported.into())
+    }
+    /// What tells whether a path was touched; `None` when nothing is there.
+    ///
+    /// # Errors
+    /// The system's.
+    fn stamp(&self, path: &Path) -> io::Result<Option<Stamp>> {
+        let _ = path;
+        Err(io::ErrorKind::Unsupported.into())
+    }
     /// What is there; `None` when nothing is.
     ///
     /// # Errors
@@ -201,187 +254,4 @@ pub trait Disk: Send + Sync + Debug {
     /// # Errors
     /// The system's.
     fn space(&self, path: &Path) -> io::Result<Space>;
-}
-
-/// The system's files.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct RealDisk;
-
-fn absent_is_none<T>(result: io::Result<T>) -> io::Result<Option<T>> {
-    match result {
-        Ok(value) => Ok(Some(value)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
-#[expect(clippy::disallowed_methods, reason = "this is the seam")]
-fn write_flushed(
-    options: &mut OpenOptions,
-    path: &Path,
-    bytes: &[u8],
-    mode: u32,
-) -> io::Result<()> {
-    let mut file = options.write(true).mode(mode).open(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
-}
-
-#[expect(clippy::disallowed_methods, reason = "this is the seam")]
-impl Disk for RealDisk {
-    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
-        fs::read(path)
-    }
-
-    fn read_at(&self, path: &Path, offset: u64, limit: usize) -> io::Result<Vec<u8>> {
-        let mut file = File::open(path)?;
-        file.seek(SeekFrom::Start(offset))?;
-        let mut bytes = Vec::new();
-        file.take(limit as u64).read_to_end(&mut bytes)?;
-        Ok(bytes)
-    }
-
-    fn create(&self, path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
-        write_flushed(OpenOptions::new().create_new(true), path, bytes, mode)
-    }
-
-    fn create_from(&self, path: &Path, from: &mut dyn Read, mode: u32) -> io::Result<u64> {
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(mode)
-            .open(path)?;
-        let bytes = io::copy(from, &mut file)?;
-        // The mode at opening is cut by the umask.
-        file.set_permissions(fs::Permissions::from_mode(mode))?;
-        Ok(bytes)
-    }
-
-    fn replace(&self, path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
-        let folder = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
-        let name = path
-            .file_name()
-            .ok_or(io::ErrorKind::InvalidInput)?
-            .to_string_lossy();
-        let beside = folder.join(format!(".{name}.new"));
-        self.remove_file(&beside)?;
-        write_flushed(OpenOptions::new().create_new(true), &beside, bytes, mode)?;
-        fs::rename(&beside, path)?;
-        self.sync_folder(folder)
-    }
-
-    fn append(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
-        let mut file = OpenOptions::new()
-            .append(true)
-            .create(true)
-            .mode(0o640)
-            .open(path)?;
-        file.write_all(bytes)?;
-        file.sync_data()
-    }
-
-    fn open_log(&self, path: &Path) -> io::Result<Box<dyn LogFile>> {
-        let file = OpenOptions::new()
-            .read(true)
-            .append(true)
-            .create(true)
-            .mode(0o640)
-            .open(path)?;
-        Ok(Box::new(file))
-    }
-
-    fn truncate(&self, path: &Path, bytes: u64) -> io::Result<()> {
-        let file = OpenOptions::new().write(true).open(path)?;
-        file.set_len(bytes)?;
-        file.sync_all()
-    }
-
-    fn create_folders(&self, path: &Path, mode: u32) -> io::Result<()> {
-        DirBuilder::new().recursive(true).mode(mode).create(path)
-    }
-
-    fn symlink(&self, target: &Path, link: &Path) -> io::Result<()> {
-        std::os::unix::fs::symlink(target, link)
-    }
-
-    fn read_link(&self, link: &Path) -> io::Result<Option<PathBuf>> {
-        absent_is_none(fs::read_link(link))
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        fs::rename(from, to)
-    }
-
-    fn remove_file(&self, path: &Path) -> io::Result<()> {
-        absent_is_none(fs::remove_file(path)).map(|_| ())
-    }
-
-    fn remove_tree(&self, path: &Path) -> io::Result<()> {
-        absent_is_none(fs::remove_dir_all(path)).map(|_| ())
-    }
-
-    fn set_mode(&self, path: &Path, mode: u32) -> io::Result<()> {
-        fs::set_permissions(path, fs::Permissions::from_mode(mode))
-    }
-
-    fn look(&self, path: &Path) -> io::Result<Option<Entry>> {
-        let Some(meta) = absent_is_none(fs::symlink_metadata(path))? else {
-            return Ok(None);
-        };
-        let kind = match meta.file_type() {
-            kind if kind.is_file() => Kind::File,
-            kind if kind.is_dir() => Kind::Folder,
-            kind if kind.is_symlink() => Kind::Link,
-            _ => Kind::Other,
-        };
-        let path = path.to_owned();
-        Ok(Some(Entry {
-            path,
-            kind,
-            bytes: meta.len(),
-            mode: meta.mode() & 0o7777,
-            modified_s: meta.mtime(),
-            inode: meta.ino(),
-        }))
-    }
-
-    fn list(&self, folder: &Path) -> io::Result<Vec<Entry>> {
-        let mut entries = Vec::new();
-        for entry in fs::read_dir(folder)? {
-            // An entry that went away meanwhile is not there.
-            entries.extend(self.look(&entry?.path())?);
-        }
-        entries.sort_by(|a, b| a.path.cmp(&b.path));
-        Ok(entries)
-    }
-
-    fn sync_folder(&self, folder: &Path) -> io::Result<()> {
-        File::open(folder)?.sync_all()
-    }
-
-    fn sync_all(&self, path: &Path) -> io::Result<()> {
-        Ok(syncfs(File::open(path)?)?)
-    }
-
-    fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn Lock>>> {
-        let file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o640)
-            .open(path)?;
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Some(Box::new(file))),
-            Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    fn space(&self, path: &Path) -> io::Result<Space> {
-        let stat = statvfs(path)?;
-        Ok(Space {
-            free_bytes: stat.f_bavail.saturating_mul(stat.f_frsize),
-            free_files: stat.f_favail,
-        })
-    }
 }

@@ -3,6 +3,7 @@
 mod clock;
 mod disk;
 pub mod net;
+mod user;
 
 use std::{fmt, io, sync::Arc};
 
@@ -11,8 +12,9 @@ use uuid::Uuid;
 
 pub use clock::{Clock, Entropy, SystemClock, SystemEntropy};
 pub use command::Boxed;
-pub use disk::{Disk, Entry, Kind, Lock, LogFile, RealDisk, Space};
+pub use disk::{Disk, Entry, Kind, Lock, LogFile, RealDisk, Space, Stamp};
 pub use net::{Listener, Net, RealNet, Stream};
+pub use user::{User, UserError, UserName};
 
 /// The outside, as one value that every service is given.
 #[derive(Clone)]

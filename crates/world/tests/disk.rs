@@ -293,3 +293,81 @@ fn a_log_grows_at_its_end_and_is_read_anywhere() {
     let beyond = log.read_at(4, 3).expect_err("it ends before");
     assert_eq!(beyond.kind(), io::ErrorKind::UnexpectedEof);
 }
+
+#[test]
+fn a_stamp_tells_that_a_file_was_touched_whatever_its_times_say() {
+    let folder = folder();
+    let path = folder.path().join("a");
+    fs::write(&path, "one").expect("written");
+    let stamp = || RealDisk.stamp(&path).expect("asked").expect("there");
+    let before = stamp();
+    assert_eq!((before.kind, before.bytes), (Kind::File, 3));
+    let times = fs::File::open(&path)
+        .and_then(|file| file.metadata())
+        .and_then(|meta| meta.modified())
+        .expect("a time");
+    // The clock of the file system is coarse: write until it has moved on.
+    while stamp().changed_ns == before.changed_ns {
+        fs::write(&path, "two").expect("written");
+    }
+    let file = fs::File::options().write(true).open(&path).expect("opened");
+    file.set_modified(times).expect("set back");
+    let after = stamp();
+    assert_eq!(after.modified_ns, before.modified_ns);
+    assert_ne!(after.changed_ns, before.changed_ns);
+    assert_eq!(
+        RealDisk.stamp(&folder.path().join("b")).expect("asked"),
+        None
+    );
+}
+
+#[test]
+fn a_copy_has_the_bytes_and_the_mode_and_is_another_file() {
+    let folder = folder();
+    let [from, to] = ["from", "to"].map(|name| folder.path().join(name));
+    fs::write(&from, vec![7; 100_000]).expect("written");
+    assert_eq!(RealDisk.copy(&from, &to, 0o755).expect("copied"), 100_000);
+    assert_eq!(
+        (fs::read(&to).expect("read"), mode(&to)),
+        (vec![7; 100_000], 0o755)
+    );
+    fs::write(&to, "x").expect("written");
+    assert_eq!(fs::metadata(&from).expect("there").len(), 100_000);
+    assert!(
+        RealDisk.copy(&from, &to, 0o644).is_err(),
+        "never over another"
+    );
+}
+
+#[test]
+fn nothing_but_a_regular_file_is_copied() {
+    let folder = folder();
+    let path = |name: &str| folder.path().join(name);
+    fs::write(path("file"), "x").expect("written");
+    std::os::unix::fs::symlink("file", path("link")).expect("made");
+    let made = std::process::Command::new("mkfifo")
+        .arg(path("pipe"))
+        .status();
+    assert!(made.expect("mkfifo runs").success());
+    for from in ["link", "pipe", "."] {
+        assert!(
+            RealDisk.copy(&path(from), &path("to"), 0o644).is_err(),
+            "{from}"
+        );
+        assert!(!path("to").exists(), "{from}");
+    }
+}
+
+#[test]
+fn a_hard_link_is_the_same_file() {
+    let folder = folder();
+    let [from, to] = ["from", "to"].map(|name| folder.path().join(name));
+    fs::write(&from, "x").expect("written");
+    RealDisk.hard_link(&from, &to).expect("linked");
+    let inode = |path| RealDisk.look(path).expect("asked").expect("there").inode;
+    assert_eq!(inode(&from), inode(&to));
+    assert!(
+        RealDisk.hard_link(&from, &to).is_err(),
+        "never over another"
+    );
+}

@@ -11,9 +11,9 @@ use std::{
 use events::RepoName;
 use git::Limits;
 use serde::Deserialize;
-use world::World;
+use world::{UserName, World};
 
-pub use repository::{Follow, Gate, Mode, Repository, UserName};
+pub use repository::{Follow, Gate, Mode, Repository};
 
 use crate::work::Pace;
 

@@ -6,12 +6,12 @@ use chassis::causes;
 use command::Limits;
 use events::RepoName;
 use git::mirror_folder;
-use world::World;
+use world::{User, World};
 
 use crate::{
     checkouts::Checkouts,
     errand::Site,
-    hands::{Hands, User},
+    hands::Hands,
     settings::{Mode, Repository, Settings},
 };
 
@@ -39,7 +39,12 @@ async fn site(
     world: &World,
 ) -> Result<(Site, Hands), String> {
     let user = match &repository.user {
-        Some(name) => Some(User::find(world, name).await?).filter(User::is_another),
+        Some(name) => Some(
+            User::find(world, name)
+                .await
+                .map_err(|error| causes(&error))?,
+        )
+        .filter(User::is_another),
         None => None,
     };
     let mut base = settings.base.clone();

@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use world::{Disk, Entry, Lock, LogFile, RealDisk, Space};
+use world::{Disk, Entry, Lock, LogFile, RealDisk, Space, Stamp};
 
 /// Says before each call by its name and path whether it fails.
 type Faults = dyn Fn(&str, &Path) -> io::Result<()> + Send + Sync;
@@ -101,6 +101,10 @@ impl Disk for Faulty {
         remove_file(path) -> ();
         remove_tree(path) -> ();
         set_mode(path, mode: u32) -> ();
+        set_owner(path, owner: (u32, u32)) -> ();
+        copy(path, to: &Path, mode: u32) -> u64;
+        hard_link(path, to: &Path) -> ();
+        stamp(path) -> Option<Stamp>;
         look(path) -> Option<Entry>;
         list(path) -> Vec<Entry>;
         sync_folder(path) -> ();

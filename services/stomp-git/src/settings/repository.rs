@@ -5,6 +5,7 @@ use std::{fmt, path::PathBuf};
 use events::RefName;
 use git::{Origin, SshFiles};
 use serde::{Deserialize, Serialize};
+use world::UserName;
 
 /// What is kept of a repository on this host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -138,40 +139,6 @@ impl Repository {
     pub fn ssh_files(&self) -> Result<SshFiles, String> {
         SshFiles::new(self.key_file.as_ref(), self.known_hosts_file.as_ref())
             .map_err(|wrong| format!("key_file, known_hosts_file: {wrong}"))
-    }
-}
-
-/// The login name of a user of this machine.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
-#[serde(try_from = "String")]
-pub struct UserName(String);
-
-impl UserName {
-    /// As text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for UserName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl TryFrom<String> for UserName {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-        let first = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
-        if first && text.len() <= 32 && text.chars().all(plain) {
-            return Ok(Self(text));
-        }
-        Err(format!(
-            "{text:?} is not the name of a user: letters, digits and . _ -, a letter or _ first, at most 32"
-        ))
     }
 }
 
