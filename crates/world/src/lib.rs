@@ -3,6 +3,7 @@
 mod clock;
 mod disk;
 pub mod net;
+mod roots;
 mod user;
 
 use std::{fmt, io, sync::Arc};
@@ -14,6 +15,7 @@ pub use clock::{Clock, Entropy, SystemClock, SystemEntropy};
 pub use command::Boxed;
 pub use disk::{Disk, Entry, Kind, Lock, LogFile, RealDisk, Space, Stamp};
 pub use net::{Listener, Net, RealNet, Stream};
+pub use roots::{NotRoots, only_roots};
 pub use user::{User, UserError, UserName};
 
 /// The outside, as one value that every service is given.

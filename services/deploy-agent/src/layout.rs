@@ -18,8 +18,6 @@ use std::{
 use events::ProjectName;
 use world::{Disk, Kind};
 
-use crate::machine::Ground;
-
 /// The end of the name of a release that is being made.
 const PARTIAL: &str = ".partial";
 /// The end of the name of a release that is being removed.
@@ -101,20 +99,18 @@ impl Layout {
         self.sweep_releases(disk)
     }
 
-    /// The complete releases, and whether each has a script of the name `refresh` in its folder `scripts`.
+    /// The names of the complete releases.
     ///
     /// # Errors
     /// The system's.
-    pub fn ground(&self, disk: &dyn Disk, scripts: &str) -> io::Result<Ground> {
-        let mut ground = Ground::new();
-        for entry in disk.list(&self.releases())? {
-            let name = name_of(&entry.path);
-            if entry.kind == Kind::Folder && !name.ends_with(PARTIAL) && !name.ends_with(GONE) {
-                let refresh = disk.look(&entry.path.join(scripts).join("refresh"))?;
-                ground.insert(name, refresh.is_some());
-            }
-        }
-        Ok(ground)
+    pub fn complete_releases(&self, disk: &dyn Disk) -> io::Result<Vec<String>> {
+        let entries = disk.list(&self.releases())?.into_iter();
+        let folders = entries.filter(|entry| entry.kind == Kind::Folder);
+        let complete = |name: &String| !name.ends_with(PARTIAL) && !name.ends_with(GONE);
+        Ok(folders
+            .map(|entry| name_of(&entry.path))
+            .filter(complete)
+            .collect())
     }
 
     /// Makes a laid-out tree count: flushes it, then gives it its name.
@@ -281,38 +277,6 @@ impl Layout {
             }
         }
         Ok(folder)
-    }
-
-    /// Checks the scripts of a tree before anything runs: each that is there is a file that can be executed.
-    ///
-    /// # Errors
-    /// Names the script and the next step.
-    pub fn verify_scripts(
-        disk: &dyn Disk,
-        tree: &Path,
-        folder: &str,
-        names: &[&str],
-    ) -> Result<(), String> {
-        let failed = |error: io::Error| format!("{folder}: {error}");
-        match disk.look(&tree.join(folder)).map_err(failed)? {
-            None => return Ok(()),
-            Some(entry) if entry.kind == Kind::Folder => {}
-            Some(_) => return Err(format!("{folder} is no folder")),
-        }
-        for name in names {
-            let Some(entry) = disk.look(&tree.join(folder).join(name)).map_err(failed)? else {
-                continue;
-            };
-            if entry.kind != Kind::File {
-                return Err(format!("{folder}/{name} is no regular file"));
-            }
-            if entry.mode & 0o100 == 0 {
-                return Err(format!(
-                    "{folder}/{name} is not executable: git update-index --chmod=+x {folder}/{name}"
-                ));
-            }
-        }
-        Ok(())
     }
 }
 

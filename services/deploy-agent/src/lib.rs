@@ -9,6 +9,7 @@ pub mod redact;
 pub mod run_folder;
 mod runner;
 pub mod script;
+pub mod scripts;
 pub mod settings;
 pub mod steps;
 pub mod tell;

@@ -10,7 +10,7 @@ pub mod record;
 pub mod report;
 pub mod state;
 
-pub use accept::{Ground, accept};
+pub use accept::{Ground, OnDisk, accept};
 pub use decide::{Decision, Facts, Rules, decide};
 pub use record::{Asked, End, Outcome, Record, Task, What};
 pub use state::{Known, State, Taken};

@@ -216,7 +216,9 @@ impl Project {
             Some(release) => self.state.identity(&job, release),
             None => (None, None),
         };
+        let plan = release.as_ref().and_then(|name| self.state.plans.get(name));
         let work = Work {
+            plan: plan.cloned(),
             step,
             attempt,
             asked: job.asked.clone(),

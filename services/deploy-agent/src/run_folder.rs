@@ -27,6 +27,9 @@ use world::Disk;
 pub struct Spec {
     /// The script.
     pub program: PathBuf,
+    /// Its arguments.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub args: Vec<String>,
     /// The folder it runs in.
     pub folder: PathBuf,
     /// Its whole environment.

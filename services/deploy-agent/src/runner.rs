@@ -55,7 +55,9 @@ async fn take(world: &World, folder: &RunFolder) -> io::Result<Option<Box<dyn Lo
 }
 
 async fn script(world: &World, folder: &RunFolder, spec: &Spec) -> Status {
-    let mut program = Program::new(&spec.program).folder(&spec.folder);
+    let mut program = Program::new(&spec.program)
+        .args(&spec.args)
+        .folder(&spec.folder);
     for (name, value) in &spec.env {
         program = program.env(name, value);
     }

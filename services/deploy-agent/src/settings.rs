@@ -10,7 +10,10 @@ use git::Origin;
 use jiff::SignedDuration;
 use serde::Deserialize;
 
-use crate::machine::Rules;
+use crate::{
+    machine::Rules,
+    scripts::{Manner, Script},
+};
 
 /// The agent's settings.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -43,6 +46,9 @@ pub struct Settings {
     /// The program that runs a script; empty: this program, with `step`.
     #[serde(default)]
     pub step_command: Vec<String>,
+    /// Where scripts from the host are, in a folder for each project.
+    #[serde(default = "host_scripts")]
+    pub host_scripts: PathBuf,
     /// Files whose lines are secrets.
     #[serde(default)]
     pub secret_files: Vec<PathBuf>,
@@ -71,6 +77,9 @@ pub struct Project {
     /// The folder of the scripts in a release.
     #[serde(default = "scripts")]
     pub scripts: String,
+    /// Scripts that differ from the usual.
+    #[serde(default)]
+    pub script: BTreeMap<Script, Manner>,
     /// Paths that outlive releases.
     #[serde(default)]
     pub shared: Vec<String>,
@@ -96,6 +105,9 @@ fn allowed_signers() -> PathBuf {
 }
 fn policy() -> PathBuf {
     PathBuf::from("/etc/deploykit/policy.toml")
+}
+fn host_scripts() -> PathBuf {
+    PathBuf::from("/etc/deploykit/projects.d")
 }
 fn presence_s() -> u64 {
     60
@@ -135,6 +147,10 @@ impl chassis::Settings for Settings {
         if !self.base.is_absolute() {
             return Err(format!("base: {} is no absolute path", self.base.display()));
         }
+        if !self.host_scripts.is_absolute() {
+            let path = self.host_scripts.display();
+            return Err(format!("host_scripts: {path} is no absolute path"));
+        }
         let times = [
             ("presence_s", self.presence_s),
             ("retry_s", self.retry_s),
@@ -171,6 +187,15 @@ impl Project {
         }
         if !is_inside(&self.scripts) {
             return Err(format!("scripts: {:?} is no path inside", self.scripts));
+        }
+        for (script, manner) in &self.script {
+            let name = script.name();
+            if let Some(file) = manner.file.as_ref().filter(|file| !is_inside(file)) {
+                return Err(format!("script.{name}.file: {file:?} is no path inside"));
+            }
+            if manner.limit_s == Some(0) {
+                return Err(format!("script.{name}.limit_s: 0 is too small"));
+            }
         }
         for path in &self.shared {
             let within = |other: &str| Path::new(path).starts_with(other);

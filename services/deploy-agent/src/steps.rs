@@ -17,19 +17,9 @@ use crate::{
     layout::Layout,
     machine::{Asked, End, Outcome},
     redact::Redactor,
+    scripts::{Plan, Script, Scripts},
     settings,
 };
-
-/// The scripts that a release may have.
-pub const SCRIPTS: [&str; 7] = [
-    "build",
-    "pre-deploy",
-    "stop",
-    "start",
-    "refresh",
-    "check",
-    "post-deploy",
-];
 
 /// One project on this host: all that its steps need.
 #[derive(Debug)]
@@ -44,6 +34,8 @@ pub struct Site {
     pub project: ProjectName,
     /// Its settings.
     pub settings: settings::Project,
+    /// Its scripts.
+    pub scripts: Scripts,
     /// Where everything is.
     pub base: PathBuf,
     /// Where the project is.
@@ -75,6 +67,8 @@ pub struct Work {
     pub tag: Option<TagName>,
     /// What was live when the order came.
     pub before: Option<Running>,
+    /// The scripts that the release was prepared with.
+    pub plan: Option<Plan>,
 }
 
 /// Why a step did not come to its end.
@@ -98,9 +92,13 @@ impl From<io::Error> for Trouble {
 /// Does one try of a step. Cancelling `end` ends it early where that leaves nothing half done.
 pub async fn act(site: Arc<Site>, work: Work, end: CancellationToken) -> Outcome {
     let began = Instant::now();
-    let done = match script_name(work.step) {
-        Some(name) => scripts::run(&site, &work, name, &end).await,
+    let done = match Script::of(work.step) {
+        Some(script) => scripts::run(&site, &work, script, &end).await,
         None => change(&site, &work, &end).await,
+    };
+    let done = match work.step {
+        Step::Layout | Step::Build => with_scripts(&site, &work, done).await,
+        _ => done,
     };
     let took = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     if done.duration_ms == 0 {
@@ -110,16 +108,23 @@ pub async fn act(site: Arc<Site>, work: Work, end: CancellationToken) -> Outcome
     }
 }
 
-fn script_name(step: Step) -> Option<&'static str> {
-    match step {
-        Step::Build => Some("build"),
-        Step::PreDeploy => Some("pre-deploy"),
-        Step::Stop | Step::BackStop => Some("stop"),
-        Step::Start | Step::BackStart => Some("start"),
-        Step::Refresh => Some("refresh"),
-        Step::Check | Step::BackCheck => Some("check"),
-        Step::PostDeploy => Some("post-deploy"),
-        Step::Objects | Step::Layout | Step::Shared | Step::Switch | Step::SwitchBack => None,
+/// What a release has of scripts is known, and can be run, before one of them is; what the build made counts too.
+async fn with_scripts(site: &Site, work: &Work, done: Outcome) -> Outcome {
+    let built = work.step == Step::Build;
+    let Some(release) = work.release.as_ref().filter(|_| done.end.passes()) else {
+        return done;
+    };
+    let (tree, scripts) = (site.layout.release(release), site.scripts.clone());
+    let found = site
+        .world
+        .on_disk(move |disk| Ok(scripts.find(disk, &tree, built)));
+    let found = found.await.map_err(|error| error.to_string());
+    match found.and_then(|found| found) {
+        Ok(plan) => Outcome {
+            scripts: Some(plan),
+            ..done
+        },
+        Err(reason) => Outcome::of(End::Failed, Some(reason)),
     }
 }
 
@@ -260,16 +265,8 @@ async fn make_release(site: &Site, work: &Work, end: &CancellationToken) -> Done
     let mirror = mirror(site);
     let export = async { mirror.export(commit, &partial).await.map_err(not_exported) };
     let exported = until(end, export).await?;
-    let scripts = site.settings.scripts.clone();
-    let finish = move |disk: &dyn Disk| {
-        let checked = Layout::verify_scripts(disk, &partial, &scripts, &SCRIPTS);
-        if checked.is_ok() {
-            layout.complete(disk, &name)?;
-        }
-        Ok(checked)
-    };
-    let checked = site.world.on_disk(finish).await?;
-    checked.map_err(Trouble::Failed)?;
+    let complete = move |disk: &dyn Disk| layout.complete(disk, &name);
+    site.world.on_disk(complete).await?;
     Ok(Some(format!(
         "{} files, {} bytes",
         exported.files, exported.bytes

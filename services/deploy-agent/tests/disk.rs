@@ -1,10 +1,6 @@
 //! Releases, links and shared paths on a real disk.
 
-use std::{
-    fs,
-    os::unix::fs::{PermissionsExt, symlink},
-    path::Path,
-};
+use std::{fs, os::unix::fs::symlink, path::Path};
 
 use deploy_agent::layout::Layout;
 use tempfile::TempDir;
@@ -31,13 +27,10 @@ fn release(layout: &Layout, name: &str, files: &[(&str, &str)]) {
 #[test]
 fn a_release_is_complete_or_absent() {
     let (_base, layout) = project();
-    release(&layout, "one", &[("a/b", "x"), (".deploy/refresh", "x")]);
+    release(&layout, "one", &[("a/b", "x")]);
     fs::create_dir_all(layout.partial("two").join("a")).expect("made");
-    let ground = layout.ground(&RealDisk, ".deploy").expect("read");
-    assert_eq!(
-        ground.into_iter().collect::<Vec<_>>(),
-        [("one".to_owned(), true)]
-    );
+    let complete = layout.complete_releases(&RealDisk).expect("read");
+    assert_eq!(complete, ["one"]);
     layout.make(&RealDisk).expect("again");
     assert!(
         !layout.partial("two").exists(),
@@ -82,12 +75,8 @@ fn retired_releases_do_not_count_and_are_swept() {
     }
     layout.retire(&RealDisk, "two").expect("retired");
     assert!(!layout.partial("two").exists(), "half made, and retired");
-    assert!(
-        layout
-            .ground(&RealDisk, ".deploy")
-            .expect("read")
-            .is_empty()
-    );
+    let complete = layout.complete_releases(&RealDisk).expect("read");
+    assert!(complete.is_empty());
     for step in ["known-check-1", "gone-check-1"] {
         fs::create_dir_all(layout.step(step)).expect("made");
     }
@@ -155,31 +144,4 @@ fn a_link_of_the_revision_does_not_lead_a_shared_path_out() {
         "{error}"
     );
     assert_eq!(fs::read_dir(&outside).expect("read").count(), 0);
-}
-
-#[test]
-fn scripts_are_checked_before_anything_runs() {
-    let (base, _layout) = project();
-    let tree = base.path().join("tree");
-    let verify = || Layout::verify_scripts(&RealDisk, &tree, ".deploy", &["start", "check"]);
-    fs::create_dir_all(&tree).expect("made");
-    assert_eq!(verify(), Ok(()), "no scripts at all");
-    fs::create_dir_all(tree.join(".deploy")).expect("made");
-    fs::write(tree.join(".deploy/start"), "#!/bin/sh\n").expect("written");
-    let set = |mode| {
-        let mode = fs::Permissions::from_mode(mode);
-        fs::set_permissions(tree.join(".deploy/start"), mode).expect("set");
-    };
-    set(0o755);
-    assert_eq!(verify(), Ok(()), "check may be missing");
-    set(0o644);
-    assert_eq!(
-        verify(),
-        Err(
-            ".deploy/start is not executable: git update-index --chmod=+x .deploy/start".to_owned()
-        )
-    );
-    fs::create_dir_all(tree.join(".deploy/check")).expect("made");
-    set(0o755);
-    assert_eq!(verify(), Err(".deploy/check is no regular file".to_owned()));
 }

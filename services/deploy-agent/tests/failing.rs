@@ -120,6 +120,7 @@ pub(crate) async fn run(
     let run = Run {
         folder: RunFolder::at(folder.path().join("steps/one")),
         spec: Spec {
+            args: Vec::new(),
             program,
             folder: folder.path().to_owned(),
             env: BTreeMap::new(),

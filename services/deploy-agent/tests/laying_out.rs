@@ -6,6 +6,8 @@ use deploy_agent::{
     layout::Layout,
     machine::{Asked, End},
     redact::Redactor,
+    scripts::Scripts,
+    settings::Project,
     steps::{Site, Work, act},
 };
 use events::{
@@ -25,6 +27,7 @@ fn site(base: &Path, world: World, origin: &Path) -> Site {
         "repository = 'shop'\nenvironment = 'prod'\norigin = '{}'",
         origin.display()
     );
+    let settings: Project = toml::from_str(&settings).expect("settings");
     let (voice, _) = mpsc::channel(1);
     Site {
         git: Git::new(&world),
@@ -32,7 +35,8 @@ fn site(base: &Path, world: World, origin: &Path) -> Site {
         host: "web1".parse().expect("a host"),
         layout: Layout::new(base, &project),
         project,
-        settings: toml::from_str(&settings).expect("settings"),
+        scripts: Scripts::of(&settings, base.join("host-scripts")),
+        settings,
         base: base.to_owned(),
         runner: Vec::new(),
         redactor: Arc::new(Redactor::default()),
@@ -63,6 +67,7 @@ fn work(commit: &CommitId) -> Work {
         revision: None,
         tag: None,
         before: None,
+        plan: None,
     }
 }
 

@@ -13,5 +13,6 @@ mod laying_out;
 mod redact;
 mod rig;
 mod runner;
+mod scripts;
 mod settings;
 mod telling;

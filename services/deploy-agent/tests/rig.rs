@@ -42,6 +42,8 @@ pub(crate) struct Rig {
     sequence: u64,
     agent: Option<Child>,
     seen: Vec<Reported>,
+    /// More settings of the project.
+    pub(crate) settings: String,
     pub(crate) output: Vec<ScriptOutput>,
     pub(crate) present: Option<Present>,
     stop: CancellationToken,
@@ -120,6 +122,7 @@ impl Rig {
             sequence: 0,
             agent: None,
             seen: Vec::new(),
+            settings: String::new(),
             output: Vec::new(),
             present: None,
             stop,
@@ -196,7 +199,6 @@ impl Rig {
 
     /// Commits and tags a version with the usual scripts, which write down that they ran, and with these files.
     pub(crate) fn version(&self, tag: &str, files: &[(&str, &str)]) -> CommitId {
-        use std::os::unix::fs::PermissionsExt;
         let tree = self.repository();
         let scripts = tree.join(".deploy");
         self.git(&["rm", "-r", "-q", "--ignore-unmatch", "."]);
@@ -212,13 +214,15 @@ impl Rig {
         ];
         let given = files.iter().map(|(path, text)| (*path, (*text).to_owned()));
         for (path, text) in own.into_iter().chain(given) {
-            let file = tree.join(path);
-            fs::write(&file, text).expect("written");
-            if path.starts_with(".deploy/") {
-                fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).expect("set");
-            }
+            let mode = if text.starts_with("#!") { 0o755 } else { 0o644 };
+            write(&tree.join(path), &text, mode);
         }
         self.commit(tag)
+    }
+
+    /// A script of the host itself.
+    pub(crate) fn host_script(&self, name: &str, text: &str) {
+        write(&self.path("host-scripts/shop").join(name), text, 0o755);
     }
 
     /// Goes on with a new branch from there.
@@ -246,18 +250,20 @@ impl Rig {
         let path = |name: &str| self.path(name).display().to_string();
         let settings = format!(
             "host = 'web1'\nlog = 'info'\nbase = '{}'\nhome = '{}'\nallowed_signers = '{}'\npolicy = '{}'\n\
-             retry_s = 1\noutput_kb = 64\nsecret_files = ['{}']\n\
+             host_scripts = '{}'\nretry_s = 1\noutput_kb = 64\nsecret_files = ['{}']\n\
              [bus]\nbackoff_limit_s = 1\nbrokers = ['{}']\nlogin = 'guest'\npasscode_file = '{}'\n\
              [projects.shop]\nrepository = 'shop'\nenvironment = 'prod'\norigin = '{}'\n\
-             shared = ['log']\ncheck_pause_s = 0\nscript_limit_s = 20\nscript_grace_s = 2\n",
+             shared = ['log']\ncheck_pause_s = 0\nscript_limit_s = 20\nscript_grace_s = 2\n{}",
             path("base"),
             path("home"),
             path("allowed_signers"),
             path("policy.toml"),
+            path("host-scripts"),
             path("secrets"),
             self.address,
             path("passcode"),
             path("repository"),
+            self.settings,
         );
         fs::write(self.path("secrets"), "DB_PASSWORD=correct-horse\n").expect("written");
         fs::write(self.path("agent.toml"), settings).expect("written");
@@ -367,6 +373,13 @@ impl Rig {
         let _none = fs::remove_file(&path);
         text.lines().collect::<Vec<_>>().join(", ")
     }
+}
+
+fn write(file: &Path, text: &str, mode: u32) {
+    use std::os::unix::fs::PermissionsExt;
+    fs::create_dir_all(file.parent().expect("it is in a folder")).expect("made");
+    fs::write(file, text).expect("written");
+    fs::set_permissions(file, fs::Permissions::from_mode(mode)).expect("set");
 }
 
 /// Waits for a process without holding up the broker, which runs on this thread; gives its exit code.

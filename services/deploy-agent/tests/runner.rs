@@ -22,6 +22,7 @@ fn run(script: &str, limit_s: u64) -> (TempDir, RunFolder) {
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("set");
     let spec = Spec {
         program,
+        args: vec!["one two".to_owned()],
         folder: folder.path().to_owned(),
         env: BTreeMap::from([("WHO".to_owned(), "ann".to_owned())]),
         limit_s,
@@ -45,10 +46,14 @@ fn output(run: &RunFolder) -> String {
 
 #[tokio::test]
 async fn a_script_leaves_its_output_in_order_and_its_exit_code() {
-    let (_folder, run) = run("echo one; echo two >&2; echo $WHO $HOME; exit 3", 20);
+    let (_folder, run) = run("echo $# $1; echo two >&2; echo $WHO $HOME; exit 3", 20);
     assert_eq!(run.look(&RealDisk).expect("read"), Found::Fresh);
     step(run.path()).await;
-    assert_eq!(output(&run), "one\ntwo\nann\n", "and nothing is inherited");
+    assert_eq!(
+        output(&run),
+        "1 one two\ntwo\nann\n",
+        "and nothing is inherited"
+    );
     let status = over(&run);
     assert_eq!(
         (status.exit, status.timed_out, status.ended),

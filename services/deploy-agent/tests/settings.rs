@@ -58,3 +58,21 @@ fn paths_that_lead_out_are_refused() {
         assert!(error.contains("shared"), "{path}: {error}");
     }
 }
+
+#[test]
+fn scripts_that_cannot_be_meant_are_refused() {
+    for (line, said) in [
+        ("script.start.file = '../start'", "script.start.file"),
+        ("script.start.limit_s = 0", "script.start.limit_s"),
+        ("script.start.args = ['{secret}']", "between { and }"),
+        ("script.restart.file = 'restart'", "restart"),
+        ("script.start.user = 'root'", "user"),
+    ] {
+        let text = format!("[projects.shop]\nrepository = 'shop'\nenvironment = 'prod'\n{line}\n");
+        let checked = parse::<Settings>(&text, "test")
+            .map_err(|error| error.to_string())
+            .and_then(|(_, settings)| settings.check());
+        let error = checked.expect_err(line);
+        assert!(error.contains(said), "{line}: {error}");
+    }
+}

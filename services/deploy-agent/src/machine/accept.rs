@@ -14,8 +14,17 @@ use super::{
     state::{Known, State},
 };
 
-/// What is on the disk: each complete release, and whether it has a `refresh` script.
-pub type Ground = BTreeMap<String, bool>;
+/// What is on the disk: each complete release.
+pub type Ground = BTreeMap<String, OnDisk>;
+
+/// A complete release on the disk.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OnDisk {
+    /// True if it has a `refresh` script.
+    pub refresh: bool,
+    /// Why its scripts cannot be run as they were when it was prepared.
+    pub missing: Option<String>,
+}
 
 /// Decides about a verified order that was not seen before.
 ///
@@ -112,7 +121,9 @@ fn prepare(state: &State, asked: &Asked, ground: &Ground, now: Timestamp) -> Res
     free_to_prepare(state, asked)?;
     let commit = commit(asked)?;
     if let Some(release) = state.prepared(commit)
-        && ground.contains_key(release)
+        && ground
+            .get(release)
+            .is_some_and(|there| there.missing.is_none())
     {
         let release = release.to_owned();
         return Ok(Task::Prepare {
@@ -144,13 +155,25 @@ fn activate(state: &State, asked: &Asked, ground: &Ground) -> Result<Task, Strin
     let prepared = state
         .prepared(commit)
         .and_then(|release| ground.get_key_value(release));
-    let Some((release, refresh)) = prepared else {
+    let Some((release, there)) = prepared else {
         return Err(format!("{} is not prepared here", commit.short()));
     };
+    let live = state.live.as_ref().map(|live| &live.release);
+    for release in [Some(release), live].into_iter().flatten() {
+        whole(release, ground)?;
+    }
     Ok(Task::Activate {
         release: release.clone(),
-        refresh: *refresh && state.live.is_some(),
+        refresh: there.refresh && state.live.is_some(),
     })
+}
+
+/// Scripts that went since a release was prepared are found before anything runs.
+fn whole(release: &str, ground: &Ground) -> Result<(), String> {
+    match ground.get(release).and_then(|there| there.missing.as_ref()) {
+        Some(missing) => Err(format!("{missing}: put it back")),
+        None => Ok(()),
+    }
 }
 
 fn rollback(state: &State, asked: &Asked, ground: &Ground) -> Result<Task, String> {
@@ -205,10 +228,13 @@ fn release_before(state: &State, ground: &Ground) -> Result<Task, String> {
         return Err("nothing is live, so there is nothing to go back from".to_owned());
     };
     match state.previous() {
-        Some(past) if ground.contains_key(&past.release) => Ok(Task::Rollback {
-            to: Some(past.release.clone()),
-            leaves: Some(live),
-        }),
+        Some(past) if ground.contains_key(&past.release) => {
+            whole(&past.release, ground)?;
+            Ok(Task::Rollback {
+                to: Some(past.release.clone()),
+                leaves: Some(live),
+            })
+        }
         Some(past) => Err(format!(
             "the release before, {}, is no longer on this host",
             past.release

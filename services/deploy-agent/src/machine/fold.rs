@@ -59,6 +59,7 @@ impl State {
             What::Pruned { releases } => {
                 for release in releases {
                     self.releases.remove(release);
+                    self.plans.remove(release);
                     self.discard.remove(release);
                     self.bad.remove(release);
                     self.history.retain(|past| past.release != *release);
@@ -158,10 +159,13 @@ impl State {
             taken.outcome = Some(outcome.clone());
             taken.at = at;
         }
+        let job = job.clone();
+        if let (Some(Task::Prepare { release, .. }), Some(plan)) = (&job.task, &outcome.scripts) {
+            self.plans.insert(release.clone(), plan.clone());
+        }
         if outcome.end != End::Ok || !matches!(step, Step::Switch | Step::SwitchBack) {
             return;
         }
-        let job = job.clone();
         self.live = self
             .release_of(&job, step)
             .and_then(|release| self.running(&job, &release, at));

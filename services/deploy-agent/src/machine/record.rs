@@ -8,6 +8,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::scripts::Plan;
+
 /// One fact, and since when it is one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
@@ -158,6 +160,9 @@ pub struct Outcome {
     /// What failed, or the last line of output.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
+    /// The scripts that the release has, found after it was laid out and after its build.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scripts: Option<Plan>,
 }
 
 impl Outcome {
@@ -169,6 +174,7 @@ impl Outcome {
             exit: None,
             duration_ms: 0,
             detail,
+            scripts: None,
         }
     }
 

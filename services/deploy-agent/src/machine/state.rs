@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::record::{Asked, End, Outcome, Task};
+use crate::scripts::Plan;
 
 /// How many orders are remembered with their answers. Older ones are below the high-water mark and so refused.
 pub const REMEMBERED: usize = 64;
@@ -31,6 +32,8 @@ pub struct State {
     pub history: Vec<Running>,
     /// Prepared releases and what they were made from.
     pub releases: BTreeMap<String, CommitId>,
+    /// The scripts that releases were prepared with.
+    pub plans: BTreeMap<String, Plan>,
     /// Releases of preparations that did not come to their end.
     pub discard: BTreeSet<String>,
     /// Releases that a rollback left. A deploy of one that is good takes the mark off.

@@ -110,11 +110,12 @@ impl Project {
         {
             return Ok(Err(reason));
         }
-        let (layout, scripts) = (self.site.layout.clone(), self.site.settings.scripts.clone());
+        let (layout, scripts) = (self.site.layout.clone(), self.site.scripts.clone());
+        let plans = self.state.plans.clone();
         let ground = self
             .site
             .world
-            .on_disk(move |disk| layout.ground(disk, &scripts))
+            .on_disk(move |disk| scripts.ground(disk, &layout, &plans))
             .await;
         let ground: Ground = match ground {
             Ok(ground) => ground,

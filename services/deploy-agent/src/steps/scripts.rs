@@ -18,40 +18,46 @@ use crate::{
     machine::{End, Outcome},
     run_folder::{RunFolder, Spec},
     script::{self, Run, Tail},
+    scripts::{Script, roots},
 };
 
 /// How long to wait before the disk is asked again.
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// Runs the script of a step, if the release has it.
+/// Runs the script of a step, if there is one.
 pub(super) async fn run(
     site: &Site,
     work: &Work,
-    name: &'static str,
+    script: Script,
     end: &CancellationToken,
 ) -> Outcome {
     let Some(release) = &work.release else {
         return Outcome::of(End::Skipped, None);
     };
     let tree = site.layout.release(release);
-    let path = tree.join(&site.settings.scripts).join(name);
-    let looked = path.clone();
-    match ask(site, move |disk| disk.look(&looked)).await {
-        Ok(Some(_)) => {}
-        Ok(None) => return Outcome::of(End::Skipped, None),
+    let path = match find(site, work, script, &tree).await {
+        Ok(Ok(Some(path))) => path,
+        Ok(Ok(None)) => return Outcome::of(End::Skipped, None),
+        Ok(Err(reason)) => return Outcome::of(End::Failed, Some(reason)),
         Err(error) => return Outcome::of(End::Failed, Some(error.to_string())),
-    }
+    };
     let offset = match said_before(site, work).await {
         Ok(bytes) => bytes,
         Err(error) => return Outcome::of(End::Failed, Some(error.to_string())),
     };
+    let (env, manner) = (environment(site, work, &tree), site.scripts.manner(script));
+    let args = manner
+        .args
+        .iter()
+        .map(|arg| arg.fill(|place| named(&env, place)));
     let run = Run {
         folder: folder(site, work, work.attempt),
         spec: Spec {
             program: path,
-            env: environment(site, work, &tree),
+            args: args.collect(),
+            env,
             folder: tree.clone(),
-            limit_s: site.settings.script_limit_s,
+            limit_s: manner.limit_s.unwrap_or(site.settings.script_limit_s),
             grace_s: site.settings.script_grace_s,
         },
         runner: site.runner.clone(),
@@ -80,6 +86,36 @@ pub(super) async fn run(
         Ok(()) => outcome,
         Err(error) => Outcome::of(End::Failed, Some(error.to_string())),
     }
+}
+
+/// The script's file; `None` if there is none. What was there when the release was prepared is not passed over because it is gone.
+async fn find(
+    site: &Site,
+    work: &Work,
+    script: Script,
+    tree: &Path,
+) -> io::Result<Result<Option<PathBuf>, String>> {
+    let (scripts, plan, tree) = (site.scripts.clone(), work.plan.clone(), tree.to_owned());
+    let find = move |disk: &dyn Disk| {
+        if let Some(path) = scripts.on_host(script) {
+            return Ok(roots(disk, &path).map(|()| Some(path)));
+        }
+        let Some(file) = scripts.in_tree(disk, &tree, script, plan.as_ref())? else {
+            return Ok(Ok(None));
+        };
+        let path = tree.join(file);
+        Ok(match disk.look(&path)? {
+            Some(_) => Ok(Some(path)),
+            None => Err(format!("{} is gone", path.display())),
+        })
+    };
+    ask(site, find).await
+}
+
+/// A variable of the environment, as the argument of a script names it.
+fn named(env: &BTreeMap<String, String>, place: &str) -> String {
+    let name = format!("DEPLOYKIT_{}", place.to_uppercase());
+    env.get(&name).cloned().unwrap_or_default()
 }
 
 fn folder(site: &Site, work: &Work, attempt: u32) -> RunFolder {

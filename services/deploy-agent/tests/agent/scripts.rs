@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use events::message::{Phase, ScriptOutput, Step};
+use events::message::{Phase, ScriptOutput, State, Step};
 
 use crate::rig::Rig;
 
@@ -80,5 +80,78 @@ async fn output_is_cut_at_its_limit_on_the_bus_and_whole_on_the_host() {
     assert_eq!(
         fs::metadata(rig.output_of("-build-1")).expect("kept").len(),
         700_000
+    );
+}
+
+#[tokio::test]
+async fn the_scripts_of_an_older_system_keep_their_names_and_arguments() {
+    let mut rig = Rig::start().await;
+    rig.settings = "scripts = 'future-control'\n\
+                    [projects.shop.script.pre-deploy]\nfile = 'pre-deploy.sh'\nargs = ['-t', '{tag}']\nrequired = true\n"
+        .to_owned();
+    let old = "#!/bin/sh\necho \"$@ in $(basename \"$PWD\")\" >> \"$DEPLOYKIT_SHARED/ran\"\n";
+    let v1 = rig.version("v1", &[("future-control/pre-deploy.sh", old)]);
+    let v2 = rig.version("v2", &[]);
+    rig.run_agent().await;
+    let report = rig.deploy("v1", &v1).await;
+    let release = report.live.expect("it is live").release;
+    assert_eq!(rig.ran(), format!("-t v1 in {release}"));
+    let grant = rig.grant(Some(("v2", &v2)));
+    let without = rig.carry_out(&grant, Phase::Prepare).await;
+    let reason = "layout: future-control/pre-deploy.sh is required, and not in the revision";
+    assert_eq!(
+        without.state,
+        State::Failed {
+            reason: reason.to_owned()
+        }
+    );
+}
+
+#[tokio::test]
+async fn a_script_of_the_host_runs_for_every_release() {
+    let mut rig = Rig::start().await;
+    rig.settings = "[projects.shop.script.start]\nfrom = 'host'\n".to_owned();
+    let v1 = rig.version("v1", &[]);
+    rig.run_agent().await;
+    let grant = rig.grant(Some(("v1", &v1)));
+    let without = rig.carry_out(&grant, Phase::Prepare).await;
+    assert!(
+        matches!(&without.state, State::Failed { reason } if reason.contains("host-scripts/shop/start")),
+        "{without:#?}"
+    );
+    let own = "#!/bin/sh\necho \"the host's $DEPLOYKIT_STEP\" >> \"$DEPLOYKIT_SHARED/ran\"\n";
+    rig.host_script("start", own);
+    assert_eq!(rig.deploy("v1", &v1).await.state, State::Live);
+    assert_eq!(rig.ran(), "build v1, the host's start, check v1");
+}
+
+#[tokio::test]
+async fn a_script_that_went_since_it_was_prepared_is_noticed_before_anything_runs() {
+    let mut rig = Rig::start().await;
+    let (v1, v2) = (rig.version("v1", &[]), rig.version("v2", &[]));
+    rig.run_agent().await;
+    rig.deploy("v1", &v1).await;
+    let grant = rig.grant(Some(("v2", &v2)));
+    let prepared = rig.carry_out(&grant, Phase::Prepare).await;
+    let State::Prepared { release } = prepared.state else {
+        panic!("{prepared:#?}")
+    };
+    let gone = rig.shop("releases").join(release).join(".deploy/start");
+    fs::remove_file(&gone).expect("removed");
+    rig.ran();
+    let refused = rig.carry_out(&grant, Phase::Activate).await;
+    let reason = format!(
+        "{} was there when it was prepared, and is gone: put it back",
+        gone.display()
+    );
+    assert_eq!(refused.state, State::Refused { reason });
+    assert_eq!(
+        (rig.ran(), rig.live().as_deref()),
+        (String::new(), Some("v1"))
+    );
+    assert_eq!(
+        rig.deploy("v2", &v2).await.state,
+        State::Live,
+        "preparing makes another one"
     );
 }

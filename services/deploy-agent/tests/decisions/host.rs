@@ -1,7 +1,8 @@
 //! A host without disk, clock or scripts: takes orders, does what is decided with scripted outcomes, says what was done.
 
 use deploy_agent::machine::{
-    Asked, Decision, End, Facts, Ground, Outcome, Record, Rules, State, What, accept, decide,
+    Asked, Decision, End, Facts, Ground, OnDisk, Outcome, Record, Rules, State, What, accept,
+    decide,
 };
 use events::{
     CommitId,
@@ -197,7 +198,11 @@ impl Host {
             .expect("a step belongs to an order");
         if end == End::Ok && step == Step::Layout {
             let release = self.state.release_of(&job, step).expect("it lays one out");
-            self.ground.insert(release, self.refresh);
+            let there = OnDisk {
+                refresh: self.refresh,
+                missing: None,
+            };
+            self.ground.insert(release, there);
         }
         let order = job.asked.order;
         let outcome = Outcome {
@@ -205,6 +210,7 @@ impl Host {
             exit,
             duration_ms: 7,
             detail,
+            scripts: None,
         };
         self.record(What::Ended {
             order,

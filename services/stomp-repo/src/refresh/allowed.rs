@@ -6,10 +6,7 @@ use std::{
 };
 
 use events::AptSource;
-use rustix::{
-    fs::{FileType, lstat},
-    process::geteuid,
-};
+use world::{NotRoots, RealDisk, only_roots};
 
 /// A list longer than this is no list of sources.
 const LIST_BYTES: u64 = 64 * 1024;
@@ -41,17 +38,9 @@ pub enum Refusal {
         /// The list.
         list: PathBuf,
     },
-    /// Somebody else could change it.
-    #[error("{} must be root's, and writable by nobody else (as {})", path.display(), whole.display())]
-    NotRoots {
-        /// What others can change.
-        path: PathBuf,
-        /// The file that it leads to.
-        whole: PathBuf,
-    },
-    /// It is no regular file.
-    #[error("{} is no regular file", .0.display())]
-    NoFile(PathBuf),
+    /// Somebody else could change it, or it is no file.
+    #[error(transparent)]
+    NotRoots(#[from] NotRoots),
     /// It cannot be read.
     #[error("cannot read {}", path.display())]
     Unreadable {
@@ -67,7 +56,7 @@ pub enum Refusal {
 /// # Errors
 /// See [`Refusal`].
 pub fn allowed(list: &Path, name: &AptSource) -> Result<PathBuf, Refusal> {
-    roots(list)?;
+    only_roots(&RealDisk, list)?;
     let mut found: Option<PathBuf> = None;
     for line in read(list)?.lines().map(str::trim) {
         if line.is_empty() || line.starts_with('#') {
@@ -97,33 +86,8 @@ pub fn allowed(list: &Path, name: &AptSource) -> Result<PathBuf, Refusal> {
         name: name.clone(),
         list: list.to_owned(),
     })?;
-    roots(&found)?;
+    only_roots(&RealDisk, &found)?;
     Ok(found)
-}
-
-/// A regular file that, with all folders above it, belongs to root (or to whom this runs as, which is root where it is installed)
-/// and is writable by nobody else. A folder that everybody may write to counts if only owners can rename in it, as in /tmp.
-fn roots(file: &Path) -> Result<(), Refusal> {
-    for path in file.ancestors() {
-        let there = lstat(path).map_err(|source| Refusal::Unreadable {
-            path: path.to_owned(),
-            source: source.into(),
-        })?;
-        let kind = FileType::from_raw_mode(there.st_mode);
-        if path == file && kind != FileType::RegularFile {
-            return Err(Refusal::NoFile(path.to_owned()));
-        }
-        let mode = there.st_mode;
-        let sticky = kind == FileType::Directory && mode & 0o1000 != 0;
-        let owner = there.st_uid == 0 || there.st_uid == geteuid().as_raw();
-        if !owner || (mode & 0o022 != 0 && !sticky) || kind == FileType::Symlink {
-            return Err(Refusal::NotRoots {
-                path: path.to_owned(),
-                whole: file.to_owned(),
-            });
-        }
-    }
-    Ok(())
 }
 
 #[expect(
