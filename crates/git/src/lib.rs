@@ -11,6 +11,7 @@ mod refs;
 mod ssh;
 mod stale;
 mod tips;
+mod tree;
 mod unpack;
 mod users;
 
@@ -28,6 +29,7 @@ pub use origin::{Origin, OriginError, Transport};
 pub use refs::{Change, MovedTag};
 pub use ssh::SshFiles;
 pub use tips::{Tip, Tips};
+pub use tree::{Tree, TreeEntry, TreeKind};
 
 /// The most that is kept of an answer. A mirror with 100,000 refs answers with about 20 MB.
 const OUTPUT_BYTES: usize = 64 << 20;
@@ -120,6 +122,12 @@ impl Git {
     pub fn with_limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
         self
+    }
+
+    /// What bounds its calls.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        self.limits
     }
 
     /// Asks git for its version, once at start.

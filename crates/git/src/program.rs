@@ -318,6 +318,18 @@ pub(crate) fn archive(caller: &Git, mirror: &Path, commit: &CommitId) -> Program
         .arg(commit.as_str())
 }
 
+/// All that is in the tree of a commit, folders too, with sizes; see `tree::entries`.
+pub(crate) fn tree(caller: &Git, mirror: &Path, commit: &CommitId) -> Program {
+    local(caller, mirror)
+        .args(["ls-tree", "-r", "-t", "-l", "-z", "--full-tree"])
+        .arg(commit.as_str())
+}
+
+/// What is in a file of a tree. `object` is git's own answer.
+pub(crate) fn blob(caller: &Git, mirror: &Path, object: &str) -> Program {
+    local(caller, mirror).args(["cat-file", "blob", object])
+}
+
 /// The upkeep of a mirror, in this order: refs in one file, packs together where there are many, the graph of commits
 /// that makes walking history fast. One thread and bounded memory, since a server has better to do.
 pub(crate) fn upkeep(caller: &Git, mirror: &Path) -> [Program; 3] {

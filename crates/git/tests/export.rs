@@ -6,7 +6,7 @@ use std::{
     path::Path,
 };
 
-use git::{Exported, GitError, Limits, Mirror};
+use git::{Exported, GitError, Limits, Mirror, TreeKind};
 
 use crate::place::{Place, limits};
 
@@ -80,6 +80,53 @@ async fn an_export_equals_what_git_checks_out() {
     let folders = found.iter().filter(|line| line.ends_with('/')).count();
     assert_eq!(exported.files as usize, found.len() - folders);
     assert_eq!(exported.bytes, 10 + 2 + 4 + 4 + 4);
+}
+
+#[tokio::test]
+async fn a_tree_lists_what_an_export_lays_out() {
+    let place = Place::new();
+    furnish(&place);
+    let commit = place.commit_all();
+    place.mirror().ensure(&place.origin()).await.unwrap();
+    let into = place.path("tree");
+    place.mirror().export(&commit, &into).await.unwrap();
+    let tree = place.mirror().tree(&commit).await.unwrap();
+    let mut found = listed(&into);
+    for entry in &tree.entries {
+        let path = entry.path.display();
+        let line = match entry.kind {
+            TreeKind::Folder => format!("755 {path}/"),
+            TreeKind::Link => {
+                let target = fs::read_link(into.join(&entry.path)).unwrap();
+                assert_eq!(entry.bytes, target.as_os_str().len() as u64);
+                format!("link {path} {target:?}")
+            }
+            TreeKind::File { executable } => {
+                let text = place.mirror().read(entry, 100).await.unwrap();
+                assert_eq!(entry.bytes, text.len() as u64);
+                let mode = if executable { 755 } else { 644 };
+                format!("{mode} {path} {text:?}")
+            }
+            TreeKind::Submodule => unreachable!("there is none"),
+        };
+        let at = found.iter().position(|there| *there == line);
+        found.remove(at.unwrap_or_else(|| panic!("{line} is not in {found:#?}")));
+    }
+    assert_eq!(found, Vec::<String>::new());
+    assert_eq!(tree.disk_bytes(), 4096 * (tree.files() - 1), "one is empty");
+    let long = tree.at(Path::new("deep/er/still/file")).unwrap();
+    let error = place.mirror().read(long, 3).await.unwrap_err();
+    assert!(matches!(error, GitError::Refused { .. }), "{error}");
+    let folder = tree.at(Path::new("deep")).unwrap();
+    assert!(place.mirror().read(folder, 3).await.is_err());
+    let few = place.git.clone().with_limits(Limits {
+        export_files: tree.files() - 1,
+        ..limits()
+    });
+    let error = Mirror::at(place.mirror().folder(), &few)
+        .tree(&commit)
+        .await;
+    assert!(matches!(error, Err(GitError::Refused { .. })));
 }
 
 #[tokio::test]

@@ -6,11 +6,13 @@
 //! <base>/<project>/releases/<release>/   complete, or named `.partial` or `.gone` and nobody's
 //!                  live, previous, next  relative links into releases/
 //!                  shared/               what outlives releases
+//!                  laid-out/<release>.toml  what its revision said in `deploy.toml`, as it was; empty if nothing
 //!                  journal/journal.jsonl the truth, with `live`
 //!                  steps/<order>-<step>-<try>/  each run of a script: specification, output, outcome
 //! ```
 
 use std::{
+    collections::BTreeSet,
     io,
     path::{Component, Path, PathBuf},
 };
@@ -68,6 +70,17 @@ impl Layout {
         self.folder.join("shared")
     }
 
+    /// What the revision of a release said in its `deploy.toml`.
+    #[must_use]
+    pub fn manifest(&self, release: &str) -> PathBuf {
+        self.laid_out().join(format!("{release}.toml"))
+    }
+
+    /// What is kept about releases, beside them.
+    fn laid_out(&self) -> PathBuf {
+        self.folder.join("laid-out")
+    }
+
     /// The journal.
     #[must_use]
     pub fn journal(&self) -> PathBuf {
@@ -85,7 +98,8 @@ impl Layout {
     /// # Errors
     /// The system's.
     pub fn make(&self, disk: &dyn Disk) -> io::Result<()> {
-        let folders = ["releases", "shared", "journal", "steps"].map(|name| self.folder.join(name));
+        let folders = ["releases", "shared", "laid-out", "journal", "steps"]
+            .map(|name| self.folder.join(name));
         let mut made = false;
         for folder in &folders {
             if disk.look(folder)?.is_none() {
@@ -203,10 +217,19 @@ impl Layout {
     }
 
     fn sweep_releases(&self, disk: &dyn Disk) -> io::Result<()> {
+        let mut complete = BTreeSet::new();
         for entry in disk.list(&self.releases())? {
             let name = name_of(&entry.path);
             if name.ends_with(PARTIAL) || name.ends_with(GONE) {
                 disk.remove_tree(&entry.path)?;
+            } else {
+                complete.insert(name);
+            }
+        }
+        for entry in disk.list(&self.laid_out())? {
+            let about = entry.path.file_stem().unwrap_or_default();
+            if !complete.contains(&*about.to_string_lossy()) {
+                disk.remove_file(&entry.path)?;
             }
         }
         Ok(())

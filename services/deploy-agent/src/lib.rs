@@ -4,6 +4,7 @@ mod agent;
 pub mod journal;
 pub mod layout;
 pub mod machine;
+pub mod manifest;
 pub mod project;
 pub mod redact;
 pub mod run_folder;

@@ -17,6 +17,7 @@ pub use argument::{Argument, UnknownPlace};
 use crate::{
     layout::Layout,
     machine::{Ground, OnDisk},
+    manifest::{self, Terms},
     settings::Project,
 };
 
@@ -125,13 +126,24 @@ pub struct Scripts {
 }
 
 impl Scripts {
-    /// Those of a project, whose scripts from the host are in this folder.
+    /// Those of a project, whose scripts from the host are in this folder, where revisions say nothing.
     #[must_use]
     pub fn of(project: &Project, host_folder: PathBuf) -> Self {
+        let folder = project.scripts.clone();
         Self {
-            folder: project.scripts.clone(),
+            folder: folder.unwrap_or_else(|| manifest::SCRIPTS.to_owned()),
             host_folder,
             manners: project.script.clone(),
+        }
+    }
+
+    /// Those of a release to which this applies.
+    #[must_use]
+    pub fn under(&self, terms: &Terms) -> Self {
+        Self {
+            folder: terms.scripts.clone(),
+            host_folder: self.host_folder.clone(),
+            manners: terms.script.clone(),
         }
     }
 
@@ -240,6 +252,13 @@ impl Scripts {
         planned.or_else(hosts)
     }
 
+    fn on_disk(&self, disk: &dyn Disk, tree: &Path, plan: Option<&Plan>) -> io::Result<OnDisk> {
+        let refresh = self.on_host(Script::Refresh).is_some()
+            || self.in_tree(disk, tree, Script::Refresh, plan)?.is_some();
+        let missing = self.missing(disk, tree, plan);
+        Ok(OnDisk { refresh, missing })
+    }
+
     /// What is on the disk: the complete releases, and what each has of the scripts.
     ///
     /// # Errors
@@ -248,15 +267,22 @@ impl Scripts {
         &self,
         disk: &dyn Disk,
         layout: &Layout,
+        host: &Project,
         plans: &BTreeMap<String, Plan>,
     ) -> io::Result<Ground> {
         let mut ground = Ground::new();
         for name in layout.complete_releases(disk)? {
-            let (tree, plan) = (layout.release(&name), plans.get(&name));
-            let refresh = self.on_host(Script::Refresh).is_some()
-                || self.in_tree(disk, &tree, Script::Refresh, plan)?.is_some();
-            let missing = self.missing(disk, &tree, plan);
-            ground.insert(name, OnDisk { refresh, missing });
+            let there = match Terms::of_release(disk, layout, host, &name)? {
+                Ok(terms) => {
+                    let (tree, plan) = (layout.release(&name), plans.get(&name));
+                    self.under(&terms).on_disk(disk, &tree, plan)?
+                }
+                Err(reason) => OnDisk {
+                    refresh: false,
+                    missing: Some(reason),
+                },
+            };
+            ground.insert(name, there);
         }
         Ok(ground)
     }

@@ -1,9 +1,6 @@
 //! What the agent is told: `/etc/deploykit/deploy-agent.toml`.
 
-use std::{
-    collections::BTreeMap,
-    path::{Component, Path, PathBuf},
-};
+use std::{collections::BTreeMap, path::PathBuf};
 
 use events::{EnvironmentName, GroupName, ProjectName, RepoName};
 use git::Origin;
@@ -12,6 +9,7 @@ use serde::Deserialize;
 
 use crate::{
     machine::Rules,
+    manifest::{Manifest, Terms},
     scripts::{Manner, Script},
 };
 
@@ -74,21 +72,21 @@ pub struct Project {
     /// How many releases are kept.
     #[serde(default = "keep")]
     pub keep: usize,
-    /// The folder of the scripts in a release.
-    #[serde(default = "scripts")]
-    pub scripts: String,
+    /// The folder of the scripts in a release. This and the next ones go above what the revision says: see [`Terms`].
+    #[serde(default)]
+    pub scripts: Option<String>,
     /// Scripts that differ from the usual.
     #[serde(default)]
     pub script: BTreeMap<Script, Manner>,
     /// Paths that outlive releases.
     #[serde(default)]
-    pub shared: Vec<String>,
+    pub shared: Option<Vec<String>>,
     /// How long one run of a script may take.
-    #[serde(default = "script_limit_s")]
-    pub script_limit_s: u64,
+    #[serde(default)]
+    pub script_limit_s: Option<u64>,
     /// How long after TERM it gets KILL.
-    #[serde(default = "script_grace_s")]
-    pub script_grace_s: u64,
+    #[serde(default)]
+    pub script_grace_s: Option<u64>,
     /// How often the check is tried.
     #[serde(default = "check_tries")]
     pub check_tries: u32,
@@ -123,15 +121,6 @@ fn output_kb() -> u64 {
 }
 fn keep() -> usize {
     5
-}
-fn scripts() -> String {
-    ".deploy".to_owned()
-}
-fn script_limit_s() -> u64 {
-    600
-}
-fn script_grace_s() -> u64 {
-    10
 }
 fn check_tries() -> u32 {
     3
@@ -182,32 +171,10 @@ impl Project {
                 self.keep
             ));
         }
-        if self.script_limit_s == 0 || self.check_tries == 0 {
-            return Err("script_limit_s and check_tries: 0 is too small".to_owned());
+        if self.check_tries == 0 {
+            return Err("check_tries: 0 is too small".to_owned());
         }
-        if !is_inside(&self.scripts) {
-            return Err(format!("scripts: {:?} is no path inside", self.scripts));
-        }
-        for (script, manner) in &self.script {
-            let name = script.name();
-            if let Some(file) = manner.file.as_ref().filter(|file| !is_inside(file)) {
-                return Err(format!("script.{name}.file: {file:?} is no path inside"));
-            }
-            if manner.limit_s == Some(0) {
-                return Err(format!("script.{name}.limit_s: 0 is too small"));
-            }
-        }
-        for path in &self.shared {
-            let within = |other: &str| Path::new(path).starts_with(other);
-            let doubled = |other: &String| other != path && within(other);
-            if !is_inside(path) || within(&self.scripts) || self.shared.iter().any(doubled) {
-                return Err(format!(
-                    "shared: {path:?} must be a path inside the release, outside {:?} and the other shared paths",
-                    self.scripts
-                ));
-            }
-        }
-        Ok(())
+        Terms::of(self, &Manifest::default()).map(|_| ())
     }
 
     /// What the decisions depend on.
@@ -221,13 +188,4 @@ impl Project {
             keep: self.keep,
         }
     }
-}
-
-/// A relative path that stays where it is joined: no `..`, no `.`, nothing doubled or trailing.
-fn is_inside(path: &str) -> bool {
-    let normal = Path::new(path)
-        .components()
-        .all(|part| matches!(part, Component::Normal(_)));
-    let exact: PathBuf = Path::new(path).components().collect();
-    !path.is_empty() && normal && exact.as_os_str() == path
 }

@@ -1,5 +1,6 @@
 //! Doing one step: everything here can be done again after a crash, or finds out how far it came.
 
+mod release;
 mod scripts;
 
 use std::{io, path::PathBuf, sync::Arc};
@@ -16,6 +17,7 @@ use world::{Disk, World};
 use crate::{
     layout::Layout,
     machine::{Asked, End, Outcome},
+    manifest::Terms,
     redact::Redactor,
     scripts::{Plan, Script, Scripts},
     settings,
@@ -114,10 +116,13 @@ async fn with_scripts(site: &Site, work: &Work, done: Outcome) -> Outcome {
     let Some(release) = work.release.as_ref().filter(|_| done.end.passes()) else {
         return done;
     };
-    let (tree, scripts) = (site.layout.release(release), site.scripts.clone());
-    let found = site
-        .world
-        .on_disk(move |disk| Ok(scripts.find(disk, &tree, built)));
+    let (layout, scripts) = (site.layout.clone(), site.scripts.clone());
+    let (release, host) = (release.clone(), site.settings.clone());
+    let found = site.world.on_disk(move |disk| {
+        let terms = Terms::of_release(disk, &layout, &host, &release)?;
+        let tree = layout.release(&release);
+        Ok(terms.and_then(|terms| scripts.under(&terms).find(disk, &tree, built)))
+    });
     let found = found.await.map_err(|error| error.to_string());
     match found.and_then(|found| found) {
         Ok(plan) => Outcome {
@@ -131,8 +136,8 @@ async fn with_scripts(site: &Site, work: &Work, done: Outcome) -> Outcome {
 async fn change(site: &Site, work: &Work, end: &CancellationToken) -> Outcome {
     let done = match work.step {
         Step::Objects => until(end, objects(site, work)).await,
-        Step::Layout => lay_out(site, work, end).await,
-        Step::Shared => share(site, work).await,
+        Step::Layout => release::lay_out(site, work, end).await,
+        Step::Shared => release::share(site, work).await,
         _ => switch(site, work).await,
     };
     match done {
@@ -216,72 +221,6 @@ async fn moved(mirror: &Mirror, work: &Work) -> Result<Option<String>, Trouble> 
         let (leads, short) = (leads.short(), commit.short());
         format!("tag {tag} leads to {leads} here, the order says {short}: was it moved?")
     }))
-}
-
-fn not_exported(error: GitError) -> Trouble {
-    match &error {
-        GitError::Disk { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
-            Trouble::NotYet(chassis::causes(&error))
-        }
-        _ => Trouble::Failed(chassis::causes(&error)),
-    }
-}
-
-/// What does not become whole is removed at once: it may be what fills the disk.
-async fn lay_out(site: &Site, work: &Work, end: &CancellationToken) -> Done {
-    let done = make_release(site, work, end).await;
-    if let (Err(_), Some(release)) = (&done, &work.release) {
-        let partial = site.layout.partial(release);
-        let removed = site
-            .world
-            .on_disk(move |disk| disk.remove_tree(&partial))
-            .await;
-        if let Err(error) = removed {
-            // Pruning tries again.
-            tracing::warn!(release, %error, "a half-made release is not removed yet");
-        }
-    }
-    done
-}
-
-async fn make_release(site: &Site, work: &Work, end: &CancellationToken) -> Done {
-    let commit = needed(&work.asked.commit, "commit to prepare")?;
-    let name = needed(&work.release, "release to make")?.clone();
-    let layout = site.layout.clone();
-    let (release, partial) = (layout.release(&name), layout.partial(&name));
-    let clear = {
-        let partial = partial.clone();
-        move |disk: &dyn Disk| {
-            let there = disk.look(&release)?.is_some();
-            if !there {
-                disk.remove_tree(&partial)?;
-            }
-            Ok(there)
-        }
-    };
-    if site.world.on_disk(clear).await? {
-        return Ok(None);
-    }
-    let mirror = mirror(site);
-    let export = async { mirror.export(commit, &partial).await.map_err(not_exported) };
-    let exported = until(end, export).await?;
-    let complete = move |disk: &dyn Disk| layout.complete(disk, &name);
-    site.world.on_disk(complete).await?;
-    Ok(Some(format!(
-        "{} files, {} bytes",
-        exported.files, exported.bytes
-    )))
-}
-
-async fn share(site: &Site, work: &Work) -> Done {
-    let release = needed(&work.release, "release to link in")?.clone();
-    let (layout, shared) = (site.layout.clone(), site.settings.shared.clone());
-    let link = move |disk: &dyn Disk| {
-        let mut links = shared.iter();
-        Ok(links.try_for_each(|path| layout.share(disk, &release, path)))
-    };
-    site.world.on_disk(link).await?.map_err(Trouble::Failed)?;
-    Ok(None)
 }
 
 async fn switch(site: &Site, work: &Work) -> Done {

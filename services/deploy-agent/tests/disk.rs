@@ -68,6 +68,7 @@ fn live_is_a_relative_link_that_is_switched_in_place() {
 fn retired_releases_do_not_count_and_are_swept() {
     let (_base, layout) = project();
     release(&layout, "one", &[("a", "x")]);
+    fs::write(layout.manifest("one"), "shared = ['a']").expect("written");
     layout.retire(&RealDisk, "one").expect("retired");
     layout.retire(&RealDisk, "one").expect("repeatable");
     for left in ["two", "three"] {
@@ -84,6 +85,7 @@ fn retired_releases_do_not_count_and_are_swept() {
         .sweep(&RealDisk, |name| name.starts_with("known"))
         .expect("swept");
     assert_eq!(RealDisk.list(&layout.releases()).expect("listed"), []);
+    assert!(!layout.manifest("one").exists(), "what was known about it");
     assert!(layout.step("known-check-1").exists() && !layout.step("gone-check-1").exists());
 }
 

@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 use world::World;
 
-fn site(base: &Path, world: World, origin: &Path) -> Site {
+pub(crate) fn site(base: &Path, world: World, origin: &Path) -> Site {
     let project = "shop".parse().expect("a project");
     let settings = format!(
         "repository = 'shop'\nenvironment = 'prod'\norigin = '{}'",
@@ -45,7 +45,7 @@ fn site(base: &Path, world: World, origin: &Path) -> Site {
     }
 }
 
-fn work(commit: &CommitId) -> Work {
+pub(crate) fn work(commit: &CommitId) -> Work {
     Work {
         step: Step::Objects,
         attempt: 1,
@@ -71,8 +71,23 @@ fn work(commit: &CommitId) -> Work {
     }
 }
 
-fn repository(folder: &Path) -> CommitId {
-    let git = |args: &[&str]| {
+pub(crate) fn repository(folder: &Path) -> CommitId {
+    fs::write(folder.join("name"), "one").expect("written");
+    git(folder, &["init", "--quiet", "--initial-branch=main"]);
+    commit(folder)
+}
+
+/// Commits all that is in a repository's folder.
+pub(crate) fn commit(folder: &Path) -> CommitId {
+    git(folder, &["add", "--all"]);
+    git(folder, &["commit", "--quiet", "-m", "one"]);
+    git(folder, &["rev-parse", "HEAD"])
+        .parse()
+        .expect("a commit")
+}
+
+fn git(folder: &Path, args: &[&str]) -> String {
+    {
         let output = Command::new("git")
             .args(["-c", "user.name=Ann", "-c", "user.email=ann@example.org"])
             .args(args)
@@ -82,12 +97,7 @@ fn repository(folder: &Path) -> CommitId {
             .expect("git runs");
         assert!(output.status.success(), "git {args:?}: {output:?}");
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
-    };
-    fs::write(folder.join("name"), "one").expect("written");
-    git(&["init", "--quiet", "--initial-branch=main"]);
-    git(&["add", "--all"]);
-    git(&["commit", "--quiet", "-m", "one"]);
-    git(&["rev-parse", "HEAD"]).parse().expect("a commit")
+    }
 }
 
 #[tokio::test]

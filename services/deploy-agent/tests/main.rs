@@ -10,6 +10,7 @@ mod disk;
 mod failing;
 mod journal;
 mod laying_out;
+mod manifest;
 mod redact;
 mod rig;
 mod runner;

@@ -13,6 +13,7 @@ use world::RealDisk;
 /// A release in a folder, beside the folder of the host's own scripts.
 struct Case {
     folder: TempDir,
+    project: Project,
     scripts: Scripts,
 }
 
@@ -26,7 +27,11 @@ impl Case {
         for folder in ["base/shop/releases/one", "host"].map(|name| folder.path().join(name)) {
             fs::create_dir_all(folder).expect("made");
         }
-        Self { folder, scripts }
+        Self {
+            folder,
+            project,
+            scripts,
+        }
     }
 
     fn layout(&self) -> Layout {
@@ -57,7 +62,7 @@ impl Case {
         let plans = plan.into_iter().map(|plan| ("one".to_owned(), plan));
         let ground = self
             .scripts
-            .ground(&RealDisk, &self.layout(), &plans.collect())
+            .ground(&RealDisk, &self.layout(), &self.project, &plans.collect())
             .expect("read");
         let missing = ground["one"].missing.clone();
         missing.map(|text| text.replace(&self.folder.path().display().to_string(), "HERE"))

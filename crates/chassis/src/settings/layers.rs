@@ -40,6 +40,20 @@ pub fn parse<S: Settings>(text: &str, file: &str) -> Result<(Common, S), Setting
     together(&[layer], "", &BTreeMap::new())
 }
 
+/// Reads one text that is no settings file of a service, as exactly: `file` is for the error only.
+///
+/// # Errors
+/// Names file, line and key.
+pub fn exactly<T: DeserializeOwned>(text: &str, file: &str) -> Result<T, SettingsError> {
+    let layer = Layer {
+        file: file.to_owned(),
+        text: text.to_owned(),
+    };
+    let root = DeTable::parse(text).map_err(|error| refused(&layer, None, &error))?;
+    let all = root.get_ref().clone();
+    T::deserialize(Deserializer::from(root)).map_err(|error| refused(&layer, Some(&all), &error))
+}
+
 /// A shipped file with every commented key (`#key = value`, `#[section]`) switched on, for a test that all of them parse.
 ///
 /// Prose has a space after its `#`, a commented key has none.
@@ -120,19 +134,20 @@ fn is_missing(message: &str) -> bool {
     message.starts_with("missing field")
 }
 
+/// What is wrong with a text, by its file, line and key.
+fn refused(layer: &Layer, root: Option<&DeTable<'_>>, error: &toml::de::Error) -> SettingsError {
+    let start = error.span().map_or(0, |span| span.start);
+    let before = &layer.text[..start.min(layer.text.len())];
+    let line = 1 + before.matches('\n').count();
+    let key = root.and_then(|root| key_at(root, start));
+    let key = key.map_or_else(String::new, |key| format!("key `{key}`: "));
+    let message = error.message().trim().replace('\n', " ");
+    SettingsError(format!("{}:{line}: {key}{message}", layer.file))
+}
+
 /// Reads one file alone. Missing keys are no error here.
 fn alone<S: Settings>(layer: &Layer) -> Result<(), SettingsError> {
-    let refuse = |root: Option<&DeTable<'_>>, error: &toml::de::Error| {
-        let start = error.span().map_or(0, |span| span.start);
-        let line = 1 + layer.text[..start.min(layer.text.len())]
-            .matches('\n')
-            .count();
-        let key = root.and_then(|root| key_at(root, start));
-        let key = key.map_or_else(String::new, |key| format!("key `{key}`: "));
-        let message = error.message().trim().replace('\n', " ");
-        SettingsError(format!("{}:{line}: {key}{message}", layer.file))
-    };
-    let root = DeTable::parse(&layer.text).map_err(|error| refuse(None, &error))?;
+    let root = DeTable::parse(&layer.text).map_err(|error| refused(layer, None, &error))?;
     let span = root.span();
     let all = root.into_inner();
     let (common, own): (Vec<_>, Vec<_>) = all
@@ -151,7 +166,7 @@ fn alone<S: Settings>(layer: &Layer) -> Result<(), SettingsError> {
         .flatten()
         .find(|error| !is_missing(error.message()))
     {
-        Some(error) => Err(refuse(Some(&all), error)),
+        Some(error) => Err(refused(layer, Some(&all), error)),
         None => Ok(()),
     }
 }

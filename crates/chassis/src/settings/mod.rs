@@ -15,7 +15,7 @@ use world::World;
 pub use crate::metrics::MetricsSettings;
 pub use bus::BusSettings;
 pub(crate) use bus::{host, is_address};
-pub use layers::{Layer, SettingsError, parse, switched_on, together};
+pub use layers::{Layer, SettingsError, exactly, parse, switched_on, together};
 pub use load::load;
 
 /// A service's own settings: one struct, one file.

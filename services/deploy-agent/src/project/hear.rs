@@ -111,11 +111,11 @@ impl Project {
             return Ok(Err(reason));
         }
         let (layout, scripts) = (self.site.layout.clone(), self.site.scripts.clone());
-        let plans = self.state.plans.clone();
+        let (plans, settings) = (self.state.plans.clone(), self.site.settings.clone());
         let ground = self
             .site
             .world
-            .on_disk(move |disk| scripts.ground(disk, &layout, &plans))
+            .on_disk(move |disk| scripts.ground(disk, &layout, &settings, &plans))
             .await;
         let ground: Ground = match ground {
             Ok(ground) => ground,

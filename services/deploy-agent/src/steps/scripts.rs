@@ -16,13 +16,16 @@ use world::Disk;
 use super::{Site, Work};
 use crate::{
     machine::{End, Outcome},
+    manifest::Terms,
     run_folder::{RunFolder, Spec},
     script::{self, Run, Tail},
-    scripts::{Script, roots},
+    scripts::{Script, Scripts, roots},
 };
 
 /// How long to wait before the disk is asked again.
 const AGAIN: Duration = Duration::from_secs(1);
+/// How long the disk is asked.
+const ASK_LIMIT: Duration = Duration::from_secs(600);
 
 /// Runs the script of a step, if there is one.
 pub(super) async fn run(
@@ -35,7 +38,18 @@ pub(super) async fn run(
         return Outcome::of(End::Skipped, None);
     };
     let tree = site.layout.release(release);
-    let path = match find(site, work, script, &tree).await {
+    let (layout, host, of) = (site.layout.clone(), site.settings.clone(), release.clone());
+    let terms = ask(site, move |disk| {
+        Terms::of_release(disk, &layout, &host, &of)
+    });
+    let terms = match terms.await {
+        Ok(Ok(terms)) => terms,
+        Ok(Err(reason)) => return Outcome::of(End::Failed, Some(reason)),
+        Err(error) => return Outcome::of(End::Failed, Some(error.to_string())),
+    };
+    let scripts = site.scripts.under(&terms);
+    let manner = scripts.manner(script);
+    let path = match find(site, work, scripts, script, &tree).await {
         Ok(Ok(Some(path))) => path,
         Ok(Ok(None)) => return Outcome::of(End::Skipped, None),
         Ok(Err(reason)) => return Outcome::of(End::Failed, Some(reason)),
@@ -45,7 +59,7 @@ pub(super) async fn run(
         Ok(bytes) => bytes,
         Err(error) => return Outcome::of(End::Failed, Some(error.to_string())),
     };
-    let (env, manner) = (environment(site, work, &tree), site.scripts.manner(script));
+    let env = environment(site, work, &tree);
     let args = manner
         .args
         .iter()
@@ -57,8 +71,8 @@ pub(super) async fn run(
             args: args.collect(),
             env,
             folder: tree.clone(),
-            limit_s: manner.limit_s.unwrap_or(site.settings.script_limit_s),
-            grace_s: site.settings.script_grace_s,
+            limit_s: manner.limit_s.unwrap_or(terms.script_limit_s),
+            grace_s: terms.script_grace_s,
         },
         runner: site.runner.clone(),
         tail: Tail {
@@ -92,10 +106,11 @@ pub(super) async fn run(
 async fn find(
     site: &Site,
     work: &Work,
+    scripts: Scripts,
     script: Script,
     tree: &Path,
 ) -> io::Result<Result<Option<PathBuf>, String>> {
-    let (scripts, plan, tree) = (site.scripts.clone(), work.plan.clone(), tree.to_owned());
+    let (plan, tree) = (work.plan.clone(), tree.to_owned());
     let find = move |disk: &dyn Disk| {
         if let Some(path) = scripts.on_host(script) {
             return Ok(roots(disk, &path).map(|()| Some(path)));
@@ -128,7 +143,7 @@ async fn ask<T: Send + 'static>(
     site: &Site,
     ask: impl Fn(&dyn Disk) -> io::Result<T> + Clone + Send + 'static,
 ) -> io::Result<T> {
-    let until = Instant::now() + Duration::from_secs(site.settings.script_limit_s);
+    let until = Instant::now() + ASK_LIMIT;
     loop {
         let error = match site.world.on_disk(ask.clone()).await {
             Ok(answer) => return Ok(answer),

@@ -1,0 +1,203 @@
+//! What is in the tree of a commit, without laying it out.
+
+use std::{
+    ffi::OsStr,
+    io::{self, BufRead, BufReader, Read},
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
+};
+
+use events::CommitId;
+
+use crate::{GitError, Mirror, error::shortened, program};
+
+/// The longest line of git's answer that is read: the longest path there is, and room for the rest.
+const LONGEST: u64 = 8192;
+
+/// What is at a path of a tree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TreeKind {
+    /// A file.
+    File {
+        /// True if it can be run.
+        executable: bool,
+    },
+    /// A symbolic link.
+    Link,
+    /// A folder.
+    Folder,
+    /// A commit of another repository: an empty folder when laid out.
+    Submodule,
+}
+
+/// A path of a tree.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TreeEntry {
+    /// Where, below the root.
+    pub path: PathBuf,
+    /// What.
+    pub kind: TreeKind,
+    /// The object's id: what has the same id is the same.
+    pub object: String,
+    /// The size of a file or of a link's target; 0 for others.
+    pub bytes: u64,
+}
+
+/// All that is in the tree of a commit, folders before what is in them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tree {
+    /// Its paths.
+    pub entries: Vec<TreeEntry>,
+}
+
+/// The least that a file takes on a disk, in steps.
+const BLOCK: u64 = 4096;
+
+impl Tree {
+    /// What is at a path.
+    #[must_use]
+    pub fn at(&self, path: &Path) -> Option<&TreeEntry> {
+        self.entries.iter().find(|entry| entry.path == path)
+    }
+
+    /// How many bytes it takes on a disk, nearly. What the tree leaves out of exports is counted too.
+    #[must_use]
+    pub fn disk_bytes(&self) -> u64 {
+        let each = self.entries.iter().map(|entry| match entry.kind {
+            TreeKind::File { .. } => entry.bytes.div_ceil(BLOCK).saturating_mul(BLOCK),
+            TreeKind::Link | TreeKind::Folder | TreeKind::Submodule => BLOCK,
+        });
+        each.fold(0, u64::saturating_add)
+    }
+
+    /// How many files, links and folders it has.
+    #[must_use]
+    pub fn files(&self) -> u64 {
+        self.entries.len() as u64
+    }
+}
+
+impl Mirror {
+    /// All that is in the tree of a commit.
+    ///
+    /// # Errors
+    /// [`GitError::Refused`] when it has more entries than [`crate::Limits::export_files`]; any other of [`GitError`].
+    pub async fn tree(&self, commit: &CommitId) -> Result<Tree, GitError> {
+        self.must_exist().await?;
+        let git = self.git();
+        let program = program::tree(git, self.folder(), commit);
+        let (sender, receiver) = tokio::sync::oneshot::channel();
+        let most = git.limits.export_files;
+        let consumer = Box::new(move |listing: &mut dyn Read| {
+            let read = entries(listing, most);
+            let _nobody = sender.send(read);
+            Ok(())
+        });
+        let limits = command::Limits::of(git.limits.read);
+        let ran = git.world.processes.pipe(&program, limits, consumer).await;
+        let output = ran.map_err(|error| GitError::Run(shortened(error, &program)))?;
+        if !output.success() {
+            return Err(GitError::failed(&program, &output));
+        }
+        let half = |_| GitError::answer(&program, "half a list");
+        let read = receiver.await.map_err(half)?;
+        match read.map_err(|error| GitError::answer(&program, &error.to_string()))? {
+            Some(entries) => Ok(Tree { entries }),
+            None => Err(GitError::Refused {
+                path: ".".to_owned(),
+                reason: format!("it has more than {most} files and folders"),
+            }),
+        }
+    }
+
+    /// What is in a file of a tree of this mirror.
+    ///
+    /// # Errors
+    /// [`GitError::Refused`] when it is no file, or larger than `most_bytes`; any other of [`GitError`].
+    pub async fn read(&self, entry: &TreeEntry, most_bytes: u64) -> Result<Vec<u8>, GitError> {
+        let refused = |reason: String| {
+            let path = entry.path.display().to_string();
+            Err(GitError::Refused { path, reason })
+        };
+        if !matches!(entry.kind, TreeKind::File { .. }) {
+            return refused("it is no regular file".to_owned());
+        }
+        if entry.bytes > most_bytes {
+            return refused(format!("it has more than {most_bytes} bytes"));
+        }
+        let git = self.git();
+        let program = program::blob(git, self.folder(), &entry.object);
+        Ok(git.must(&program, git.limits.read).await?.stdout)
+    }
+}
+
+/// `MODE SP TYPE SP OBJECT SP+ SIZE TAB PATH NUL` and so on; `None` if there are more than `most`.
+fn entries(listing: &mut dyn Read, most: u64) -> io::Result<Option<Vec<TreeEntry>>> {
+    let mut listing = BufReader::with_capacity(64 << 10, listing);
+    let mut entries = Vec::new();
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        (&mut listing).take(LONGEST).read_until(0, &mut line)?;
+        if line.is_empty() {
+            return Ok(Some(entries));
+        }
+        if entries.len() as u64 >= most {
+            return Ok(None);
+        }
+        let read = line.strip_suffix(&[0]).and_then(entry);
+        let wrong = || io::Error::other(String::from_utf8_lossy(&line).into_owned());
+        entries.push(read.ok_or_else(wrong)?);
+    }
+}
+
+fn entry(line: &[u8]) -> Option<TreeEntry> {
+    let tab = line.iter().position(|byte| *byte == b'\t')?;
+    let facts = std::str::from_utf8(&line[..tab]).ok()?;
+    let path = PathBuf::from(OsStr::from_bytes(&line[tab + 1..]));
+    let mut facts = facts.split_ascii_whitespace();
+    let (mode, _type, object, size) = (facts.next()?, facts.next()?, facts.next()?, facts.next()?);
+    let kind = match mode {
+        "100644" => TreeKind::File { executable: false },
+        "100755" => TreeKind::File { executable: true },
+        "120000" => TreeKind::Link,
+        "040000" => TreeKind::Folder,
+        "160000" => TreeKind::Submodule,
+        _ => return None,
+    };
+    let bytes = match size {
+        "-" => 0,
+        size => size.parse().ok()?,
+    };
+    let object = object.to_owned();
+    Some(TreeEntry {
+        path,
+        kind,
+        object,
+        bytes,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_that_is_not_understood_is_an_error_and_no_shorter_tree() {
+        let id = "0123456789012345678901234567890123456789";
+        let good = format!("100755 blob {id}      12\ta b\0");
+        let read = |text: &str| entries(&mut text.as_bytes(), 2);
+        assert_eq!(read(&good).unwrap().unwrap()[0].bytes, 12);
+        assert_eq!(read(&good.repeat(3)).unwrap(), None);
+        for bad in [
+            good.replace("100755", "100664"),
+            good.replace('\t', " "),
+            good.replace("12", "x"),
+            good.replace('\0', ""),
+            format!("{good}{}", good.replace('\0', "")),
+            "\0".to_owned(),
+        ] {
+            assert!(read(&bad).is_err(), "{bad:?}");
+        }
+    }
+}

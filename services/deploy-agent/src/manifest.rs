@@ -1,0 +1,169 @@
+//! `deploy.toml`: what a revision says about how it is laid out and run, and what then applies to its release.
+//!
+//! It is read from the tree of the commit, never from a folder that somebody could have changed, and kept beside the releases as
+//! it was. So what applies to a release is known after a crash too, and for a rollback without git: the kept file, and above it
+//! the host's settings as they are then.
+
+use std::{
+    collections::BTreeMap,
+    io,
+    path::{Component, Path, PathBuf},
+};
+
+use chassis::settings::exactly;
+use serde::Deserialize;
+use world::Disk;
+
+use crate::{
+    layout::Layout,
+    scripts::{Manner, Script, Source},
+    settings::Project,
+};
+
+/// The file's name, at the root of a tree.
+pub const FILE: &str = "deploy.toml";
+
+/// The folder of scripts in a release, where nobody says otherwise.
+pub const SCRIPTS: &str = ".deploy";
+
+/// The largest such file that is read.
+pub const MOST_BYTES: u64 = 64 << 10;
+
+/// What a revision says. Each key is one that the host's settings of a project may have too.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Manifest {
+    /// The folder of the scripts in a release.
+    pub scripts: Option<String>,
+    /// Scripts that differ from the usual. A table that the host has for the same script takes its place.
+    pub script: BTreeMap<Script, Manner>,
+    /// Paths that outlive releases.
+    pub shared: Option<Vec<String>>,
+    /// How long one run of a script may take.
+    pub script_limit_s: Option<u64>,
+    /// How long after TERM it gets KILL.
+    pub script_grace_s: Option<u64>,
+}
+
+impl Manifest {
+    /// Reads a revision's file; `name` is for the error only.
+    ///
+    /// # Errors
+    /// One sentence that names the file, the line and the key.
+    pub fn parse(bytes: &[u8], name: &str) -> Result<Self, String> {
+        let text = std::str::from_utf8(bytes).map_err(|error| format!("{name}: {error}"))?;
+        let manifest: Self = exactly(text, name).map_err(|wrong| wrong.to_string())?;
+        let hosts = |(_, manner): &(&Script, &Manner)| manner.from == Source::Host;
+        match manifest.script.iter().find(hosts) {
+            Some((script, _)) => Err(format!(
+                "{name}: script.{}.from: that a script is the host's is for the host to say",
+                script.name()
+            )),
+            None => Ok(manifest),
+        }
+    }
+}
+
+/// What applies to one release.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Terms {
+    /// The folder of the scripts in it.
+    pub scripts: String,
+    /// How some of them differ from the usual.
+    pub script: BTreeMap<Script, Manner>,
+    /// Its paths that outlive it.
+    pub shared: Vec<String>,
+    /// How long one run of a script may take.
+    pub script_limit_s: u64,
+    /// How long after TERM it gets KILL.
+    pub script_grace_s: u64,
+}
+
+impl Terms {
+    /// What the host says goes above what the revision says, key by key.
+    ///
+    /// # Errors
+    /// One sentence that names the key and the rule.
+    pub fn of(host: &Project, manifest: &Manifest) -> Result<Self, String> {
+        let scripts = host.scripts.as_ref().or(manifest.scripts.as_ref());
+        let shared = host.shared.as_ref().or(manifest.shared.as_ref());
+        let mut script = manifest.script.clone();
+        script.extend(host.script.clone());
+        let terms = Self {
+            script,
+            scripts: scripts.cloned().unwrap_or_else(|| SCRIPTS.to_owned()),
+            shared: shared.cloned().unwrap_or_default(),
+            script_limit_s: host
+                .script_limit_s
+                .or(manifest.script_limit_s)
+                .unwrap_or(600),
+            script_grace_s: host
+                .script_grace_s
+                .or(manifest.script_grace_s)
+                .unwrap_or(10),
+        };
+        terms.check().map(|()| terms)
+    }
+
+    /// What applies to a release that is on the disk, or in one sentence why that is not understood.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn of_release(
+        disk: &dyn Disk,
+        layout: &Layout,
+        host: &Project,
+        release: &str,
+    ) -> io::Result<Result<Self, String>> {
+        let path = layout.manifest(release);
+        let bytes = match disk.read(&path) {
+            Ok(bytes) => bytes,
+            // Laid out before such files were kept.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            Err(error) => return Err(error),
+        };
+        let name = path.display().to_string();
+        let terms = Manifest::parse(&bytes, &name).and_then(|manifest| {
+            Self::of(host, &manifest).map_err(|wrong| format!("{name}: {wrong}"))
+        });
+        Ok(terms)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        if self.script_limit_s == 0 {
+            return Err("script_limit_s: 0 is too small".to_owned());
+        }
+        if !is_inside(&self.scripts) {
+            return Err(format!("scripts: {:?} is no path inside", self.scripts));
+        }
+        for (script, manner) in &self.script {
+            let name = script.name();
+            if let Some(file) = manner.file.as_ref().filter(|file| !is_inside(file)) {
+                return Err(format!("script.{name}.file: {file:?} is no path inside"));
+            }
+            if manner.limit_s == Some(0) {
+                return Err(format!("script.{name}.limit_s: 0 is too small"));
+            }
+        }
+        for path in &self.shared {
+            let within = |other: &str| Path::new(path).starts_with(other);
+            let doubled = |other: &String| other != path && within(other);
+            if !is_inside(path) || within(&self.scripts) || self.shared.iter().any(doubled) {
+                return Err(format!(
+                    "shared: {path:?} must be a path inside the release, outside {:?} and the other shared paths",
+                    self.scripts
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A relative path that stays where it is joined: no `..`, no `.`, nothing doubled or trailing.
+fn is_inside(path: &str) -> bool {
+    let normal = Path::new(path)
+        .components()
+        .all(|part| matches!(part, Component::Normal(_)));
+    let exact: PathBuf = Path::new(path).components().collect();
+    !path.is_empty() && normal && exact.as_os_str() == path
+}
