@@ -162,7 +162,7 @@ impl Admitted {
         match self.order.phase {
             Phase::Abort => true,
             Phase::Rollback => self.grant.action == Action::Deploy,
-            Phase::Prepare | Phase::Activate => false,
+            Phase::Prepare | Phase::Activate | Phase::Clear => false,
         }
     }
 }
@@ -239,7 +239,13 @@ fn within(order: &Order, grant: &Grant) -> Result<(), Refusal> {
         let (order, grant) = (&order.environment, &grant.environment);
         return beyond("environment", order.to_string(), grant.to_string());
     }
-    if makes_live && grant.action == Action::Rollback {
+    let granted = match order.phase {
+        Phase::Prepare | Phase::Activate => grant.action == Action::Deploy,
+        Phase::Clear => grant.action == Action::Clear,
+        Phase::Rollback => grant.action != Action::Clear,
+        Phase::Abort => true,
+    };
+    if !granted {
         return beyond("phase", order.phase.to_string(), grant.action.to_string());
     }
     if (makes_live || order.commit.is_some()) && order.commit != grant.commit {

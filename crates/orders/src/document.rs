@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+/// More deploys than this no grant clears at once: it has to fit into each order.
+pub const MAX_CLEARS: usize = 256;
+
 /// Something that is signed as a whole.
 ///
 /// Unlike a message of the bus it may hold no field that its reader does not know: that field could be a restriction.
@@ -30,6 +33,8 @@ pub enum Action {
     Deploy,
     /// Back to the release before, host by host.
     Rollback,
+    /// Have hosts forget what keeps deploys from them.
+    Clear,
 }
 
 impl std::fmt::Display for Action {
@@ -37,6 +42,7 @@ impl std::fmt::Display for Action {
         f.write_str(match self {
             Self::Deploy => "deploy",
             Self::Rollback => "rollback",
+            Self::Clear => "clear",
         })
     }
 }
@@ -61,6 +67,9 @@ pub struct Grant {
     pub tag: Option<TagName>,
     /// The hosts, by [`targets_digest`].
     pub targets: String,
+    /// The deploys that left hosts in a state which a person has to see: these it clears, and no other.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub clears: Vec<Uuid>,
     /// Why, for the history.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -118,7 +127,24 @@ impl Document for Grant {
             Action::Rollback if self.commit.is_some() || self.tag.is_some() => {
                 return Err("a grant to roll back names no commit and no tag".to_owned());
             }
-            Action::Deploy | Action::Rollback => {}
+            Action::Rollback if !self.clears.is_empty() => {
+                return Err(
+                    "a grant to roll back clears nothing: nothing stands in its way".to_owned(),
+                );
+            }
+            Action::Clear if self.commit.is_some() || self.tag.is_some() => {
+                return Err("a grant to clear names no commit and no tag".to_owned());
+            }
+            Action::Clear if self.clears.is_empty() => {
+                return Err("a grant to clear names what it clears".to_owned());
+            }
+            Action::Deploy | Action::Rollback | Action::Clear => {}
+        }
+        if self.clears.len() > MAX_CLEARS {
+            return Err(format!(
+                "a grant clears at most {MAX_CLEARS} deploys, this one {}",
+                self.clears.len()
+            ));
         }
         if self.expires <= self.not_before {
             return Err(format!(
@@ -139,7 +165,7 @@ impl Document for Order {
             Phase::Prepare | Phase::Activate if self.commit.is_none() => {
                 return Err(format!("an order to {} names a commit", self.phase));
             }
-            Phase::Prepare | Phase::Activate | Phase::Rollback | Phase::Abort => {}
+            _ => {}
         }
         if self.sequence == 0 {
             return Err("the sequence of an order begins at 1".to_owned());

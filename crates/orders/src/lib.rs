@@ -12,7 +12,7 @@ mod signing;
 
 pub use admit::{Admitted, Marks, admit, authentic};
 pub use allowed_signers::AllowedSignersError;
-pub use document::{Action, Document, Grant, Order, targets_digest};
+pub use document::{Action, Document, Grant, MAX_CLEARS, Order, targets_digest};
 pub use key::{Key, KeyError};
 pub use keyring::{Keyring, Signer, Verified, VerifyError};
 pub use pattern::PatternList;

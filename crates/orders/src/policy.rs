@@ -22,7 +22,7 @@ use crate::{Action, Grant, Signer, Verified};
 /// project = "*"
 /// environment = "dev"
 /// principals = ["web"]
-/// actions = ["deploy", "rollback"]      # both if left out
+/// actions = ["deploy", "rollback"]      # and "clear"; all if left out
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -44,7 +44,7 @@ pub struct Allow {
     pub environment: Only<EnvironmentName>,
     /// Who, exactly; patterns have their place in `allowed_signers`.
     pub principals: Vec<String>,
-    /// How many different ones of them must sign. A rollback always needs just one.
+    /// How many different ones of them must sign. A rollback or a clearing always needs just one.
     #[serde(default = "one")]
     pub signatures: usize,
     /// What they may ask for.
@@ -85,7 +85,7 @@ fn one() -> usize {
 }
 
 fn all_actions() -> Vec<Action> {
-    vec![Action::Deploy, Action::Rollback]
+    vec![Action::Deploy, Action::Rollback, Action::Clear]
 }
 
 /// Why a text is not a policy.
@@ -233,7 +233,7 @@ impl Allow {
     fn needed(&self, action: Action) -> usize {
         match action {
             Action::Deploy => self.signatures,
-            Action::Rollback => 1,
+            Action::Rollback | Action::Clear => 1,
         }
     }
 

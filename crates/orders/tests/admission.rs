@@ -2,7 +2,7 @@
 
 use events::message::Phase;
 use jiff::SignedDuration;
-use orders::{Grant, Marks, Refusal, VerifyError, targets_digest};
+use orders::{Action, Grant, Marks, Refusal, VerifyError, targets_digest};
 use proptest::prelude::*;
 use uuid::Uuid;
 
@@ -290,4 +290,60 @@ fn the_digest_of_targets_can_be_made_with_a_shell() {
         targets_digest(&targets()),
         "sha256:1b6dd1a0d39ff95d90cb807c9603de45f18963728a55007991d7f68eadfe7b72"
     );
+}
+
+fn clearing() -> Grant {
+    Grant {
+        action: Action::Clear,
+        clears: vec![Uuid::from_u128(9)],
+        ..rollback_grant()
+    }
+}
+
+#[test]
+fn a_grant_to_clear_clears_and_does_nothing_else() {
+    let admitted = admit(&ordered(&clearing(), to(Phase::Clear))).expect("it clears");
+    assert_eq!(admitted.grant.clears, [Uuid::from_u128(9)]);
+    assert!(!admitted.undoes());
+    for (grant, phase) in [
+        (clearing(), Phase::Rollback),
+        (rollback_grant(), Phase::Clear),
+        (grant(), Phase::Clear),
+    ] {
+        let refusal = admit(&ordered(&grant, to(phase)));
+        assert!(
+            matches!(refusal, Err(Refusal::Beyond { what: "phase", .. })),
+            "{:?} {phase}: {refusal:?}",
+            grant.action
+        );
+    }
+}
+
+#[test]
+fn a_grant_says_what_it_clears_and_only_where_that_makes_sense() {
+    let many = (0..=256).map(Uuid::from_u128).collect();
+    let wrong = [
+        Grant {
+            clears: Vec::new(),
+            ..clearing()
+        },
+        Grant {
+            commit: grant().commit,
+            ..clearing()
+        },
+        Grant {
+            clears: clearing().clears,
+            ..rollback_grant()
+        },
+        Grant {
+            clears: many,
+            ..grant()
+        },
+    ];
+    for grant in wrong {
+        let signed = orders::sign(&grant, &ann());
+        assert!(signed.is_err(), "{grant:?}");
+    }
+    let clears = clearing().clears;
+    orders::sign(&Grant { clears, ..grant() }, &ann()).expect("a deploy may clear");
 }

@@ -74,6 +74,7 @@ pub(crate) fn grant() -> Grant {
         commit: Some(COMMIT.parse().expect("a commit")),
         tag: Some("v2".parse().expect("a tag")),
         targets: orders::targets_digest(&targets()),
+        clears: Vec::new(),
         reason: Some("ticket 42".to_owned()),
         not_before: time("2026-11-21T11:59:00Z"),
         expires: time("2026-11-21T13:00:00Z"),

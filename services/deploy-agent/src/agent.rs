@@ -247,6 +247,7 @@ fn stuck(project: &ProjectName, reason: &str) -> ProjectState {
         previous: None,
         busy: None,
         stuck: Some(reason.to_owned()),
+        broken: None,
     }
 }
 

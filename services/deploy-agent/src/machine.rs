@@ -13,4 +13,4 @@ pub mod state;
 pub use accept::{Ground, OnDisk, accept};
 pub use decide::{Decision, Facts, Rules, decide};
 pub use record::{Asked, End, Outcome, Record, Task, What};
-pub use state::{Known, State, Taken};
+pub use state::{Known, State, Stuck, Taken};

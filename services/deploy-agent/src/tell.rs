@@ -193,6 +193,11 @@ fn said(report: &Reported) -> Said {
             Level::Problem,
             format!("{phase} refused: {reason}"),
         ),
+        State::Cleared => (
+            "cleared",
+            Level::Info,
+            "was broken and is cleared: it takes deploys again".to_owned(),
+        ),
         _ => (
             "aborted",
             Level::Info,

@@ -1,5 +1,6 @@
 //! Whole sequences of decisions: scripted outcomes in, steps and verdict out, as text.
 
+mod clearing;
 mod deploys;
 mod host;
 mod keeping;

@@ -60,6 +60,7 @@ pub(crate) fn work(commit: &CommitId) -> Work {
             sequence: 1,
             epoch: 1,
             grant: "sha256:00".to_owned(),
+            clears: Vec::new(),
             by: Vec::new(),
             expires: "2025-03-01T12:00:00Z".parse().expect("a time"),
         },

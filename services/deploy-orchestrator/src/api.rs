@@ -21,10 +21,14 @@
 //!
 //! An error is [`ApiError`] with status 400 (not understood), 403 (not allowed), 404 (unknown), 409 (busy) or 422 (cannot be done).
 
+mod asked;
+
+pub use asked::{Action, DeployRequest, Plan, PlanRequest};
+
 use events::{
     CommitId, EnvironmentName, GroupName, HostName, JobName, PageUrl, ProjectName, RepoName,
     TagName,
-    message::{BuildResult, Running, Signed, Step, StepReport, Verdict},
+    message::{BuildResult, Running, Step, StepReport, Verdict},
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -72,6 +76,9 @@ pub struct ProjectHost {
     pub previous: Option<Running>,
     /// Why it cannot go on without a person.
     pub stuck: Option<String>,
+    /// The deploy that left it broken, where that is why: it takes deploys again once that is cleared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub broken: Option<Uuid>,
 }
 
 /// A host, for `deploykit hosts`.
@@ -163,69 +170,6 @@ pub struct CiJob {
     /// Where people see it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<PageUrl>,
-}
-
-/// What is asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Action {
-    /// Make a tag or commit live.
-    Deploy,
-    /// Back to the release before, host by host.
-    Rollback,
-}
-
-/// Asks what a deploy would do. Nothing is touched by it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PlanRequest {
-    /// Which project.
-    pub project: ProjectName,
-    /// What to do.
-    pub action: Action,
-    /// A tag, a branch or a commit id (needed to deploy; not allowed with a rollback).
-    #[serde(default)]
-    pub revision: Option<String>,
-    /// Hosts and groups; absent means all hosts of the project. An empty list is an error.
-    #[serde(default)]
-    pub on: Option<Vec<String>>,
-    /// Why, for the history.
-    #[serde(default)]
-    pub reason: Option<String>,
-    /// Deploy it though CI has not found it good; needs a reason.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub untested: bool,
-}
-
-/// What a deploy would do, and the grant that allows it once it is signed.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Plan {
-    /// The grant to sign, as it is: [`orders::Grant`].
-    pub grant: orders::Grant,
-    /// All targets, sorted; the grant holds their digest.
-    pub targets: Vec<HostName>,
-    /// The same hosts in waves, first wave first.
-    pub waves: Vec<Vec<HostName>>,
-    /// What runs on each target now.
-    pub now: Vec<ProjectHost>,
-    /// What a person should know before signing: hosts not heard of, tag not everywhere.
-    pub warnings: Vec<String>,
-    /// True if it goes past CI; the request that brings the grant back says so again.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub untested: bool,
-}
-
-/// Asks for a deploy.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DeployRequest {
-    /// The grant of a [`Plan`], signed.
-    pub grant: Signed,
-    /// The targets of that plan, as they were.
-    pub targets: Vec<HostName>,
-    /// As in the plan.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub untested: bool,
 }
 
 /// A deploy, whole: what the history keeps and what `show` prints.
@@ -352,6 +296,8 @@ pub enum HostState {
     Unreachable,
     /// It refused the order.
     Refused,
+    /// It was broken, and takes deploys again.
+    Cleared,
 }
 
 /// A piece of a script's output.

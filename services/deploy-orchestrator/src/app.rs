@@ -46,7 +46,7 @@ pub enum Request {
     Tags(ProjectName, oneshot::Sender<Answer<Vec<TagView>>>),
     Plan(PlanRequest, oneshot::Sender<Answer<Plan>>),
     Deploy(DeployRequest, oneshot::Sender<Answer<DeployView>>),
-    DeployFromPage(Plan, oneshot::Sender<Answer<DeployView>>),
+    DeployFromPage(Box<Plan>, oneshot::Sender<Answer<DeployView>>),
     List(
         Option<ProjectName>,
         usize,
@@ -157,7 +157,7 @@ impl App {
     /// # Errors
     /// As [`App::deploy`]; and when the page has no key.
     pub async fn deploy_from_page(&self, plan: Plan) -> Answer<DeployView> {
-        self.ask(|answer| Request::DeployFromPage(plan, answer))
+        self.ask(|answer| Request::DeployFromPage(Box::new(plan), answer))
             .await
     }
 

@@ -61,6 +61,7 @@ impl About {
     pub fn title(&self) -> String {
         match (self.action, self.revision()) {
             (Action::Rollback, _) => format!("rollback of {}", self.project),
+            (Action::Clear, _) => format!("clearing of {}", self.project),
             (Action::Deploy, Some(revision)) if self.untested => {
                 format!("{} {revision} UNTESTED", self.project)
             }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use events::{
     HostName, ProjectName, RepoName,
-    message::{Fetched, Present, ProjectState, RefTip, Reported, Running},
+    message::{Fetched, Present, ProjectState, RefTip, Reported, Running, State},
 };
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -97,12 +97,23 @@ impl Known {
         };
         known.seen = Some(now);
         let before = known.projects.get(&report.project);
+        let before = before.map(|told| &told.state);
+        let (stuck, broken) = match &report.state {
+            State::Broken { reason } => (Some(reason.clone()), Some(report.deploy)),
+            // Its presence, which follows, says it too.
+            State::Cleared => (None, None),
+            _ => (
+                before.and_then(|before| before.stuck.clone()),
+                before.and_then(|before| before.broken),
+            ),
+        };
         let state = ProjectState {
             project: report.project.clone(),
             live: report.live.clone(),
             previous: report.previous.clone(),
             busy: (!report.state.is_final()).then_some(report.deploy),
-            stuck: before.and_then(|told| told.state.stuck.clone()),
+            stuck,
+            broken,
         };
         known.told(sent, state);
     }

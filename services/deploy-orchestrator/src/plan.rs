@@ -1,8 +1,9 @@
 //! From a request to a plan with the grant to sign, or to the reason why not. Pure; nothing is touched by it.
 //!
 //! Read: [`plan`] (what may be asked for), [`check`] (whether a signed grant is still such a plan), `revision` (which
-//! commit a name means), [`undo`] (a rollback while a deploy is under way).
+//! commit a name means), [`undo`] (a rollback while a deploy is under way), `clear` (broken hosts).
 
+mod clear;
 mod revision;
 mod tested;
 pub mod undo;
@@ -49,7 +50,9 @@ pub fn plan(request: &PlanRequest, context: &Context<'_>) -> Result<Plan, Refuse
     } = context.scene;
     let project = find_project(settings, &request.project)?;
     free(request.action, &request.project, context.running)?;
-    let (targets, mut warnings) = targets(request, project, context)?;
+    let (mut targets, mut warnings) = targets(request, project, context)?;
+    let clears = clear::clears(request, &mut targets, context)?;
+    warnings.extend(clears.warnings);
     let (commit, tag) = match (request.action, request.revision.as_deref()) {
         (Action::Deploy, Some(revision)) => {
             let hosts = known.project_hosts(project, settings);
@@ -63,21 +66,20 @@ pub fn plan(request: &PlanRequest, context: &Context<'_>) -> Result<Plan, Refuse
             warnings.extend(tested::allowed(named, project, request, context.scene)?);
             (Some(found.commit), found.tag)
         }
-        (Action::Rollback, None) => (None, None),
+        (Action::Rollback | Action::Clear, None) => (None, None),
         (Action::Deploy, None) => {
             let error = "a deploy needs a revision: a tag, a branch or a commit id";
             return Err(Refused::new(Kind::NotUnderstood, error)
                 .next(format!("deploykit tags {}", request.project)));
         }
-        (Action::Rollback, Some(_)) => {
-            let error =
-                "a rollback takes no revision: each host goes back to its own release before";
+        (Action::Rollback | Action::Clear, Some(_)) => {
+            let error = "only a deploy takes a revision: in a rollback each host goes back to its own release before";
             let next = format!("deploykit deploy {} REVISION", request.project);
             return Err(Refused::new(Kind::NotUnderstood, error).next(next));
         }
     };
     let targets = match request.action {
-        Action::Deploy => targets,
+        Action::Deploy | Action::Clear => targets,
         Action::Rollback => can_go_back(&request.project, targets, context, &mut warnings)?,
     };
     let undone = undo::undone(&request.project, context.running)
@@ -93,20 +95,18 @@ pub fn plan(request: &PlanRequest, context: &Context<'_>) -> Result<Plan, Refuse
     };
     let sizes = match request.action {
         Action::Deploy => &project.waves,
-        Action::Rollback => &project.rollback_waves,
+        Action::Rollback | Action::Clear => &project.rollback_waves,
     };
     Ok(Plan {
         grant: Grant {
             id: context.new_id,
             project: request.project.clone(),
             environment: project.environment.clone(),
-            action: match request.action {
-                Action::Deploy => orders::Action::Deploy,
-                Action::Rollback => orders::Action::Rollback,
-            },
+            action: request.action.into(),
             commit,
             tag,
             targets: targets_digest(&targets),
+            clears: clears.deploys,
             reason: request
                 .reason
                 .clone()
@@ -181,10 +181,8 @@ pub fn check(
         }
         admitted(host, known, settings)?;
     }
-    let action = match grant.action {
-        orders::Action::Deploy => Action::Deploy,
-        orders::Action::Rollback => Action::Rollback,
-    };
+    let action = Action::from(grant.action);
+    clear::still(grant, targets, context)?;
     if let (Some(tag), Some(commit)) = (&grant.tag, &grant.commit) {
         revision::still(tag, commit, project, known, &hosts)?;
     }
@@ -217,7 +215,7 @@ fn admitted(host: &HostName, known: &Known, settings: &Settings) -> Result<(), R
 fn free(action: Action, project: &ProjectName, running: &[&Deploy]) -> Result<(), Refused> {
     let mut abouts = running.iter().map(|deploy| &deploy.about);
     let stands_in_the_way = |about: &&About| match action {
-        Action::Deploy => about.project == *project,
+        Action::Deploy | Action::Clear => about.project == *project,
         Action::Rollback => about.project == *project && about.action == Action::Rollback,
     };
     let Some(about) = abouts.find(stands_in_the_way) else {

@@ -15,6 +15,7 @@
 mod advance;
 pub mod host;
 mod issued;
+mod judged;
 mod outstanding;
 pub mod policy;
 mod stage;
@@ -254,7 +255,7 @@ impl Rollout {
                     self.order(now, &host, Phase::Prepare, HostState::Preparing, out);
                 }
             }
-            Action::Rollback => {
+            Action::Rollback | Action::Clear => {
                 let first = self.next_wave(None).unwrap_or(0);
                 self.start_wave(now, first, out);
             }

@@ -278,7 +278,7 @@ fn how_failed(rollout: &Rollout, hosts: &[HostName]) -> String {
 
 /// Hosts of a deploy that did not succeed which run its release all the same.
 fn left_on_new(rollout: &Rollout) -> String {
-    if rollout.action == Action::Rollback {
+    if rollout.action != Action::Deploy {
         return String::new();
     }
     let left = rollout.which(|host| host.state == HostState::Live);

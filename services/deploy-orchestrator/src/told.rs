@@ -163,6 +163,7 @@ fn ended(deploy: &Deploy, outcome: Outcome) -> Said {
     let event = match (outcome, rollout.action) {
         (Outcome::Succeeded, Action::Deploy) => "succeeded",
         (Outcome::Succeeded, Action::Rollback) => "rolled-back",
+        (Outcome::Succeeded, Action::Clear) => "cleared",
         (Outcome::Failed, _) => "failed",
         (Outcome::Aborted, _) => "aborted",
     };

@@ -72,6 +72,7 @@ impl Scene<'_> {
             live: state.and_then(|state| state.live.clone()),
             previous: state.and_then(|state| state.previous.clone()),
             stuck: state.and_then(|state| state.stuck.clone()),
+            broken: state.and_then(|state| state.broken),
         }
     }
 

@@ -378,6 +378,7 @@ fn present(name: &str, live: &str) -> Present {
             previous: Some(running("v0")),
             busy: None,
             stuck: None,
+            broken: None,
         }],
     }
 }
@@ -436,6 +437,7 @@ impl FakeAgent {
             }
             Phase::Rollback => (State::Live, self.past.pop()),
             Phase::Abort => (State::Aborted, before),
+            Phase::Clear => (State::Cleared, before),
         };
         self.live = live;
         let step = |step, state, duration_ms| StepReport {

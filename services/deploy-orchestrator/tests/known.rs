@@ -21,6 +21,7 @@ fn present(instance: u128, live: &str) -> Present {
             previous: None,
             busy: None,
             stuck: None,
+            broken: None,
         }],
     }
 }

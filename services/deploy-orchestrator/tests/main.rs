@@ -6,6 +6,7 @@
 
 mod api;
 mod ci;
+mod clear;
 mod feed;
 mod fleet;
 mod gate;

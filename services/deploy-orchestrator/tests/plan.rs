@@ -21,7 +21,7 @@ use uuid::Uuid;
 
 use crate::support::{Story, at, commit, host, hosts, running};
 
-struct Fleet {
+pub(crate) struct Fleet {
     settings: Settings,
     known: Known,
     running: Vec<Deploy>,
@@ -38,7 +38,7 @@ fn tip(name: &str, word: &str, committed_s: i64) -> RefTip {
 }
 
 /// Three hosts with v1 live and v0 before it; their mirrors hold v1, v2 and main.
-fn fleet() -> Fleet {
+pub(crate) fn fleet() -> Fleet {
     let mut project = Project::new(
         "shop".parse().expect("a repository"),
         "prod".parse().expect("an environment"),
@@ -75,12 +75,22 @@ fn fleet() -> Fleet {
 
 impl Fleet {
     fn present(&mut self, name: &str, previous: bool) {
+        self.says(name, previous, None);
+    }
+
+    /// Its last deploy failed, and putting it back failed too.
+    pub(crate) fn breaks(&mut self, name: &str, deploy: Uuid) {
+        self.says(name, true, Some(deploy));
+    }
+
+    fn says(&mut self, name: &str, previous: bool, broken: Option<Uuid>) {
         let state = ProjectState {
             project: "shop".parse().expect("a project"),
             live: Some(running("v1")),
             previous: previous.then(|| running("v0")),
             busy: None,
-            stuck: None,
+            stuck: broken.map(|_| "start: exit 1".to_owned()),
+            broken,
         };
         let present = Present {
             host: host(name),
@@ -137,7 +147,7 @@ impl Fleet {
         self.running.push(Deploy { about, rollout });
     }
 
-    fn plan(&self, request: &PlanRequest) -> Result<Plan, Refused> {
+    pub(crate) fn plan(&self, request: &PlanRequest) -> Result<Plan, Refused> {
         let running: Vec<&Deploy> = self.running.iter().collect();
         let scene = Scene {
             settings: &self.settings,
@@ -154,7 +164,7 @@ impl Fleet {
         )
     }
 
-    fn check(
+    pub(crate) fn check(
         &self,
         grant: &orders::Grant,
         targets: &[HostName],
@@ -184,18 +194,19 @@ impl Fleet {
     }
 }
 
-fn deploy(revision: &str) -> PlanRequest {
+pub(crate) fn deploy(revision: &str) -> PlanRequest {
     PlanRequest {
         project: "shop".parse().expect("a project"),
         action: Action::Deploy,
         revision: Some(revision.to_owned()),
         on: None,
         untested: false,
+        clear: false,
         reason: None,
     }
 }
 
-fn rollback() -> PlanRequest {
+pub(crate) fn rollback() -> PlanRequest {
     PlanRequest {
         action: Action::Rollback,
         revision: None,
@@ -203,7 +214,7 @@ fn rollback() -> PlanRequest {
     }
 }
 
-fn on(request: PlanRequest, names: &[&str]) -> PlanRequest {
+pub(crate) fn on(request: PlanRequest, names: &[&str]) -> PlanRequest {
     PlanRequest {
         on: Some(names.iter().map(|name| (*name).to_owned()).collect()),
         ..request

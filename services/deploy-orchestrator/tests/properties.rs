@@ -239,7 +239,7 @@ fn setting() -> impl Strategy<Value = Setting> {
         Just(Size::Percent(40))
     ];
     (
-        prop_oneof![5 => Just(Action::Deploy), 1 => Just(Action::Rollback)],
+        prop_oneof![5 => Just(Action::Deploy), 1 => Just(Action::Rollback), 1 => Just(Action::Clear)],
         (
             tolerated,
             0_u32..3,
@@ -451,8 +451,8 @@ impl World {
                     "a rollback is never aborted on a host"
                 );
             }
-            (Action::Rollback, Phase::Rollback) => {}
-            (Action::Rollback, _) => panic!("a rollback prepares and activates nothing"),
+            (Action::Rollback, Phase::Rollback) | (Action::Clear, Phase::Clear) => {}
+            (action, phase) => panic!("a {action:?} orders nothing to {phase}"),
         }
     }
 

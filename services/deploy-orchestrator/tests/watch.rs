@@ -55,6 +55,7 @@ fn status(time: i64, seen: i64) -> Status {
         live: None,
         previous: None,
         stuck: None,
+        broken: None,
     };
     let project = ProjectView {
         requires_ci: false,

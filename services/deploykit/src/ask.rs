@@ -1,7 +1,8 @@
-//! The commands that ask a running orchestrator: `deploy`, `rollback`, `status`, `hosts`, `tags`, `show`, `logs`,
+//! The commands that ask a running orchestrator: `deploy`, `rollback`, `clear`, `status`, `hosts`, `tags`, `show`, `logs`,
 //! `history`, `abort`, `pause`, `resume`.
 
 mod ci;
+mod clear;
 
 use deploy_orchestrator::api::{
     Action, ApiError, DeployRequest, DeployState, DeployView, HostView, OutputView, Plan,
@@ -64,6 +65,7 @@ impl<'a> Session<'a> {
             revision: Some(args.revision.clone()),
             on: targets(&args.ask),
             untested: args.untested,
+            clear: args.clear,
             reason: args.ask.reason.clone(),
         };
         self.carry_out(&request, &args.ask).await
@@ -80,6 +82,7 @@ impl<'a> Session<'a> {
             revision: None,
             on: targets(&args.ask),
             untested: false,
+            clear: false,
             reason: args.ask.reason.clone(),
         };
         self.carry_out(&request, &args.ask).await

@@ -3,6 +3,7 @@
 mod announcing;
 mod asking;
 mod ci;
+mod clear;
 mod on;
 mod tail;
 mod webhooks;
@@ -18,6 +19,7 @@ pub use asking::{
     Ask, Control, Deploy, History, HostAction, Hosts, Logs, Rollback, Show, Status, Tags,
 };
 pub use ci::Ci;
+pub use clear::Clear;
 pub use on::On;
 pub use tail::Tail;
 pub use webhooks::{Act, Webhooks};
@@ -76,6 +78,8 @@ pub enum Command {
     Deploy(Deploy),
     /// Go back to the release before; nothing forbids it
     Rollback(Rollback),
+    /// Have broken hosts take deploys again, once somebody has looked at them
+    Clear(Clear),
     /// What runs where
     Status(Status),
     /// The servers
@@ -377,6 +381,7 @@ impl Command {
         match self {
             Self::Deploy(args) => args.ask.json,
             Self::Rollback(args) => args.ask.json,
+            Self::Clear(args) => args.ask.json,
             Self::Status(args) => args.json,
             Self::Hosts(args) => {
                 matches!(args.action, Some(HostAction::Admit { json: true, .. })) || args.json

@@ -20,10 +20,7 @@ pub fn agrees(request: &PlanRequest, plan: &Plan, now: Timestamp) -> Result<(), 
     if grant.project != request.project {
         return Err(format!("it is for the project {}", grant.project));
     }
-    let action = match grant.action {
-        orders::Action::Deploy => Action::Deploy,
-        orders::Action::Rollback => Action::Rollback,
-    };
+    let action = Action::from(grant.action);
     if action != request.action {
         return Err(format!("it is a {action:?}"));
     }
@@ -32,6 +29,9 @@ pub fn agrees(request: &PlanRequest, plan: &Plan, now: Timestamp) -> Result<(), 
     }
     if grant.targets != orders::targets_digest(&plan.targets) {
         return Err("its targets are not the ones that are shown".to_owned());
+    }
+    if !(grant.clears.is_empty() || request.clear || request.action == Action::Clear) {
+        return Err("it clears broken hosts, and --clear was not typed".to_owned());
     }
     revision(request, plan)?;
     targets(request.on.as_deref(), &plan.targets)?;

@@ -151,6 +151,7 @@ async fn carry_out(cli: &Cli) -> Result<(), Failure> {
         Command::Doctor(args) => doctor::run(args, &folders, &world).await,
         Command::Deploy(args) => session()?.deploy(args).await,
         Command::Rollback(args) => session()?.rollback(args).await,
+        Command::Clear(args) => session()?.clear(args).await,
         Command::Status(args) => session()?.status(args).await,
         Command::Hosts(args) => session()?.hosts(args).await,
         Command::Tags(args) => session()?.tags(args).await,

@@ -210,7 +210,7 @@ fn is_settled(state: HostState) -> bool {
 
 fn mark(state: HostState) -> &'static str {
     match state {
-        HostState::Live => "✓",
+        HostState::Live | HostState::Cleared => "✓",
         HostState::PutBack | HostState::Failed | HostState::Refused => "✗",
         HostState::Broken => "!",
         HostState::Unreachable => "?",
@@ -221,7 +221,7 @@ fn mark(state: HostState) -> &'static str {
 
 fn style_of(state: HostState) -> Style {
     match state {
-        HostState::Live => GOOD,
+        HostState::Live | HostState::Cleared => GOOD,
         HostState::PutBack
         | HostState::Failed
         | HostState::Refused

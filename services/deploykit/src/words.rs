@@ -35,6 +35,7 @@ pub fn about(view: &DeployView) -> String {
     };
     match (view.action, &view.tag, &view.commit) {
         (Action::Rollback, _, _) => format!("rollback of {}", view.project),
+        (Action::Clear, _, _) => format!("clearing of {}", view.project),
         (Action::Deploy, Some(tag), _) => format!("{} {tag}{untested}", view.project),
         (Action::Deploy, None, Some(commit)) => {
             format!("{} {}{untested}", view.project, commit.short())
@@ -99,6 +100,7 @@ pub fn host(progress: &HostProgress) -> String {
             detail.unwrap_or("its agent did not answer")
         ),
         HostState::Refused => format!("refused: {}", detail.unwrap_or("no reason given")),
+        HostState::Cleared => format!("cleared ({now}); it takes deploys again"),
     }
 }
 
@@ -220,6 +222,7 @@ pub fn output(pieces: &[OutputView]) -> Vec<String> {
 pub fn plan(plan: &Plan) -> Vec<String> {
     let what = match (plan.grant.action, &plan.grant.tag, &plan.grant.commit) {
         (orders::Action::Rollback, _, _) => format!("rollback of {}", plan.grant.project),
+        (orders::Action::Clear, _, _) => format!("clearing of {}", plan.grant.project),
         (orders::Action::Deploy, Some(tag), Some(commit)) => {
             format!("{} {tag} ({})", plan.grant.project, commit.short())
         }

@@ -18,6 +18,7 @@ fn request() -> PlanRequest {
         revision: Some("v2".to_owned()),
         on: None,
         untested: false,
+        clear: false,
         reason: Some("basket".to_owned()),
     }
 }
@@ -34,6 +35,7 @@ fn plan() -> Plan {
             commit: Some(COMMIT.parse().unwrap()),
             tag: Some("v2".parse().unwrap()),
             targets: orders::targets_digest(&targets),
+            clears: Vec::new(),
             reason: Some("basket".to_owned()),
             not_before: Timestamp::UNIX_EPOCH,
             expires: Timestamp::UNIX_EPOCH + SignedDuration::from_hours(4),
@@ -135,4 +137,20 @@ fn a_rollback_names_no_revision() {
     assert!(check(&asked, &rollback).is_err(), "a commit is named");
     rollback.grant.commit = None;
     assert_eq!(check(&asked, &rollback), Ok(()));
+}
+
+#[test]
+fn broken_hosts_are_cleared_only_where_that_was_typed() {
+    let clears = |plan: &mut Plan| plan.grant.clears = vec![plan.grant.id];
+    assert_eq!(
+        refused(&request(), clears),
+        "it clears broken hosts, and --clear was not typed"
+    );
+    let asked = PlanRequest {
+        clear: true,
+        ..request()
+    };
+    let mut plan = plan();
+    clears(&mut plan);
+    assert_eq!(check(&asked, &plan), Ok(()));
 }

@@ -104,6 +104,10 @@ fn each_state_of_a_host_has_words() {
         "unreachable: its agent did not answer"
     );
     assert_eq!(with(HostState::Refused, Some("busy")), "refused: busy");
+    assert_eq!(
+        with(HostState::Cleared, None),
+        "cleared (v2); it takes deploys again"
+    );
 }
 
 #[test]

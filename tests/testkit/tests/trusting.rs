@@ -16,6 +16,7 @@ fn grant() -> Grant {
         commit: None,
         tag: None,
         targets: targets_digest(&[web1]),
+        clears: Vec::new(),
         reason: None,
         not_before: now,
         expires: now + jiff::SignedDuration::from_mins(5),

@@ -16,6 +16,8 @@ pub enum Phase {
     Rollback,
     /// Stop what is under way for the project, and put it back.
     Abort,
+    /// Forget that the host is broken, so that it takes deploys again.
+    Clear,
 }
 
 impl std::fmt::Display for Phase {
@@ -25,6 +27,7 @@ impl std::fmt::Display for Phase {
             Self::Activate => "activate",
             Self::Rollback => "rollback",
             Self::Abort => "abort",
+            Self::Clear => "clear",
         })
     }
 }

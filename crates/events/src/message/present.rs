@@ -40,6 +40,9 @@ pub struct ProjectState {
     /// A project that cannot go on without a person says why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stuck: Option<String>,
+    /// The deploy that left it broken, where that is why: a grant that names it clears that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub broken: Option<Uuid>,
 }
 
 impl Payload for Present {

@@ -79,6 +79,8 @@ pub enum State {
     },
     /// Ended by an abort before anything live was touched.
     Aborted,
+    /// What stood in the way of deploys is cleared.
+    Cleared,
 }
 
 impl State {

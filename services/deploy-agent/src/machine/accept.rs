@@ -11,8 +11,12 @@ use uuid::Uuid;
 
 use super::{
     record::{Asked, Task},
+    report::Whose,
     state::{Known, State},
 };
+
+/// A time, for people.
+const SINCE: &str = "%Y-%m-%d %H:%M:%S UTC";
 
 /// What is on the disk: each complete release.
 pub type Ground = BTreeMap<String, OnDisk>;
@@ -34,16 +38,24 @@ pub fn accept(
     state: &State,
     asked: &Asked,
     ground: &Ground,
+    whose: &Whose,
     now: Timestamp,
 ) -> Result<Task, String> {
     if let Some(order) = same(state, asked) {
         return Ok(Task::Same { order });
     }
     match asked.phase {
-        Phase::Prepare => prepare(state, asked, ground, now),
-        Phase::Activate => activate(state, asked, ground),
+        Phase::Prepare => {
+            unbroken(state, asked, whose)?;
+            prepare(state, asked, ground, now)
+        }
+        Phase::Activate => {
+            unbroken(state, asked, whose)?;
+            activate(state, asked, ground)
+        }
         Phase::Rollback => rollback(state, asked, ground),
         Phase::Abort => Ok(Task::Abort),
+        Phase::Clear => clear(state, asked, whose),
     }
 }
 
@@ -69,8 +81,32 @@ fn same(state: &State, asked: &Asked) -> Option<Uuid> {
         // What is prepared may be gone since; preparing finds out.
         Phase::Prepare if first.verdict.is_some() => None,
         Phase::Abort => None,
-        Phase::Prepare | Phase::Activate | Phase::Rollback => Some(first.asked.order),
+        Phase::Prepare | Phase::Activate | Phase::Rollback | Phase::Clear => {
+            Some(first.asked.order)
+        }
     }
+}
+
+/// A broken host takes no deploy, unless its grant says that it clears just that.
+fn unbroken(state: &State, asked: &Asked, whose: &Whose) -> Result<(), String> {
+    match &state.stuck {
+        Some(stuck) if !asked.clears.contains(&stuck.deploy) => {
+            let Whose { host, project } = whose;
+            let since = stuck.since.strftime(SINCE);
+            Err(format!(
+                "broken since {since}, by deploy {}: {}; look at it, then deploykit clear {project} --on {host}",
+                stuck.deploy, stuck.reason
+            ))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What is to be cleared is what is there: something newer nobody has looked at.
+fn clear(state: &State, asked: &Asked, whose: &Whose) -> Result<Task, String> {
+    free(state)?;
+    unbroken(state, asked, whose)?;
+    Ok(Task::Clear)
 }
 
 fn free(state: &State) -> Result<(), String> {
@@ -90,7 +126,7 @@ fn busy(job: &Known) -> String {
     } else {
         by.join(", ")
     };
-    let since = job.since.strftime("%Y-%m-%d %H:%M:%S UTC");
+    let since = job.since.strftime(SINCE);
     format!("busy since {since} with the {phase} of deploy {deploy}, ordered by {by}")
 }
 
@@ -108,7 +144,7 @@ fn commit(asked: &Asked) -> Result<&CommitId, String> {
 fn free_to_prepare(state: &State, asked: &Asked) -> Result<(), String> {
     let holds = |known: &&Known| match known.task {
         Some(Task::Prepare { .. }) => known.asked.deploy == asked.deploy,
-        Some(Task::Abort | Task::Same { .. }) => false,
+        Some(Task::Abort | Task::Clear | Task::Same { .. }) => false,
         Some(Task::Activate { .. } | Task::Rollback { .. }) | None => true,
     };
     match state.unfinished().find(holds) {

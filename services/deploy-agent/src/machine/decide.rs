@@ -60,6 +60,7 @@ pub fn decide(state: &State, facts: &Facts) -> Decision {
         Some(Task::Activate { refresh, .. }) => activate(job, facts, *refresh),
         Some(Task::Rollback { to, .. }) => rollback(state, job, facts, to.as_deref()),
         Some(Task::Abort) => Decision::Finish(aborted(state, job)),
+        Some(Task::Clear) => Decision::Finish(message::State::Cleared),
         Some(Task::Same { order }) => Decision::Finish(as_before(state, *order)),
         None => Decision::Idle,
     }

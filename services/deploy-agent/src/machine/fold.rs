@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::{
     record::{Asked, End, Outcome, Record, Task, What},
-    state::{Known, REMEMBERED, ROLLBACKS, State, Taken, Verdict},
+    state::{Known, REMEMBERED, ROLLBACKS, State, Stuck, Taken, Verdict},
 };
 
 impl State {
@@ -48,7 +48,7 @@ impl State {
             } => self.ended(*order, *step, outcome, at),
             What::Finished { order, state } => {
                 self.queue.retain(|queued| queued != order);
-                self.finished(*order, state);
+                self.finished(*order, state, at);
                 self.end(*order, state.clone());
             }
             What::Told { order } => {
@@ -113,7 +113,7 @@ impl State {
             Task::Rollback { .. } => "a rollback was ordered",
             Task::Abort => "aborted",
             Task::Prepare { .. } => "another deploy was ordered",
-            Task::Activate { .. } | Task::Same { .. } => return,
+            Task::Activate { .. } | Task::Clear | Task::Same { .. } => return,
         };
         for (place, order) in self.queue.clone().into_iter().enumerate() {
             let Some(job) = self.known_mut(order) else {
@@ -191,7 +191,7 @@ impl State {
         })
     }
 
-    fn finished(&mut self, order: Uuid, state: &message::State) {
+    fn finished(&mut self, order: Uuid, state: &message::State, at: Timestamp) {
         let Some(job) = self.known(order).cloned() else {
             return;
         };
@@ -219,11 +219,18 @@ impl State {
                 }
                 self.good();
             }
-            (Some(Task::Activate { .. }), message::State::PutBack { .. }) => self.stuck = None,
+            (Some(Task::Activate { .. }), message::State::PutBack { .. })
+            | (Some(Task::Clear), message::State::Cleared) => self.stuck = None,
             (
                 Some(Task::Activate { .. } | Task::Rollback { .. }),
                 message::State::Broken { reason },
-            ) => self.stuck = Some(reason.clone()),
+            ) => {
+                self.stuck = Some(Stuck {
+                    reason: reason.clone(),
+                    deploy: job.asked.deploy,
+                    since: at,
+                });
+            }
             _ => {}
         }
     }

@@ -109,6 +109,9 @@ pub struct Asked {
     pub grant: String,
     /// Who signed the grant.
     pub by: Vec<String>,
+    /// The deploys whose broken end here it clears.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub clears: Vec<Uuid>,
     /// Until when what cannot be done yet is tried again.
     pub expires: Timestamp,
 }
@@ -140,6 +143,8 @@ pub enum Task {
     },
     /// End what is under way for the same deploy.
     Abort,
+    /// Take deploys again.
+    Clear,
     /// The same was ordered before, under another id: it is not done again, the answer is how that ended.
     Same {
         /// The order that is or was carried out.

@@ -65,7 +65,8 @@ pub fn presence(state: &State, project: &ProjectName) -> ProjectState {
         live: state.live.clone(),
         previous: state.previous().cloned(),
         busy: state.current().map(|job| job.asked.deploy),
-        stuck: state.stuck.clone(),
+        stuck: state.stuck.as_ref().map(|stuck| stuck.reason.clone()),
+        broken: state.stuck.as_ref().map(|stuck| stuck.deploy),
     }
 }
 

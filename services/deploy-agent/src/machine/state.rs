@@ -39,7 +39,7 @@ pub struct State {
     /// Releases that a rollback left. A deploy of one that is good takes the mark off.
     pub bad: BTreeSet<String>,
     /// Why the project is in a state that a person should see: putting back failed.
-    pub stuck: Option<String>,
+    pub stuck: Option<Stuck>,
     /// The release that was prepared last.
     pub newest: Option<String>,
     /// Known orders, oldest first.
@@ -48,6 +48,17 @@ pub struct State {
     pub rollbacks: VecDeque<Uuid>,
     /// Accepted orders that are not finished; the first is under way.
     pub queue: VecDeque<Uuid>,
+}
+
+/// A deploy or a rollback that failed, and then putting it back failed too.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stuck {
+    /// What failed, and what failed in putting back.
+    pub reason: String,
+    /// The deploy that left it so: what clears this names it.
+    pub deploy: Uuid,
+    /// Since when.
+    pub since: Timestamp,
 }
 
 /// An order and all that was done for it.
@@ -204,7 +215,7 @@ impl State {
             }
             (Task::Activate { release, .. }, _) => Some(release.clone()),
             (Task::Rollback { to, .. }, _) => to.clone(),
-            (Task::Abort | Task::Same { .. }, _) => None,
+            (Task::Abort | Task::Clear | Task::Same { .. }, _) => None,
         }
     }
 

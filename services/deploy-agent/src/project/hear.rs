@@ -122,7 +122,7 @@ impl Project {
             Err(error) => return Ok(Err(format!("the releases cannot be read: {error}"))),
         };
         let now = self.site.world.clock.now();
-        Ok(accept(&self.state, asked, &ground, now))
+        Ok(accept(&self.state, asked, &ground, &self.whose, now))
     }
 
     /// Notices that somebody changed `live` by hand. A change to a known release is taken as it is.
@@ -172,6 +172,7 @@ fn asked(admitted: &Admitted) -> Asked {
         epoch: order.epoch,
         grant: order.grant.clone(),
         by: admitted.by.clone(),
+        clears: grant.clears.clone(),
         expires: order.expires,
     }
 }

@@ -2,7 +2,7 @@
 
 use deploy_agent::machine::{
     Asked, Decision, End, Facts, Ground, OnDisk, Outcome, Record, Rules, State, What, accept,
-    decide,
+    decide, report::Whose,
 };
 use events::{
     CommitId,
@@ -26,6 +26,8 @@ pub(crate) struct Host {
     pub(crate) keep: usize,
     pub(crate) orders: u64,
     pub(crate) done: Vec<String>,
+    /// The deploys that the next orders clear.
+    pub(crate) clears: Vec<u64>,
 }
 
 pub(crate) fn commit(number: u8) -> CommitId {
@@ -33,6 +35,17 @@ pub(crate) fn commit(number: u8) -> CommitId {
         .repeat(20)
         .parse()
         .expect("forty hex digits")
+}
+
+fn deploy_id(number: u64) -> Uuid {
+    Uuid::from_u128(DEPLOY + u128::from(number))
+}
+
+fn whose() -> Whose {
+    Whose {
+        host: "web1".parse().expect("a host"),
+        project: "shop".parse().expect("a project"),
+    }
 }
 
 impl Host {
@@ -46,6 +59,7 @@ impl Host {
             keep: 5,
             orders: 0,
             done: Vec::new(),
+            clears: Vec::new(),
         }
     }
 
@@ -96,7 +110,7 @@ impl Host {
         self.orders += 1;
         let asked = Asked {
             order: Uuid::from_u128(u128::from(self.orders)),
-            deploy: Uuid::from_u128(DEPLOY + u128::from(deploy)),
+            deploy: deploy_id(deploy),
             phase,
             undo,
             commit: version.map(commit),
@@ -106,10 +120,15 @@ impl Host {
             epoch: 1,
             grant: "sha256:00".to_owned(),
             by: vec!["alice@example.org".to_owned()],
+            clears: self
+                .clears
+                .iter()
+                .map(|deploy| deploy_id(*deploy))
+                .collect(),
             expires: self.now + SignedDuration::from_mins(1),
         };
         let order = asked.order;
-        let what = match accept(&self.state, &asked, &self.ground, self.now) {
+        let what = match accept(&self.state, &asked, &self.ground, &whose(), self.now) {
             Ok(task) => What::Accepted { order: asked, task },
             Err(reason) => {
                 self.done.push(format!("refused: {reason}"));
@@ -253,6 +272,7 @@ fn verdict(state: &message::State) -> String {
         message::State::Failed { reason } => format!("failed: {reason}"),
         message::State::Broken { reason } => format!("broken: {reason}"),
         message::State::Aborted => "aborted".to_owned(),
+        message::State::Cleared => "cleared".to_owned(),
         other => format!("{other:?}"),
     }
 }

@@ -265,6 +265,7 @@ fn an_order_made_anew_for_the_same_deploy_is_answered_and_not_done_again() {
         told.ends_with(&format!("= {broken} = {broken} | v1")),
         "{told}"
     );
+    host.clears = vec![2];
     host.deploy(3, &[]);
     host.done.clear();
     host.order(Phase::Activate, Some(2), 2, false);

@@ -30,6 +30,7 @@ impl Rig {
             commit: version.map(|(_, commit)| commit.clone()),
             tag: version.map(|(tag, _)| tag.parse::<TagName>().expect("a tag")),
             targets: targets_digest(&targets()),
+            clears: Vec::new(),
             reason: None,
             not_before: now,
             expires: now + SignedDuration::from_mins(5),

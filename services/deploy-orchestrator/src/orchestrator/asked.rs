@@ -40,7 +40,7 @@ impl Orchestrator {
             Request::Tags(project, to) => reply(to, self.tags(&project)),
             Request::Plan(request, to) => reply(to, self.plan(&request)),
             Request::Deploy(request, to) => reply(to, self.deploy(request).await?),
-            Request::DeployFromPage(plan, to) => reply(to, self.deploy_from_page(plan).await?),
+            Request::DeployFromPage(plan, to) => reply(to, self.deploy_from_page(*plan).await?),
             Request::List(project, limit, to) => {
                 let deploys = self
                     .parts
@@ -192,10 +192,7 @@ impl Orchestrator {
             id: grant.id,
             project: grant.project.clone(),
             environment: grant.environment.clone(),
-            action: match grant.action {
-                orders::Action::Deploy => Action::Deploy,
-                orders::Action::Rollback => Action::Rollback,
-            },
+            action: grant.action.into(),
             commit: grant.commit.clone(),
             tag: grant.tag.clone(),
             reason: grant.reason.clone(),
@@ -217,7 +214,7 @@ impl Orchestrator {
             .context("a checked project is gone")?;
         let sizes = match about.action {
             Action::Deploy => &project.waves,
-            Action::Rollback => &project.rollback_waves,
+            Action::Rollback | Action::Clear => &project.rollback_waves,
         };
         let live =
             |host: &HostName| Some((host.clone(), self.known.live(host, &about.project)?.clone()));

@@ -51,7 +51,7 @@ impl Orchestrator {
             // Waiting for the commit counts into it, and it touches nothing live, however late it comes.
             Phase::Prepare => rules.prepare_limit_s.max(rules.reach_limit_s),
             // Whoever is given up as unreachable must not begin after that.
-            Phase::Activate | Phase::Rollback | Phase::Abort => rules.reach_limit_s,
+            Phase::Activate | Phase::Rollback | Phase::Abort | Phase::Clear => rules.reach_limit_s,
         };
         self.sequence += 1;
         let order = orders::Order {

@@ -78,7 +78,7 @@ impl Rollout {
         let unreachable = || match self.action {
             Action::Deploy => self.too_many_unreachable(Some(index)),
             // A rollback goes on where it can; the ones that it did not reach are counted at its end.
-            Action::Rollback => None,
+            Action::Rollback | Action::Clear => None,
         };
         self.too_many_failures(index).or_else(unreachable)
     }
@@ -95,7 +95,7 @@ impl Rollout {
         if self.is_under_way(index) {
             return;
         }
-        let proven = records().any(|host| host.state == HostState::Live);
+        let proven = records().any(HostRecord::good);
         let failed = records().any(HostRecord::failed);
         let next = self.next_wave(Some(index));
         match next {
@@ -147,7 +147,7 @@ impl Rollout {
     fn is_ready(&self, host: &HostName) -> bool {
         let ready = match self.action {
             Action::Deploy => HostState::Prepared,
-            Action::Rollback => HostState::Untouched,
+            Action::Rollback | Action::Clear => HostState::Untouched,
         };
         self.hosts
             .get(host)
@@ -183,6 +183,7 @@ impl Rollout {
         let phase = match self.action {
             Action::Deploy => Phase::Activate,
             Action::Rollback => Phase::Rollback,
+            Action::Clear => Phase::Clear,
         };
         self.order(now, host, phase, HostState::Activating, out);
     }
@@ -193,7 +194,7 @@ impl Rollout {
         if let Some(stopped) = unreachable {
             return self.stop(now, stopped, out);
         }
-        if self.which(|host| host.state == HostState::Live).is_empty() {
+        if self.which(HostRecord::good).is_empty() {
             return self.stop(now, Stopped::Unproven { wave: index }, out);
         }
         self.stage = Stage::Ended(Outcome::Succeeded);
@@ -212,7 +213,7 @@ impl Rollout {
         }
         self.stage = match self.action {
             Action::Deploy if restore => Stage::PuttingBack,
-            Action::Deploy | Action::Rollback => Stage::Stopping,
+            Action::Deploy | Action::Rollback | Action::Clear => Stage::Stopping,
         };
         for host in self.which(|host| (host.order.is_some() || host.lost) && !host.taken_over) {
             self.abort(now, &host, out);

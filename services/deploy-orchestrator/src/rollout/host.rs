@@ -110,20 +110,6 @@ impl HostRecord {
         }
     }
 
-    /// True if it counts against the failure budget.
-    #[must_use]
-    pub fn failed(&self) -> bool {
-        use HostState::{Broken, Failed, PutBack, Refused};
-        self.lost || matches!(self.state, Failed | PutBack | Broken | Refused)
-    }
-
-    /// True if it runs something else than before.
-    #[must_use]
-    pub fn changed(&self) -> bool {
-        let release = |running: &Option<Running>| running.as_ref().map(|r| r.release.clone());
-        release(&self.before) != release(&self.now)
-    }
-
     /// The orders whose end is waited for.
     pub(super) fn orders(&self) -> impl Iterator<Item = &Outstanding> {
         self.order.iter().chain(&self.abort)
@@ -290,7 +276,7 @@ impl HostRecord {
     fn go_on(&mut self, hearing: &Hearing, report: &Reported) {
         let slot = match report.phase {
             Phase::Abort => &mut self.abort,
-            Phase::Prepare | Phase::Activate | Phase::Rollback => &mut self.order,
+            Phase::Prepare | Phase::Activate | Phase::Rollback | Phase::Clear => &mut self.order,
         };
         let order = slot.get_or_insert_with(|| Outstanding::new(hearing.now, report.phase));
         order.accepted = order.accepted.or(Some(hearing.now));
@@ -301,7 +287,9 @@ impl HostRecord {
         self.state = match (report.phase, hearing.action) {
             (Phase::Prepare, _) => HostState::Preparing,
             (Phase::Rollback, Action::Deploy) => HostState::PuttingBack,
-            (Phase::Activate | Phase::Rollback | Phase::Abort, _) => HostState::Activating,
+            (Phase::Activate | Phase::Rollback | Phase::Abort | Phase::Clear, _) => {
+                HostState::Activating
+            }
         };
         self.detail = match &report.state {
             State::Waiting { reason } => Some(reason.clone()),
@@ -345,6 +333,7 @@ impl HostRecord {
         let (state, detail) = match state {
             State::Prepared { .. } => (HostState::Prepared, None),
             State::Live => (HostState::Live, None),
+            State::Cleared => (HostState::Cleared, None),
             State::PutBack { reason } => (HostState::PutBack, Some(reason.clone())),
             State::Failed { reason } => (HostState::Failed, Some(reason.clone())),
             State::Broken { reason } => (HostState::Broken, Some(reason.clone())),

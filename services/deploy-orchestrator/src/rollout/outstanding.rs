@@ -41,7 +41,9 @@ impl Outstanding {
     pub(super) fn finish_limit_s(&self, policy: &Policy) -> u64 {
         match self.phase {
             Phase::Prepare => policy.prepare_limit_s,
-            Phase::Activate | Phase::Rollback | Phase::Abort => policy.activate_limit_s,
+            Phase::Activate | Phase::Rollback | Phase::Abort | Phase::Clear => {
+                policy.activate_limit_s
+            }
         }
     }
 

@@ -62,8 +62,8 @@ fn after_failure(about: &About, rollout: &Rollout, id: &str) -> Vec<String> {
         }));
     }
     let reachable = rollout.which(|host| host.state != HostState::Unreachable);
-    if about.action == Action::Rollback {
-        let not_back = rollout.which(|host| host.state != HostState::Live);
+    if about.action != Action::Deploy {
+        let not_back = rollout.which(|host| !host.good());
         next.push(again(about, &not_back));
     } else if !unreachable.is_empty()
         && !reachable.is_empty()
@@ -91,6 +91,7 @@ fn again(about: &About, hosts: &[HostName]) -> String {
         (Action::Deploy, Some(revision)) => {
             format!("deploykit deploy {} {revision}{}", about.project, on(hosts))
         }
+        (Action::Clear, _) => format!("deploykit clear {}{}", about.project, on(hosts)),
         (Action::Deploy, None) | (Action::Rollback, _) => {
             format!("deploykit rollback {}{}", about.project, on(hosts))
         }

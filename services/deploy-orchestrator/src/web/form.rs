@@ -37,7 +37,7 @@ pub(crate) fn request(project: ProjectName, fields: &Fields) -> Result<PlanReque
         }
     };
     let revision = match (action, one("revision")) {
-        (Action::Rollback, _) => None,
+        (Action::Rollback | Action::Clear, _) => None,
         (Action::Deploy, Some(revision)) => Some(revision.to_owned()),
         (Action::Deploy, None) => {
             return Err(wrong("no tag is chosen, so there is nothing to deploy"));
@@ -55,6 +55,7 @@ pub(crate) fn request(project: ProjectName, fields: &Fields) -> Result<PlanReque
         revision,
         on: Some(on),
         untested: one("untested").is_some(),
+        clear: false,
         reason,
     })
 }

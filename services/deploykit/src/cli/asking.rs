@@ -13,7 +13,8 @@ Examples:
   deploykit deploy shop v2 --on web1 --on db
   deploykit deploy shop 3f2a91c --reason 'hotfix for the basket'
   deploykit deploy shop v2 --dry-run
-  deploykit deploy shop v3 --untested --reason 'CI is down, the shop too'")]
+  deploykit deploy shop v3 --untested --reason 'CI is down, the shop too'
+  deploykit deploy shop v3 --clear --reason 'web2 was full, is not any more'")]
 pub struct Deploy {
     /// The project
     pub project: ProjectName,
@@ -22,6 +23,9 @@ pub struct Deploy {
     /// Deploy it though CI has not found it good; the history says so, with the reason
     #[arg(long, requires = "reason")]
     pub untested: bool,
+    /// Deploy to broken hosts too, once somebody has looked at them; the plan says what it clears
+    #[arg(long)]
+    pub clear: bool,
     /// How it is asked for.
     #[command(flatten)]
     pub ask: Ask,

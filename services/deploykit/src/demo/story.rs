@@ -309,6 +309,7 @@ impl Story<'_> {
             revision: release.map(|release| release.tag.to_string()),
             on: None,
             untested: false,
+            clear: false,
             reason: Some("the demo".to_owned()),
         };
         let plan = self.session.plan(&request).await?;

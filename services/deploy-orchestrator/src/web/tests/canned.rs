@@ -46,7 +46,7 @@ impl Canned {
             Request::Tags(_, to) => drop(to.send(Ok(self.tags.clone()))),
             Request::Plan(request, to) => drop(to.send(self.plan(&request))),
             Request::DeployFromPage(plan, to) => {
-                self.started.push(plan);
+                self.started.push(*plan);
                 drop(to.send(Ok(self.deploys[0].clone())));
             }
             Request::List(project, limit, to) => {
@@ -113,13 +113,11 @@ impl Canned {
                 id: id(99),
                 project: request.project.clone(),
                 environment: project.environment.clone(),
-                action: match request.action {
-                    Action::Deploy => orders::Action::Deploy,
-                    Action::Rollback => orders::Action::Rollback,
-                },
+                action: request.action.into(),
                 commit: tag.map(|tag| tag.commit.clone()),
                 tag: tag.map(|tag| tag.tag.clone()),
                 targets: String::new(),
+                clears: Vec::new(),
                 reason: request.reason.clone(),
                 not_before: at(0),
                 expires: at(3600),

@@ -44,6 +44,7 @@ fn on(host: &str, live: Option<Running>, previous: Option<Running>) -> ProjectHo
         live,
         previous,
         stuck: None,
+        broken: None,
     }
 }
 

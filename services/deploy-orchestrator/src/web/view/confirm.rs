@@ -93,6 +93,7 @@ fn title(plan: &Plan, action: Action) -> String {
     let servers = words::count(plan.targets.len(), "server");
     match action {
         Action::Rollback => format!("Roll back {} on {servers}", plan.grant.project),
+        Action::Clear => format!("Clear {} on {servers}", plan.grant.project),
         Action::Deploy => format!("Deploy {} to {servers}", label(plan).unwrap_or_default()),
     }
 }
@@ -116,6 +117,7 @@ fn row(plan: &Plan, action: Action, host: &HostName) -> Row {
     let live = now.and_then(|now| now.live.as_ref());
     let then = match action {
         Action::Rollback => back(now),
+        Action::Clear => Then::Same,
         Action::Deploy if live.map(|live| &live.revision) == plan.grant.commit.as_ref() => {
             Then::Same
         }

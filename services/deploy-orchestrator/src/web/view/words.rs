@@ -51,6 +51,7 @@ impl From<HostState> for Badge {
             HostState::Broken => badge("bad", "‼", "broken"),
             HostState::Unreachable => badge("warn", "?", "unreachable"),
             HostState::Refused => badge("bad", "✗", "refused"),
+            HostState::Cleared => badge("good", "✓", "cleared"),
         }
     }
 }
@@ -114,6 +115,7 @@ pub(crate) fn version(running: Option<&Running>) -> Option<Version> {
 pub(crate) fn title(deploy: &DeployView) -> String {
     match deploy.action {
         Action::Rollback => "rollback".to_owned(),
+        Action::Clear => "clearing".to_owned(),
         Action::Deploy => format!("deploy {}", revision(deploy)),
     }
 }

@@ -75,6 +75,7 @@ impl Story<'_> {
             on: None,
             reason: None,
             untested: false,
+            clear: false,
         };
         match self.session.plan(&request).await {
             Err(Failure::Refused(why)) if why.error.contains("CI found") => {
