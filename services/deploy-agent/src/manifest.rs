@@ -141,6 +141,11 @@ impl Terms {
             if let Some(file) = manner.file.as_ref().filter(|file| !is_inside(file)) {
                 return Err(format!("script.{name}.file: {file:?} is no path inside"));
             }
+            if manner.once && !matches!(script, Script::PreDeploy | Script::PostDeploy) {
+                return Err(format!(
+                    "script.{name}.once: {name} has to run each time; only pre-deploy and post-deploy can be done once"
+                ));
+            }
             if manner.limit_s == Some(0) {
                 return Err(format!("script.{name}.limit_s: 0 is too small"));
             }

@@ -19,7 +19,7 @@ pub use hear::refused;
 use crate::{
     journal::{Journal, OpenError},
     machine::{
-        Decision, Facts, Known, Record, Rules, State, What, decide,
+        Decision, End, Facts, Known, Outcome, Record, Rules, State, What, decide,
         report::{Whose, presence, report, untold},
     },
     steps::{self, Site, Work},
@@ -176,6 +176,7 @@ impl Project {
         };
         match decide(&self.state, &facts) {
             Decision::Do(step, attempt) => self.act(step, attempt).await,
+            Decision::Skip(step) => self.skip(step).await,
             Decision::Wait(until) => {
                 let left = facts.now.duration_until(until);
                 let left = Duration::try_from(left).unwrap_or_default();
@@ -255,6 +256,28 @@ impl Project {
             outcome,
         };
         self.record(ended).await
+    }
+
+    /// Writes down that a step was done before.
+    async fn skip(&mut self, step: Step) -> Result<(), Stopped> {
+        let Some(order) = self.state.current().map(|job| job.asked.order) else {
+            return Ok(());
+        };
+        let attempt = 1;
+        let detail = "done before for this revision".to_owned();
+        self.record(What::Began {
+            order,
+            step,
+            attempt,
+        })
+        .await?;
+        self.record(What::Ended {
+            order,
+            step,
+            attempt,
+            outcome: Outcome::of(End::Skipped, Some(detail)),
+        })
+        .await
     }
 
     fn end_if_cut(&self) {

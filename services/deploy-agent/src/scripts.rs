@@ -108,11 +108,29 @@ pub struct Manner {
     pub required: bool,
     /// How long one run may take; default: as the project's other scripts.
     pub limit_s: Option<u64>,
+    /// True if it may be run again when nobody knows how far it came.
+    pub rerunnable: bool,
+    /// True if it is not run again for a revision once it was done.
+    pub once: bool,
 }
 
-/// The scripts that a release had when it was prepared: the file of each, from the release's folder on. They stay those,
-/// whatever the settings say later; what is from the host is as the settings say now.
-pub type Plan = BTreeMap<Script, String>;
+/// The scripts that a release had when it was prepared. They stay those, whatever the settings say later; but the file of
+/// one that is from the host is what the settings say now.
+pub type Plan = BTreeMap<Script, Planned>;
+
+/// A script of a release.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Planned {
+    /// Its file, from the release's folder on; `None` if the release has none and it is from the host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+    /// True if it may be run again when nobody knows how far it came.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub rerunnable: bool,
+    /// True if it is not run again for the same revision once it was done.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub once: bool,
+}
 
 /// The scripts of a project.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -182,7 +200,7 @@ impl Scripts {
         plan: Option<&Plan>,
     ) -> io::Result<Option<String>> {
         match plan {
-            Some(plan) => Ok(plan.get(&script).cloned()),
+            Some(plan) => Ok(plan.get(&script).and_then(|planned| planned.file.clone())),
             None => {
                 let file = self.in_release(script);
                 Ok(disk.look(&tree.join(&file))?.map(|_| file))
@@ -205,23 +223,30 @@ impl Scripts {
         }
         let mut plan = Plan::new();
         for script in Script::ALL {
+            let (manner, on_host) = (self.manner(script), self.on_host(script));
             let file = self.in_release(script);
             let there = disk.look(&tree.join(&file)).map_err(failed)?;
-            match there.map(|there| can_be_run(&there, &file)) {
-                Some(Ok(())) => drop(plan.insert(script, file)),
-                Some(Err(reason)) if self.on_host(script).is_none() => return Err(reason),
-                Some(Err(_)) | None => {}
+            let file = match there.map(|there| can_be_run(&there, &file)) {
+                Some(Err(reason)) if on_host.is_none() => return Err(reason),
+                Some(Ok(())) => Some(file),
+                Some(Err(_)) | None => None,
+            };
+            if let Some(path) = &on_host {
+                roots(disk, path)?;
+            } else if file.is_none() {
+                continue;
             }
+            let planned = Planned {
+                file,
+                rerunnable: manner.rerunnable,
+                once: manner.once,
+            };
+            plan.insert(script, planned);
         }
-        let builds = plan.contains_key(&Script::Build) || self.on_host(Script::Build).is_some();
-        let later = !built && builds;
+        let later = !built && plan.contains_key(&Script::Build);
         for script in Script::ALL {
-            if let Some(path) = self.on_host(script) {
-                roots(disk, &path)?;
-            } else if !plan.contains_key(&script)
-                && self.manner(script).required
-                && (script == Script::Build || !later)
-            {
+            let required = self.manner(script).required && (script == Script::Build || !later);
+            if required && !plan.contains_key(&script) {
                 let file = self.in_release(script);
                 return Err(format!("{file} is required, and not in the revision"));
             }
@@ -231,11 +256,11 @@ impl Scripts {
 
     /// What can no longer be run of what a release was prepared with, or of what the host has to have.
     fn missing(&self, disk: &dyn Disk, tree: &Path, plan: Option<&Plan>) -> Option<String> {
-        let planned = plan.into_iter().flatten().find_map(|(script, file)| {
+        let planned = plan.into_iter().flatten().find_map(|(script, planned)| {
             if self.on_host(*script).is_some() {
                 return None;
             }
-            let path = tree.join(file);
+            let path = tree.join(planned.file.as_ref()?);
             match disk.look(&path) {
                 Ok(Some(there)) => can_be_run(&there, &path.display().to_string()).err(),
                 Ok(None) => Some(format!(

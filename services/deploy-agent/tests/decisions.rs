@@ -3,5 +3,6 @@
 mod clearing;
 mod deploys;
 mod host;
+mod interrupted;
 mod keeping;
 mod undoing;

@@ -321,6 +321,25 @@ impl Rig {
         }
     }
 
+    /// The host goes down: the agent is killed, and with it what runs scripts, and they.
+    pub(crate) fn crash(&mut self) {
+        self.kill();
+        let of_a_script = |process: &Path| {
+            let line = fs::read(process.join("cmdline")).unwrap_or_default();
+            let steps = self.shop("steps").display().to_string();
+            let runs = String::from_utf8_lossy(&line).contains(&steps);
+            let folder = fs::read_link(process.join("cwd")).unwrap_or_default();
+            runs || folder.starts_with(self.shop("releases"))
+        };
+        let processes = fs::read_dir("/proc").expect("read").flatten();
+        for process in processes.filter(|process| of_a_script(&process.path())) {
+            let _gone = Command::new("kill")
+                .arg("-9")
+                .arg(process.file_name())
+                .status();
+        }
+    }
+
     /// Hears until `wanted` gives something, or a limit says what was waited for.
     pub(crate) async fn wait<T>(
         &mut self,

@@ -54,7 +54,10 @@ impl Case {
         let tree = self.layout().release("one");
         let found = self.scripts.find(&RealDisk, &tree, built);
         found
-            .map(|plan| plan.into_values().collect::<Vec<_>>().join(" "))
+            .map(|plan| {
+                let files = plan.into_values().filter_map(|planned| planned.file);
+                files.collect::<Vec<_>>().join(" ")
+            })
             .map_err(|error| error.replace(&self.folder.path().display().to_string(), "HERE"))
     }
 

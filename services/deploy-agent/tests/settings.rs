@@ -79,6 +79,10 @@ fn scripts_that_cannot_be_meant_are_refused() {
         ("script.start.limit_s = 0", "script.start.limit_s"),
         ("script.start.args = ['{secret}']", "between { and }"),
         ("script.restart.file = 'restart'", "restart"),
+        (
+            "script.start.once = true",
+            "only pre-deploy and post-deploy",
+        ),
         ("script.start.user = 'root'", "user"),
     ] {
         let text = format!("[projects.shop]\nrepository = 'shop'\nenvironment = 'prod'\n{line}\n");

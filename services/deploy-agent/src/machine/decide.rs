@@ -8,6 +8,10 @@ use super::{
     record::{End, Outcome, Task},
     state::{Known, State, Taken},
 };
+use crate::scripts::Planned;
+
+/// How often a script is run that may be run again after it was interrupted: it may be what takes the host down.
+pub const RUNS: u32 = 3;
 
 /// What the decision depends on beside the state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +40,8 @@ pub struct Rules {
 pub enum Decision {
     /// Do this try of a step; or, if it was begun, find out how it went.
     Do(Step, u32),
+    /// Pass over a step that was done before, and is to be done once.
+    Skip(Step),
     /// Nothing before this time, unless an order comes.
     Wait(Timestamp),
     /// The order that is under way ends so.
@@ -56,8 +62,8 @@ pub fn decide(state: &State, facts: &Facts) -> Decision {
         };
     };
     match &job.task {
-        Some(Task::Prepare { release, ready }) => prepare(job, facts, release, *ready),
-        Some(Task::Activate { refresh, .. }) => activate(job, facts, *refresh),
+        Some(Task::Prepare { release, ready }) => prepare(state, job, facts, release, *ready),
+        Some(Task::Activate { refresh, .. }) => activate(state, job, facts, *refresh),
         Some(Task::Rollback { to, .. }) => rollback(state, job, facts, to.as_deref()),
         Some(Task::Abort) => Decision::Finish(aborted(state, job)),
         Some(Task::Clear) => Decision::Finish(message::State::Cleared),
@@ -86,7 +92,11 @@ enum Stand {
     Failed(String),
 }
 
-fn stand(job: &Known, step: Step, facts: &Facts) -> Stand {
+fn stand(state: &State, job: &Known, step: Step, facts: &Facts) -> Stand {
+    let over = job.step(step).is_some_and(|taken| taken.outcome.is_some());
+    if !over && state.was_done(job, step) {
+        return Stand::Next(Decision::Skip(step));
+    }
     let Some(taken) = job.step(step) else {
         return Stand::Next(Decision::Do(step, 1));
     };
@@ -102,6 +112,13 @@ fn stand(job: &Known, step: Step, facts: &Facts) -> Stand {
             let settled = step == Step::Check && job.going_back();
             if checks && !settled && taken.attempt < facts.rules.check_tries {
                 return again(taken, facts.rules.check_pause, facts.now);
+            }
+            let rerunnable = |planned: &Planned| planned.rerunnable;
+            if outcome.end == End::Interrupted
+                && taken.attempt < RUNS
+                && state.planned(job, step).is_some_and(rerunnable)
+            {
+                return Stand::Next(Decision::Do(step, taken.attempt + 1));
             }
             Stand::Failed(reason(taken, outcome))
         }
@@ -149,10 +166,10 @@ pub fn reason(taken: &Taken, outcome: &Outcome) -> String {
     parts.join(": ")
 }
 
-fn prepare(job: &Known, facts: &Facts, release: &str, ready: bool) -> Decision {
+fn prepare(state: &State, job: &Known, facts: &Facts, release: &str, ready: bool) -> Decision {
     let steps = [Step::Objects, Step::Layout, Step::Shared, Step::Build];
     let steps = if ready { &[][..] } else { &steps[..] };
-    match forward(job, steps, facts) {
+    match forward(state, job, steps, facts) {
         Course::Next(decision) => decision,
         Course::Through => Decision::Finish(message::State::Prepared {
             release: release.to_owned(),
@@ -169,10 +186,10 @@ enum Course {
     Trouble(String),
 }
 
-fn forward(job: &Known, steps: &[Step], facts: &Facts) -> Course {
+fn forward(state: &State, job: &Known, steps: &[Step], facts: &Facts) -> Course {
     for step in steps {
         let under_way = job.under_way().is_some_and(|(running, _)| running == *step);
-        match (stand(job, *step, facts), &job.cut) {
+        match (stand(state, job, *step, facts), &job.cut) {
             (Stand::Passed, _) => {}
             (Stand::Next(_), Some(cut)) if !under_way => return Course::Trouble(cut.clone()),
             (Stand::Next(decision), _) => return Course::Next(decision),
@@ -187,7 +204,7 @@ fn forward(job: &Known, steps: &[Step], facts: &Facts) -> Course {
     Course::Through
 }
 
-fn activate(job: &Known, facts: &Facts, refresh: bool) -> Decision {
+fn activate(state: &State, job: &Known, facts: &Facts, refresh: bool) -> Decision {
     let mut steps = vec![Step::PreDeploy];
     match (refresh, &job.before) {
         (true, _) => steps.extend([Step::Switch, Step::Refresh]),
@@ -195,15 +212,15 @@ fn activate(job: &Known, facts: &Facts, refresh: bool) -> Decision {
         (false, None) => steps.extend([Step::Switch, Step::Start]),
     }
     steps.extend([Step::Check, Step::PostDeploy]);
-    match forward(job, &steps, facts) {
+    match forward(state, job, &steps, facts) {
         Course::Next(decision) => decision,
         Course::Through => Decision::Finish(message::State::Live),
-        Course::Trouble(reason) => back(job, facts, reason),
+        Course::Trouble(reason) => back(state, job, facts, reason),
     }
 }
 
 /// Puts back what a failed or ended activation has changed.
-fn back(job: &Known, facts: &Facts, reason: String) -> Decision {
+fn back(state: &State, job: &Known, facts: &Facts, reason: String) -> Decision {
     let began = |step| job.step(step).is_some();
     let mut steps = Vec::new();
     if began(Step::Switch) {
@@ -221,7 +238,7 @@ fn back(job: &Known, facts: &Facts, reason: String) -> Decision {
         steps.extend([Step::BackStart, Step::BackCheck]);
     }
     for step in steps {
-        match stand(job, step, facts) {
+        match stand(state, job, step, facts) {
             Stand::Passed => {}
             Stand::Next(decision) => return decision,
             // What it left is replaced by what follows.
@@ -258,7 +275,7 @@ fn rollback(state: &State, job: &Known, facts: &Facts, to: Option<&str>) -> Deci
         steps.extend([Step::Start, Step::Check]);
     }
     for step in steps {
-        match stand(job, step, facts) {
+        match stand(state, job, step, facts) {
             Stand::Passed => {}
             Stand::Next(decision) => return decision,
             // It is recorded; whoever rolls back wants the other release, not this one's good end.

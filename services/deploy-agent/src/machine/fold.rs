@@ -6,8 +6,9 @@ use uuid::Uuid;
 
 use super::{
     record::{Asked, End, Outcome, Record, Task, What},
-    state::{Known, REMEMBERED, ROLLBACKS, State, Stuck, Taken, Verdict},
+    state::{Known, ONCE, REMEMBERED, ROLLBACKS, State, Stuck, Taken, Verdict},
 };
+use crate::scripts::Script;
 
 impl State {
     /// Folds a whole journal.
@@ -163,6 +164,17 @@ impl State {
         if let (Some(Task::Prepare { release, .. }), Some(plan)) = (&job.task, &outcome.scripts) {
             self.plans.insert(release.clone(), plan.clone());
         }
+        if outcome.end == End::Ok
+            && self.planned(&job, step).is_some_and(|planned| planned.once)
+            && let (Some(script), Some(commit)) = (Script::of(step), &job.asked.commit)
+        {
+            let done = (script, commit.clone());
+            self.once.retain(|before| *before != done);
+            self.once.push_back(done);
+            if self.once.len() > ONCE {
+                self.once.pop_front();
+            }
+        }
         if outcome.end != End::Ok || !matches!(step, Step::Switch | Step::SwitchBack) {
             return;
         }
@@ -219,8 +231,24 @@ impl State {
                 }
                 self.good();
             }
-            (Some(Task::Activate { .. }), message::State::PutBack { .. })
-            | (Some(Task::Clear), message::State::Cleared) => self.stuck = None,
+            (Some(Task::Clear), message::State::Cleared) => self.stuck = None,
+            (
+                Some(Task::Activate { .. }),
+                message::State::PutBack { .. }
+                | message::State::Failed { .. }
+                | message::State::Aborted,
+            ) => {
+                if matches!(state, message::State::PutBack { .. }) {
+                    self.stuck = None;
+                }
+                if let Some(step) = job.interrupted() {
+                    self.stuck = Some(Stuck {
+                        reason: format!("{step}: interrupted, and nobody knows how far it came"),
+                        deploy: job.asked.deploy,
+                        since: at,
+                    });
+                }
+            }
             (
                 Some(Task::Activate { .. } | Task::Rollback { .. }),
                 message::State::Broken { reason },

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::record::{Asked, End, Outcome, Task};
-use crate::scripts::Plan;
+use crate::scripts::{Plan, Planned, Script};
 
 /// How many orders are remembered with their answers. Older ones are below the high-water mark and so refused.
 pub const REMEMBERED: usize = 64;
@@ -18,6 +18,9 @@ pub const REMEMBERED: usize = 64;
 /// How many rollbacks that people asked for are remembered by their deploy, which is their grant's id: a grant that is used
 /// up stays so when its order is forgotten.
 pub const ROLLBACKS: usize = 256;
+
+/// How many scripts are remembered that are done once for a revision.
+pub const ONCE: usize = 1024;
 
 /// One project on this host.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -46,6 +49,8 @@ pub struct State {
     pub orders: VecDeque<Known>,
     /// The deploys of the last rollbacks that people asked for, oldest first.
     pub rollbacks: VecDeque<Uuid>,
+    /// Scripts that are not to be run again for these revisions, the last that were done at the end.
+    pub once: VecDeque<(Script, CommitId)>,
     /// Accepted orders that are not finished; the first is under way.
     pub queue: VecDeque<Uuid>,
 }
@@ -141,6 +146,17 @@ impl Known {
         Some((taken.step, taken.attempt))
     }
 
+    /// The first step of an activation whose script was interrupted and was not run again. A check only looks.
+    #[must_use]
+    pub fn interrupted(&self) -> Option<Step> {
+        let interrupted = |taken: &&Taken| {
+            let end = taken.outcome.as_ref().map(|outcome| outcome.end);
+            let looks = matches!(taken.step, Step::Check | Step::BackCheck);
+            end == Some(End::Interrupted) && !looks
+        };
+        Some(self.steps.iter().find(interrupted)?.step)
+    }
+
     /// True once putting back has begun: nothing ends that early.
     #[must_use]
     pub fn going_back(&self) -> bool {
@@ -217,6 +233,21 @@ impl State {
             (Task::Rollback { to, .. }, _) => to.clone(),
             (Task::Abort | Task::Clear | Task::Same { .. }, _) => None,
         }
+    }
+
+    /// What a step's script was declared to be when its release was prepared.
+    #[must_use]
+    pub fn planned(&self, job: &Known, step: Step) -> Option<&Planned> {
+        let plan = self.plans.get(&self.release_of(job, step)?)?;
+        plan.get(&Script::of(step)?)
+    }
+
+    /// True if the script of a step was done before for the revision of this order, and is to be done once.
+    #[must_use]
+    pub fn was_done(&self, job: &Known, step: Step) -> bool {
+        let once = self.planned(job, step).is_some_and(|planned| planned.once);
+        let done = || Some((Script::of(step)?, job.asked.commit.clone()?));
+        once && done().is_some_and(|done| self.once.contains(&done))
     }
 
     /// What is known of a release in the light of an order: what it was made from, and by which tag it was asked for.

@@ -61,14 +61,19 @@ async fn make_release(site: &Site, work: &Work, end: &CancellationToken) -> Done
         Ok((tree, said))
     });
     let (_tree, said) = planned.await?;
-    terms(site, commit, &said)?;
+    let scripts = site.scripts.under(&terms(site, commit, &said)?);
     let export = async { mirror.export(commit, &partial).await.map_err(of_git) };
     let exported = until(end, export).await?;
     let complete = move |disk: &dyn Disk| {
-        disk.replace(&layout.manifest(&name), &said, 0o644)?;
-        layout.complete(disk, &name)
+        let found = scripts.find(disk, &partial, false);
+        if found.is_ok() {
+            disk.replace(&layout.manifest(&name), &said, 0o644)?;
+            layout.complete(disk, &name)?;
+        }
+        Ok(found)
     };
-    site.world.on_disk(complete).await?;
+    let found = site.world.on_disk(complete).await?;
+    found.map_err(Trouble::Failed)?;
     Ok(Some(format!(
         "{} files, {} bytes",
         exported.files, exported.bytes

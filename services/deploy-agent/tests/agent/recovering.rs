@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use events::message::{Phase, State};
+use events::message::{Phase, Reported, State};
 
 use super::{SLOW, label};
 use crate::rig::{Rig, id_of};
@@ -267,4 +267,56 @@ async fn without_a_broker(killed: bool) {
         holds("\"told\"").then_some(())
     })
     .await;
+}
+
+/// Deploys v1, then v2 with a slow start, in which the host goes down; gives how that ended.
+async fn crashed_in_start(rig: &mut Rig) -> Reported {
+    let (v1, v2) = (rig.version("v1", &[]), rig.version("v2", &[SLOW]));
+    rig.run_agent().await;
+    rig.deploy("v1", &v1).await;
+    let grant = rig.grant(Some(("v2", &v2)));
+    rig.carry_out(&grant, Phase::Prepare).await;
+    rig.ran();
+    let ordered = rig.order(&grant, Phase::Activate);
+    rig.send(&ordered).await;
+    let ran = rig.shop("shared/ran");
+    let started = |_: &Rig| {
+        fs::read_to_string(&ran)
+            .is_ok_and(|text| text.contains("start v2"))
+            .then_some(())
+    };
+    rig.wait("the start script", started).await;
+    rig.crash();
+    fs::write(rig.shop("shared/go"), "").expect("written");
+    rig.run_agent().await;
+    rig.answer(id_of(&ordered)).await
+}
+
+#[tokio::test]
+async fn a_script_that_went_down_with_the_host_is_put_back_and_blocks() {
+    let mut rig = Rig::start().await;
+    let report = crashed_in_start(&mut rig).await;
+    let reason = "start: interrupted".to_owned();
+    assert_eq!(report.state, State::PutBack { reason });
+    assert_eq!(label(&report), Some("v1"));
+    let stuck = rig.wait("that it blocks", |rig| {
+        rig.present.as_ref()?.projects.first()?.stuck.clone()
+    });
+    assert_eq!(
+        stuck.await,
+        "start: interrupted, and nobody knows how far it came"
+    );
+    assert_eq!(
+        rig.ran(),
+        "stop v1, start v2, back-stop v2, back-start v1, back-check v1"
+    );
+}
+
+#[tokio::test]
+async fn a_script_that_went_down_with_the_host_is_run_again_if_it_may_be() {
+    let mut rig = Rig::start().await;
+    rig.settings = "script.start.rerunnable = true\n".to_owned();
+    let report = crashed_in_start(&mut rig).await;
+    assert_eq!(report.state, State::Live);
+    assert_eq!(rig.ran(), "stop v1, start v2, start v2, check v2");
 }

@@ -4,6 +4,7 @@ use deploy_agent::machine::{
     Asked, Decision, End, Facts, Ground, OnDisk, Outcome, Record, Rules, State, What, accept,
     decide, report::Whose,
 };
+use deploy_agent::scripts::{Plan, Planned, Script};
 use events::{
     CommitId,
     message::{self, Phase, Step},
@@ -23,6 +24,8 @@ pub(crate) struct Host {
     pub(crate) ground: Ground,
     pub(crate) now: Timestamp,
     pub(crate) refresh: bool,
+    /// What the scripts of releases are declared to be.
+    pub(crate) plan: Plan,
     pub(crate) keep: usize,
     pub(crate) orders: u64,
     pub(crate) done: Vec<String>,
@@ -56,6 +59,7 @@ impl Host {
             ground: Ground::new(),
             now: "2025-03-01T12:00:00Z".parse().expect("a time"),
             refresh: false,
+            plan: Plan::new(),
             keep: 5,
             orders: 0,
             done: Vec::new(),
@@ -71,6 +75,16 @@ impl Host {
         }
         host.done.clear();
         host
+    }
+
+    /// Declares something of a script, for releases that are prepared from now on.
+    pub(crate) fn declare(&mut self, script: Script, rerunnable: bool, once: bool) {
+        let planned = Planned {
+            file: Some(format!(".deploy/{}", script.name())),
+            rerunnable,
+            once,
+        };
+        self.plan.insert(script, planned);
     }
 
     pub(crate) fn facts(&self) -> Facts {
@@ -165,6 +179,17 @@ impl Host {
                     self.done.push(format!("= {}", verdict(&state)));
                     self.record(What::Finished { order, state });
                 }
+                Decision::Skip(step) => {
+                    self.record(What::Began {
+                        order,
+                        step,
+                        attempt: 1,
+                    });
+                    if stop_at == Some(step) {
+                        return;
+                    }
+                    self.end_step(step, 1, "skipped");
+                }
                 Decision::Do(step, attempt) => {
                     let job = job.expect("somebody asked for the step");
                     if job.under_way() != Some((step, attempt)) {
@@ -229,7 +254,7 @@ impl Host {
             exit,
             duration_ms: 7,
             detail,
-            scripts: None,
+            scripts: (end == End::Ok && step == Step::Layout).then(|| self.plan.clone()),
         };
         self.record(What::Ended {
             order,
