@@ -6,6 +6,7 @@ use events::{
 };
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use crate::{Action, Grant, Keyring, Order, Policy, Refusal, Verified, targets_digest};
 
@@ -155,6 +156,17 @@ impl Admitted {
         Ok(())
     }
 
+    /// The deploy that a rollback takes back, and nothing else: that of its own grant, or the one that was under way when it
+    /// was asked for. `None` for one to the release before, and for all that is no rollback.
+    #[must_use]
+    pub fn undone(&self) -> Option<Uuid> {
+        match (self.order.phase, self.grant.action) {
+            (Phase::Rollback, Action::Deploy) => Some(self.order.deploy),
+            (Phase::Rollback, Action::Rollback) => self.order.undoes,
+            _ => None,
+        }
+    }
+
     /// True if the order takes back what its own deploy did: an abort, or a rollback under a grant to deploy. A rollback of
     /// that kind goes back only from the commit of the grant.
     #[must_use]
@@ -238,6 +250,12 @@ fn within(order: &Order, grant: &Grant) -> Result<(), Refusal> {
     if order.environment != grant.environment {
         let (order, grant) = (&order.environment, &grant.environment);
         return beyond("environment", order.to_string(), grant.to_string());
+    }
+    if let Some(undoes) = order
+        .undoes
+        .filter(|undoes| grant.action == Action::Deploy && *undoes != grant.id)
+    {
+        return beyond("undoes", undoes.to_string(), grant.id.to_string());
     }
     let granted = match order.phase {
         Phase::Prepare | Phase::Activate => grant.action == Action::Deploy,

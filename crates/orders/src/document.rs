@@ -62,9 +62,13 @@ pub struct Grant {
     /// What becomes live; absent for a rollback, where each host has its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub commit: Option<CommitId>,
-    /// The tag by which the commit was asked for.
+    /// The tag by which the commit was asked for. A grant to deploy that names neither tag nor branch was asked for by the
+    /// commit's own id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tag: Option<TagName>,
+    /// The branch by which it was asked for: the commit must be on it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub branch: Option<TagName>,
     /// The hosts, by [`targets_digest`].
     pub targets: String,
     /// The deploys that left hosts in a state which a person has to see: these it clears, and no other.
@@ -101,6 +105,10 @@ pub struct Order {
     /// The tag of the grant. A rollback or an abort may leave it out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tag: Option<TagName>,
+    /// For a rollback that a person asked for while a deploy was under way: that deploy, and nothing else, is taken back. A host
+    /// on which it is not live stays as it is, whichever of the two came to an end first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undoes: Option<Uuid>,
     /// From 1 on.
     pub wave: u32,
     /// Counts up per host and project, from 1 on and across deploys: a host takes nothing at or below what it has seen.
@@ -124,16 +132,23 @@ impl Document for Grant {
             Action::Deploy if self.commit.is_none() => {
                 return Err("a grant to deploy names a commit".to_owned());
             }
-            Action::Rollback if self.commit.is_some() || self.tag.is_some() => {
-                return Err("a grant to roll back names no commit and no tag".to_owned());
+            Action::Deploy if self.tag.is_some() && self.branch.is_some() => {
+                return Err("a grant names a tag or a branch, not both".to_owned());
+            }
+            Action::Rollback
+                if self.commit.is_some() || self.tag.is_some() || self.branch.is_some() =>
+            {
+                return Err("a grant to roll back names no commit, tag or branch".to_owned());
             }
             Action::Rollback if !self.clears.is_empty() => {
                 return Err(
                     "a grant to roll back clears nothing: nothing stands in its way".to_owned(),
                 );
             }
-            Action::Clear if self.commit.is_some() || self.tag.is_some() => {
-                return Err("a grant to clear names no commit and no tag".to_owned());
+            Action::Clear
+                if self.commit.is_some() || self.tag.is_some() || self.branch.is_some() =>
+            {
+                return Err("a grant to clear names no commit, tag or branch".to_owned());
             }
             Action::Clear if self.clears.is_empty() => {
                 return Err("a grant to clear names what it clears".to_owned());
@@ -164,6 +179,11 @@ impl Document for Order {
         match self.phase {
             Phase::Prepare | Phase::Activate if self.commit.is_none() => {
                 return Err(format!("an order to {} names a commit", self.phase));
+            }
+            Phase::Prepare | Phase::Activate | Phase::Abort | Phase::Clear
+                if self.undoes.is_some() =>
+            {
+                return Err(format!("an order to {} undoes no deploy", self.phase));
             }
             _ => {}
         }

@@ -1,12 +1,13 @@
 //! Doing one step: everything here can be done again after a crash, or finds out how far it came.
 
+mod named;
 mod release;
 mod scripts;
 
 use std::{io, path::PathBuf, sync::Arc};
 
 use events::{
-    CommitId, HostName, ProjectName, RefName, TagName,
+    CommitId, HostName, ProjectName, TagName,
     message::{Running, ScriptOutput, Step},
 };
 use git::{Git, GitError, Mirror};
@@ -171,7 +172,7 @@ fn needed<'a, T>(value: &'a Option<T>, what: &str) -> Result<&'a T, Trouble> {
     value.as_ref().ok_or_else(missing)
 }
 
-/// The commit is in the mirror, and the tag, if it is there, leads to it.
+/// The commit is in the mirror, and the tag or branch of the order leads to it, here or at the origin.
 async fn objects(site: &Site, work: &Work) -> Done {
     let commit = needed(&work.asked.commit, "commit to prepare")?;
     let mirror = mirror(site);
@@ -184,7 +185,7 @@ async fn objects(site: &Site, work: &Work) -> Done {
     }
     let mut fetched = false;
     let there = mirror.has(commit).await.map_err(not_yet)?;
-    if !there || moved(&mirror, work).await?.is_some() {
+    if !there || named::moved(&mirror, &work.asked).await?.is_some() {
         fetched = true;
         // Somebody who may has ordered this commit, and no other: all else is its keeper's, also before that has set a gate.
         let alone = match there {
@@ -205,22 +206,14 @@ async fn objects(site: &Site, work: &Work) -> Done {
             )));
         }
     }
-    match moved(&mirror, work).await? {
+    let wrong = match named::moved(&mirror, &work.asked).await? {
+        Some(reason) => Some(reason),
+        None => named::unknown(&mirror, &site.git, &work.asked).await?,
+    };
+    match wrong {
         Some(reason) => Err(Trouble::Failed(reason)),
         None => Ok(fetched.then(|| "fetched".to_owned())),
     }
-}
-
-async fn moved(mirror: &Mirror, work: &Work) -> Result<Option<String>, Trouble> {
-    let (Some(tag), Some(commit)) = (&work.asked.tag, &work.asked.commit) else {
-        return Ok(None);
-    };
-    let leads = mirror.resolve(&RefName::tag(tag)).await;
-    let leads = leads.map_err(|error| Trouble::NotYet(chassis::causes(&error)))?;
-    Ok(leads.filter(|leads| leads != commit).map(|leads| {
-        let (leads, short) = (leads.short(), commit.short());
-        format!("tag {tag} leads to {leads} here, the order says {short}: was it moved?")
-    }))
 }
 
 async fn switch(site: &Site, work: &Work) -> Done {

@@ -3,6 +3,7 @@
 mod clearing;
 mod deploying;
 mod gated;
+mod naming;
 mod recovering;
 mod refusing;
 mod scripts;

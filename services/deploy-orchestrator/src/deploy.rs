@@ -22,6 +22,9 @@ pub struct About {
     pub commit: Option<CommitId>,
     /// The tag it was asked for by.
     pub tag: Option<TagName>,
+    /// For a rollback: the deploy that was under way when it was asked for, which is what it takes back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undoes: Option<Uuid>,
     /// Why, in the words of who asked.
     pub reason: Option<String>,
     /// True if it went past CI.

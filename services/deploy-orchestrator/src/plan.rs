@@ -53,7 +53,7 @@ pub fn plan(request: &PlanRequest, context: &Context<'_>) -> Result<Plan, Refuse
     let (mut targets, mut warnings) = targets(request, project, context)?;
     let clears = clear::clears(request, &mut targets, context)?;
     warnings.extend(clears.warnings);
-    let (commit, tag) = match (request.action, request.revision.as_deref()) {
+    let (commit, tag, branch) = match (request.action, request.revision.as_deref()) {
         (Action::Deploy, Some(revision)) => {
             let hosts = known.project_hosts(project, settings);
             let found = revision::find(revision, project, known, &hosts, &targets)?;
@@ -64,9 +64,9 @@ pub fn plan(request: &PlanRequest, context: &Context<'_>) -> Result<Plan, Refuse
                 commit: &found.commit,
             };
             warnings.extend(tested::allowed(named, project, request, context.scene)?);
-            (Some(found.commit), found.tag)
+            (Some(found.commit), found.tag, found.branch)
         }
-        (Action::Rollback | Action::Clear, None) => (None, None),
+        (Action::Rollback | Action::Clear, None) => (None, None, None),
         (Action::Deploy, None) => {
             let error = "a deploy needs a revision: a tag, a branch or a commit id";
             return Err(Refused::new(Kind::NotUnderstood, error)
@@ -105,6 +105,7 @@ pub fn plan(request: &PlanRequest, context: &Context<'_>) -> Result<Plan, Refuse
             action: request.action.into(),
             commit,
             tag,
+            branch,
             targets: targets_digest(&targets),
             clears: clears.deploys,
             reason: request

@@ -410,7 +410,10 @@ impl FakeAgent {
         self.log
             .lock()
             .expect("not poisoned")
-            .push(format!("{} {}", self.name, order.phase));
+            .push(match order.undoes {
+                Some(deploy) => format!("{} {} of {deploy}", self.name, order.phase),
+                None => format!("{} {}", self.name, order.phase),
+            });
         self.held(order.phase).await;
         let before = self.live.clone();
         self.say(&order, 1, State::Accepted, Vec::new()).await;

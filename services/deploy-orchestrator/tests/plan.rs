@@ -131,6 +131,7 @@ impl Fleet {
             action,
             commit: None,
             tag: Some("v2".parse().expect("a tag")),
+            undoes: None,
             reason: None,
             untested: false,
             by: vec!["ann".to_owned()],
@@ -237,15 +238,18 @@ fn branches_and_unique_beginnings_of_commit_ids_are_revisions_too() {
     let fleet = fleet();
     let id = commit("v2").as_str().to_owned();
     let table = [
-        ("main", "main"),
-        (&id[..7], "v2"),
-        (id.as_str(), "v2"),
-        (&id.to_uppercase()[..9], "v2"),
+        ("main", "main", Some("main")),
+        ("refs/heads/main", "main", Some("main")),
+        (&id[..7], "v2", None),
+        (id.as_str(), "v2", None),
+        (&id.to_uppercase()[..9], "v2", None),
     ];
-    for (revision, word) in table {
+    for (revision, word, branch) in table {
         let plan = fleet.plan(&deploy(revision)).expect(revision);
         assert_eq!(plan.grant.commit, Some(commit(word)), "{revision}");
         assert_eq!(plan.grant.tag, None, "{revision} is no tag");
+        let found = plan.grant.branch.as_ref().map(|branch| branch.as_str());
+        assert_eq!(found, branch, "{revision}");
     }
 }
 
@@ -302,6 +306,15 @@ fn a_name_that_is_a_tag_and_another_branch_is_refused() {
     let (kind, error, _) = fleet.refused(&deploy("main"));
     assert_eq!(kind, Kind::Impossible);
     assert!(error.starts_with("\"main\" is both a tag ("), "{error}");
+    for (revision, word, tag) in [
+        ("refs/tags/main", "v1", Some("main")),
+        ("refs/heads/main", "main", None),
+    ] {
+        let plan = fleet.plan(&deploy(revision)).expect(revision);
+        assert_eq!(plan.grant.commit, Some(commit(word)), "{revision}");
+        let found = plan.grant.tag.as_ref().map(|tag| tag.as_str());
+        assert_eq!(found, tag, "{revision}");
+    }
 }
 
 #[test]

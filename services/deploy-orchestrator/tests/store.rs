@@ -41,6 +41,7 @@ fn deploy(id: Uuid) -> Deploy {
         action: rollout.action,
         commit: Some(commit("v2")),
         tag: Some("v2".parse().expect("a tag")),
+        undoes: None,
         reason: Some("because".to_owned()),
         untested: false,
         by: vec!["ann".to_owned()],

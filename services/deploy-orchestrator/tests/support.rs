@@ -106,6 +106,7 @@ impl Story {
             action: self.rollout.action,
             commit: is_deploy.then(|| commit("v2")),
             tag: is_deploy.then(|| "v2".parse().expect("a tag")),
+            undoes: None,
             reason: None,
             untested: false,
             by: vec!["ann".to_owned()],

@@ -3,7 +3,7 @@
 //! The plan comes from the orchestrator, which is not trusted with this: a grant that says more than was typed is not signed.
 
 use deploy_orchestrator::api::{Action, Plan, PlanRequest};
-use events::HostName;
+use events::{CommitId, HostName};
 use jiff::{SignedDuration, Timestamp};
 
 /// The longest that a grant may be good for.
@@ -44,20 +44,57 @@ pub fn agrees(request: &PlanRequest, plan: &Plan, now: Timestamp) -> Result<(), 
     Ok(())
 }
 
-/// A tag is named as it was typed; a commit begins as it was typed; what a branch leads to is shown, not known here.
+/// The tag or branch is named as it was typed, a commit begins as it was typed. That the name leads to the commit, each host
+/// finds out in its own mirror.
 fn revision(request: &PlanRequest, plan: &Plan) -> Result<(), String> {
+    let grant = &plan.grant;
     let asked = request.revision.as_deref();
-    match (asked, &plan.grant.tag, &plan.grant.commit) {
-        (None, None, None) => Ok(()),
-        (Some(asked), Some(tag), Some(_)) if tag.as_str() == asked => Ok(()),
-        (Some(asked), None, Some(commit)) => {
-            let hex = asked.len() >= 7 && asked.chars().all(|c| c.is_ascii_hexdigit());
-            if hex && !commit.as_str().starts_with(&asked.to_lowercase()) {
-                return Err(format!("it is for the commit {commit}"));
+    match (asked, &grant.tag, &grant.branch, &grant.commit) {
+        (None, None, None, None) => Ok(()),
+        (Some(asked), tag, branch, Some(commit)) => {
+            let begins = is_beginning(asked, commit);
+            let named = match (tag, branch) {
+                (Some(tag), None) => {
+                    asked == tag.as_str() || asked.strip_prefix(TAGS) == Some(tag.as_str())
+                }
+                (None, Some(branch)) => {
+                    asked == branch.as_str() || asked.strip_prefix(HEADS) == Some(branch.as_str())
+                }
+                (None, None) => begins,
+                (Some(_), Some(_)) => false,
+            };
+            // Of digits alone a tag may be made, such as 20261121; a whole id means the commit, whatever is called so.
+            if named && (begins || asked.parse::<CommitId>().is_err()) {
+                return Ok(());
             }
-            Ok(())
+            Err(format!(
+                "{asked:?} was asked for, it is for {}",
+                meant(plan)
+            ))
         }
-        (_, tag, commit) => Err(format!("it is for the tag {tag:?}, commit {commit:?}")),
+        _ => Err(format!("it is for {}", meant(plan))),
+    }
+}
+
+const TAGS: &str = "refs/tags/";
+const HEADS: &str = "refs/heads/";
+
+fn is_beginning(asked: &str, commit: &CommitId) -> bool {
+    let hex = asked.len() >= 7 && asked.chars().all(|c| c.is_ascii_hexdigit());
+    hex && commit.as_str().starts_with(&asked.to_lowercase())
+}
+
+/// `tag v2 at 0123456`, `branch main at 0123456`, `commit 0123456`.
+fn meant(plan: &Plan) -> String {
+    let grant = &plan.grant;
+    let names = [("tag", &grant.tag), ("branch", &grant.branch)].into_iter();
+    let names = names.filter_map(|(kind, name)| Some(format!("{kind} {}", name.as_ref()?)));
+    let names: Vec<String> = names.collect();
+    match (&grant.commit, names.is_empty()) {
+        (None, true) => "no commit".to_owned(),
+        (None, false) => names.join(" and "),
+        (Some(commit), true) => format!("commit {}", commit.short()),
+        (Some(commit), false) => format!("{} at {}", names.join(" and "), commit.short()),
     }
 }
 

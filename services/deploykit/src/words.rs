@@ -1,14 +1,16 @@
 //! What people read: the same words for the command line's every answer. Pure.
 
 pub mod ci;
+mod plan;
 
 use deploy_orchestrator::api::{
-    Action, DeployState, DeployView, HostProgress, HostState, HostView, OutputView, Plan, Status,
-    TagView,
+    Action, DeployState, DeployView, HostProgress, HostState, HostView, OutputView, Status, TagView,
 };
 use events::message::{Running, Step, StepState};
 use jiff::Timestamp;
 use uuid::Uuid;
+
+pub use plan::plan;
 
 use crate::table::Table;
 
@@ -214,47 +216,6 @@ pub fn output(pieces: &[OutputView]) -> Vec<String> {
     if lines.is_empty() {
         lines.push("no script of this deploy wrote anything".to_owned());
     }
-    lines
-}
-
-/// What a deploy would do.
-#[must_use]
-pub fn plan(plan: &Plan) -> Vec<String> {
-    let what = match (plan.grant.action, &plan.grant.tag, &plan.grant.commit) {
-        (orders::Action::Rollback, _, _) => format!("rollback of {}", plan.grant.project),
-        (orders::Action::Clear, _, _) => format!("clearing of {}", plan.grant.project),
-        (orders::Action::Deploy, Some(tag), Some(commit)) => {
-            format!("{} {tag} ({})", plan.grant.project, commit.short())
-        }
-        (orders::Action::Deploy, _, Some(commit)) => {
-            format!("{} {}", plan.grant.project, commit.short())
-        }
-        (orders::Action::Deploy, ..) => plan.grant.project.to_string(),
-    };
-    let count = plan.targets.len();
-    let mut lines = vec![format!(
-        "{what} on {count} {} of {}",
-        plural(count, "host"),
-        plan.grant.environment
-    )];
-    for (index, wave) in plan.waves.iter().enumerate() {
-        let hosts: Vec<String> = wave
-            .iter()
-            .map(|name| {
-                let known = plan.now.iter().find(|known| known.host == *name);
-                format!(
-                    "{name} ({})",
-                    label(known.and_then(|known| known.live.as_ref()))
-                )
-            })
-            .collect();
-        lines.push(format!("  wave {}  {}", index + 1, hosts.join(", ")));
-    }
-    lines.extend(
-        plan.warnings
-            .iter()
-            .map(|warning| format!("  note: {warning}")),
-    );
     lines
 }
 

@@ -34,6 +34,7 @@ fn plan() -> Plan {
             action: orders::Action::Deploy,
             commit: Some(COMMIT.parse().unwrap()),
             tag: Some("v2".parse().unwrap()),
+            branch: None,
             targets: orders::targets_digest(&targets),
             clears: Vec::new(),
             reason: Some("basket".to_owned()),
@@ -107,21 +108,62 @@ fn a_host_beside_the_named_ones_is_not() {
     assert_eq!(why, "it names db1 too");
 }
 
+/// What was typed, the tag, the branch and the commit of the answer, and whether that is signed.
 #[test]
-fn a_commit_begins_as_it_was_typed() {
-    let asked = |revision: &str| PlanRequest {
-        revision: Some(revision.to_owned()),
-        ..request()
-    };
-    let mut by_commit = plan();
-    by_commit.grant.tag = None;
-    assert_eq!(check(&asked("0123456"), &by_commit), Ok(()));
+fn what_was_typed_is_a_tag_a_branch_or_a_commit_and_the_answer_says_which() {
+    const DIGITS: &str = "9999999999999999999999999999999999999999";
+    for (typed, tag, branch, signed) in [
+        ("v2", Some("v2"), None, true),
+        ("refs/tags/v2", Some("v2"), None, true),
+        ("refs/heads/v2", Some("v2"), None, false),
+        ("v2", Some("v3"), None, false),
+        ("main", None, Some("main"), true),
+        ("refs/heads/main", None, Some("main"), true),
+        ("refs/tags/main", None, Some("main"), false),
+        ("main", None, Some("evil"), false),
+        // Each host looks whether there is such a branch, and whether the commit is on it.
+        ("v2", None, Some("v2"), true),
+        ("v2", Some("v2"), Some("v2"), false),
+        ("v2", None, None, false),
+        ("main", None, None, false),
+        ("012345", None, None, false),
+        ("0123456", None, None, true),
+        ("0123456789ABCDEF", None, None, true),
+        (COMMIT, None, None, true),
+        ("abcdef0", None, None, false),
+        ("20261121", Some("20261121"), None, true),
+        ("20261121", None, None, false),
+        (DIGITS, Some(DIGITS), None, false),
+        (DIGITS, None, Some(DIGITS), false),
+        (COMMIT, Some(COMMIT), None, true),
+    ] {
+        let asked = PlanRequest {
+            revision: Some(typed.to_owned()),
+            ..request()
+        };
+        let mut answer = plan();
+        answer.grant.tag = tag.map(|tag| tag.parse().unwrap());
+        answer.grant.branch = branch.map(|branch| branch.parse().unwrap());
+        let found = check(&asked, &answer);
+        assert_eq!(
+            found.is_ok(),
+            signed,
+            "{typed} {tag:?} {branch:?}: {found:?}"
+        );
+    }
+}
+
+#[test]
+fn a_refused_answer_says_what_it_means() {
+    let asked = request();
+    let why = refused(&asked, |plan| {
+        plan.grant.tag = None;
+        plan.grant.branch = Some("evil".parse().unwrap());
+    });
     assert_eq!(
-        check(&asked("main"), &by_commit),
-        Ok(()),
-        "a branch leads where it leads; it is shown"
+        why,
+        "\"v2\" was asked for, it is for branch evil at 0123456789"
     );
-    assert!(check(&asked("abcdef0"), &by_commit).is_err());
 }
 
 #[test]

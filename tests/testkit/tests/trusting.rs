@@ -15,6 +15,7 @@ fn grant() -> Grant {
         action: Action::Rollback,
         commit: None,
         tag: None,
+        branch: None,
         targets: targets_digest(&[web1]),
         clears: Vec::new(),
         reason: None,

@@ -194,6 +194,13 @@ fn activate(state: &State, asked: &Asked, ground: &Ground) -> Result<Task, Strin
     let Some((release, there)) = prepared else {
         return Err(format!("{} is not prepared here", commit.short()));
     };
+    if !state.was_prepared_for(asked.deploy) {
+        // Whoever leaves the preparation out leaves out what is looked at there: whether the name leads to the commit.
+        let (short, deploy) = (commit.short(), asked.deploy);
+        return Err(format!(
+            "{short} is prepared here, but not for deploy {deploy}"
+        ));
+    }
     let live = state.live.as_ref().map(|live| &live.release);
     for release in [Some(release), live].into_iter().flatten() {
         whole(release, ground)?;
@@ -226,11 +233,16 @@ fn rollback(state: &State, asked: &Asked, ground: &Ground) -> Result<Task, Strin
     let given_up =
         |job: &&Known| job.cut.is_some() && matches!(job.task, Some(Task::Prepare { .. }));
     let under_way = state.unfinished().find(|job| !given_up(job));
-    match under_way {
-        Some(job) if asked.undo && job.asked.deploy != asked.deploy => Err(busy(job)),
-        _ if asked.undo => Ok(undo(state, asked)),
+    let undone = asked.undoes.or(asked.undo.then_some(asked.deploy));
+    // Only a preparation of another deploy is ended by a person's rollback that is about one deploy.
+    let gives_way = |job: &Known| !asked.undo && matches!(job.task, Some(Task::Prepare { .. }));
+    match (under_way, undone) {
+        (Some(job), Some(undone)) if job.asked.deploy != undone && !gives_way(job) => {
+            Err(busy(job))
+        }
+        (_, Some(undone)) => Ok(undo(state, undone)),
         // A deploy that is going live is what is rolled back, whether it has come to its switch or not.
-        Some(job) if matches!(job.task, Some(Task::Activate { .. })) => Ok(back_from(job)),
+        (Some(job), None) if matches!(job.task, Some(Task::Activate { .. })) => Ok(back_from(job)),
         _ => release_before(state, ground),
     }
 }
@@ -244,11 +256,11 @@ fn back_from(activation: &Known) -> Task {
     Task::Rollback { to, leaves }
 }
 
-/// Takes back what the order's own deploy did here; nothing, if that is not what is live.
-fn undo(state: &State, asked: &Asked) -> Task {
+/// Takes back what one deploy did here; nothing, if that is not what is live.
+fn undo(state: &State, deploy: Uuid) -> Task {
     let live = state.live.as_ref().map(|live| live.release.clone());
     let unfinished = |known: &Known| known.verdict.is_none();
-    match state.activation(asked.deploy) {
+    match state.activation(deploy) {
         Some(known) if unfinished(known) || state.release_of(known, Step::Start) == live => {
             back_from(known)
         }

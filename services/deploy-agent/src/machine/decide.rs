@@ -168,7 +168,8 @@ pub fn reason(taken: &Taken, outcome: &Outcome) -> String {
 
 fn prepare(state: &State, job: &Known, facts: &Facts, release: &str, ready: bool) -> Decision {
     let steps = [Step::Objects, Step::Layout, Step::Shared, Step::Build];
-    let steps = if ready { &[][..] } else { &steps[..] };
+    // That the name of the order leads to the commit is looked at also where the release is there.
+    let steps = if ready { &steps[..1] } else { &steps[..] };
     match forward(state, job, steps, facts) {
         Course::Next(decision) => decision,
         Course::Through => Decision::Finish(message::State::Prepared {

@@ -93,12 +93,18 @@ pub struct Asked {
     /// For a rollback: true if it takes back its own deploy, false if a person asked for the release before.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub undo: bool,
+    /// For a rollback that a person asked for: the deploy that was under way then, and that alone is taken back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undoes: Option<Uuid>,
     /// Which commit; a rollback to the release before has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub commit: Option<CommitId>,
     /// The tag by which it was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tag: Option<TagName>,
+    /// The branch by which it was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub branch: Option<TagName>,
     /// The wave, from 1 on.
     pub wave: u32,
     /// The orchestrator's count; only larger ones are taken from then on.

@@ -219,6 +219,15 @@ impl State {
             .map(|(name, _)| name.as_str())
     }
 
+    /// True if a preparation of this deploy came to its end here.
+    #[must_use]
+    pub fn was_prepared_for(&self, deploy: Uuid) -> bool {
+        self.orders.iter().any(|known| {
+            let verdict = known.verdict.as_ref().map(|verdict| &verdict.state);
+            known.asked.deploy == deploy && matches!(verdict, Some(message::State::Prepared { .. }))
+        })
+    }
+
     /// The release in whose folder a script of this step is, for the order that is under way.
     #[must_use]
     pub fn release_of(&self, job: &Known, step: Step) -> Option<String> {

@@ -165,8 +165,12 @@ fn asked(admitted: &Admitted) -> Asked {
         deploy: order.deploy,
         phase: order.phase,
         undo: order.phase == Phase::Rollback && grant.action == Action::Deploy,
+        undoes: admitted
+            .undone()
+            .filter(|_| grant.action == Action::Rollback),
         commit: order.commit.clone().or_else(|| grant.commit.clone()),
         tag: order.tag.clone().or_else(|| grant.tag.clone()),
+        branch: grant.branch.clone(),
         wave: order.wave,
         sequence: order.sequence,
         epoch: order.epoch,

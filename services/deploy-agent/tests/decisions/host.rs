@@ -28,6 +28,8 @@ pub(crate) struct Host {
     pub(crate) plan: Plan,
     pub(crate) keep: usize,
     pub(crate) orders: u64,
+    /// The deploy that the next order undoes.
+    pub(crate) undoes: Option<Uuid>,
     pub(crate) done: Vec<String>,
     /// The deploys that the next orders clear.
     pub(crate) clears: Vec<u64>,
@@ -40,7 +42,7 @@ pub(crate) fn commit(number: u8) -> CommitId {
         .expect("forty hex digits")
 }
 
-fn deploy_id(number: u64) -> Uuid {
+pub(crate) fn deploy_id(number: u64) -> Uuid {
     Uuid::from_u128(DEPLOY + u128::from(number))
 }
 
@@ -62,6 +64,7 @@ impl Host {
             plan: Plan::new(),
             keep: 5,
             orders: 0,
+            undoes: None,
             done: Vec::new(),
             clears: Vec::new(),
         }
@@ -127,8 +130,10 @@ impl Host {
             deploy: deploy_id(deploy),
             phase,
             undo,
+            undoes: self.undoes.take(),
             commit: version.map(commit),
             tag: version.map(|version| format!("v{version}").parse().expect("a tag")),
+            branch: None,
             wave: 1,
             sequence: self.orders,
             epoch: 1,

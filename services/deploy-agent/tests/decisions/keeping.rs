@@ -48,7 +48,7 @@ fn the_same_revision_is_not_prepared_twice() {
     host.deploy_as(20, 1, &[]);
     assert_eq!(
         host.told(),
-        "= prepared pre-deploy stop switch start check post-deploy = live | v1"
+        "objects = prepared pre-deploy stop switch start check post-deploy = live | v1"
     );
 }
 
@@ -272,4 +272,16 @@ fn an_order_made_anew_for_the_same_deploy_is_answered_and_not_done_again() {
     host.run(&[], None);
     assert_eq!(host.told(), format!("= {broken} | v3"));
     assert_eq!(host.state.stuck, None, "an old answer changes nothing");
+}
+
+/// Whether the name in a grant leads to the commit is looked at while it is prepared: nobody may leave that out.
+#[test]
+fn what_was_prepared_for_one_deploy_is_not_activated_for_another() {
+    let mut host = Host::with(&[1, 2]);
+    host.order(Phase::Activate, Some(1), 20, false);
+    let told = host.told();
+    assert!(
+        told.starts_with("refused: 0101010101 is prepared here, but not for deploy "),
+        "{told}"
+    );
 }

@@ -3,7 +3,7 @@
 use deploy_agent::machine::What;
 use events::message::{self, Phase, Step};
 
-use super::host::Host;
+use super::host::{Host, NO_TABLE, deploy_id};
 
 #[test]
 fn a_rollback_goes_back_and_twice_further_back_never_forward() {
@@ -303,4 +303,67 @@ fn a_grant_to_roll_back_stays_used_up_when_its_order_is_forgotten() {
     host.order(Phase::Rollback, None, 11, false);
     host.run(&[], None);
     assert_eq!(host.told(), "stop switch start check = live | v1");
+}
+
+/// A rollback that a person asked for while deploy 3 was under way, on hosts where that came to different ends first.
+#[test]
+fn a_rollback_of_a_deploy_that_was_under_way_takes_back_that_deploy_and_no_other() {
+    let about_deploy_3 = |host: &mut Host| {
+        host.undoes = Some(deploy_id(3));
+        host.order(Phase::Rollback, None, 10, false);
+        host.run(&[], None);
+    };
+    // It went live.
+    let mut host = Host::with(&[1, 2, 3]);
+    about_deploy_3(&mut host);
+    assert_eq!(host.told(), "stop switch start check = live | v2");
+    // It put itself back: v2 stays, nobody asked to leave that.
+    let mut host = Host::with(&[1, 2]);
+    host.deploy(
+        3,
+        &[
+            (Step::Check, NO_TABLE),
+            (Step::Check, NO_TABLE),
+            (Step::Check, NO_TABLE),
+        ],
+    );
+    host.done.clear();
+    about_deploy_3(&mut host);
+    assert_eq!(host.told(), "= live | v2");
+    // It never came: its order was lost, or is overtaken by this one and refused.
+    let mut host = Host::with(&[1, 2]);
+    about_deploy_3(&mut host);
+    assert_eq!(host.told(), "= live | v2");
+    // It is going live.
+    let mut host = Host::with(&[1, 2]);
+    host.order(Phase::Prepare, Some(3), 3, false);
+    host.run(&[], None);
+    host.order(Phase::Activate, Some(3), 3, false);
+    host.run(&[], Some(Step::Start));
+    host.done.clear();
+    about_deploy_3(&mut host);
+    assert!(host.told().ends_with("| v2"), "{}", host.told());
+    // Another deploy is going live here.
+    let mut host = Host::with(&[1, 2]);
+    host.order(Phase::Prepare, Some(4), 4, false);
+    host.run(&[], None);
+    host.order(Phase::Activate, Some(4), 4, false);
+    host.run(&[], Some(Step::Start));
+    host.done.clear();
+    host.undoes = Some(deploy_id(3));
+    host.order(Phase::Rollback, None, 10, false);
+    assert!(
+        host.told().starts_with("refused: busy since "),
+        "{}",
+        host.told()
+    );
+    // Another one is being prepared: it gives way, what is live stays.
+    let mut host = Host::with(&[1, 2]);
+    host.order(Phase::Prepare, Some(4), 4, false);
+    host.run(&[], Some(Step::Build));
+    host.done.clear();
+    host.undoes = Some(deploy_id(3));
+    host.order(Phase::Rollback, None, 10, false);
+    host.run(&[(Step::Build, &["ended"])], None);
+    assert_eq!(host.told(), "build(ended) = aborted = live prune 1 | v2");
 }

@@ -195,6 +195,7 @@ impl Orchestrator {
             action: grant.action.into(),
             commit: grant.commit.clone(),
             tag: grant.tag.clone(),
+            undoes: None,
             reason: grant.reason.clone(),
             untested: false,
             by,
@@ -206,7 +207,7 @@ impl Orchestrator {
         (about, grant)
     }
 
-    async fn begin(&mut self, (about, grant): (About, Grant)) -> Result<DeployView, Failure> {
+    async fn begin(&mut self, (mut about, grant): (About, Grant)) -> Result<DeployView, Failure> {
         let settings = &self.parts.settings;
         let project = settings
             .projects
@@ -224,6 +225,7 @@ impl Orchestrator {
         let left = undone.map(|undone| plan::undo::left(&about.targets, undone));
         let left = left.unwrap_or_default();
         let undone = undone.map(|undone| undone.about.id);
+        about.undoes = undone;
         let rollout = Rollout::new(Spec {
             deploy: about.id,
             action: about.action,

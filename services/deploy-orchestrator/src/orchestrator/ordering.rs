@@ -63,6 +63,7 @@ impl Orchestrator {
             phase,
             commit: about.commit.clone(),
             tag: about.tag.clone(),
+            undoes: about.undoes.filter(|_| phase == Phase::Rollback),
             wave: rollout.wave_of(host).unwrap_or(1),
             sequence: self.sequence,
             epoch: self.epoch,

@@ -16,6 +16,7 @@ use crate::{
 pub(super) struct Found {
     pub(super) commit: CommitId,
     pub(super) tag: Option<TagName>,
+    pub(super) branch: Option<TagName>,
     pub(super) warnings: Vec<String>,
 }
 
@@ -79,12 +80,21 @@ pub(super) fn find(
     hosts: &BTreeSet<HostName>,
     targets: &[HostName],
 ) -> Result<Found, Refused> {
-    let name: TagName = revision
+    let (tags, branches, name) = match (
+        revision.strip_prefix("refs/tags/"),
+        revision.strip_prefix("refs/heads/"),
+    ) {
+        (Some(tag), _) => (true, false, tag),
+        (None, Some(branch)) => (false, true, branch),
+        (None, None) => (true, true, revision),
+    };
+    let name: TagName = name
         .parse()
         .map_err(|error: events::NameError| Refused::new(Kind::NotUnderstood, error))?;
     let refs = Refs::of(project, known, hosts);
-    let tag = refs.named(RefKind::Tag(name.as_str()));
-    let branch = refs.named(RefKind::Branch(name.as_str()));
+    let named = |wanted: bool, kind| if wanted { refs.named(kind) } else { Vec::new() };
+    let tag = named(tags, RefKind::Tag(name.as_str()));
+    let branch = named(branches, RefKind::Branch(name.as_str()));
     match (tag.first(), branch.first()) {
         (Some((_, tag)), Some((_, branch))) if tag.commit != branch.commit => {
             let error = format!(
@@ -92,7 +102,8 @@ pub(super) fn find(
                 tag.commit.short(),
                 branch.commit.short()
             );
-            Err(Refused::new(Kind::Impossible, error).next("name the commit by its id"))
+            let next = format!("name refs/tags/{name}, refs/heads/{name} or the commit by its id");
+            Err(Refused::new(Kind::Impossible, error).next(next))
         }
         (Some((_, newest)), _) => {
             one_commit(&name, &tag)?;
@@ -100,6 +111,7 @@ pub(super) fn find(
             Ok(Found {
                 commit: newest.commit.clone(),
                 tag: Some(name),
+                branch: None,
                 warnings,
             })
         }
@@ -108,6 +120,7 @@ pub(super) fn find(
             Ok(Found {
                 commit: newest.commit.clone(),
                 tag: None,
+                branch: Some(name),
                 warnings,
             })
         }
@@ -125,7 +138,7 @@ fn by_id(revision: &str, project: &Project, refs: &Refs<'_>) -> Result<Found, Re
     };
     let mut commits = commits.into_iter();
     match (commits.next(), commits.next()) {
-        (Some(only), None) => Ok(Found { commit: only.clone(), tag: None, warnings: Vec::new() }),
+        (Some(only), None) => Ok(Found { commit: only.clone(), tag: None, branch: None, warnings: Vec::new() }),
         (Some(first), Some(second)) => {
             let error = format!("{revision:?} is the beginning of more than one commit id");
             let exists = [first, second].into_iter().chain(commits).take(LISTED);
@@ -136,6 +149,7 @@ fn by_id(revision: &str, project: &Project, refs: &Refs<'_>) -> Result<Found, Re
             Ok(commit) => Ok(Found {
                 commit,
                 tag: None,
+                branch: None,
                 warnings: vec!["no tag or branch leads to this commit; a host that does not have it stops the deploy before anything is touched".to_owned()],
             }),
             Err(_) => {

@@ -116,6 +116,7 @@ impl Canned {
                 action: request.action.into(),
                 commit: tag.map(|tag| tag.commit.clone()),
                 tag: tag.map(|tag| tag.tag.clone()),
+                branch: None,
                 targets: String::new(),
                 clears: Vec::new(),
                 reason: request.reason.clone(),
