@@ -1,5 +1,7 @@
 #![doc = include_str!("../README.md")]
 
+mod address;
+
 use std::{future::pending, pin::pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
@@ -10,6 +12,8 @@ use rustls::{ClientConfig, pki_types::ServerName};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use world::{Stream, World};
+
+pub use address::{Address, NoAddress};
 
 /// Whom to ask.
 #[derive(Debug, Clone, Copy)]

@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use hyper::Uri;
+use exchange::Address;
 use serde::Deserialize;
 
 /// The longest that a limit may be, seconds.
@@ -77,15 +77,10 @@ impl Access {
     }
 }
 
-/// An address taken apart.
+/// Where a Jenkins lies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Base {
-    pub(crate) tls: bool,
-    /// Without brackets.
-    pub(crate) host: String,
-    pub(crate) port: u16,
-    /// As it stands in `Host`.
-    pub(crate) authority: String,
+    pub(crate) address: Address,
     /// Empty, or with a slash at its start and none at its end.
     pub(crate) path: String,
 }
@@ -102,32 +97,8 @@ impl Base {
         if url.contains(['?', '#']) {
             return Err(wrong("must have no ? and no #"));
         }
-        let uri: Uri = url.parse().map_err(|_| wrong("must be an address"))?;
-        let tls = match uri.scheme_str() {
-            Some("https") => true,
-            Some("http") => false,
-            _ => return Err(wrong("must begin with https:// or http://")),
-        };
-        let authority = uri.authority().ok_or_else(|| wrong("must have a host"))?;
-        let host = authority.host().trim_matches(['[', ']']).to_owned();
-        if host.is_empty() {
-            return Err(wrong("must have a host"));
-        }
-        Ok(Self {
-            tls,
-            host,
-            port: authority.port_u16().unwrap_or(if tls { 443 } else { 80 }),
-            authority: authority.to_string(),
-            path: uri.path().trim_end_matches('/').to_owned(),
-        })
-    }
-
-    /// `host:port`, to connect to.
-    pub(crate) fn address(&self) -> String {
-        if self.host.contains(':') {
-            format!("[{}]:{}", self.host, self.port)
-        } else {
-            format!("{}:{}", self.host, self.port)
-        }
+        let address = Address::parse(url).map_err(|why| wrong(&why.to_string()))?;
+        let path = address.target.trim_end_matches('/').to_owned();
+        Ok(Self { address, path })
     }
 }

@@ -53,7 +53,7 @@ impl Asker {
     pub(crate) fn new(access: Access, world: World) -> Result<Self, String> {
         access.check()?;
         let base = Base::parse(&access.url)?;
-        let config = match base.tls {
+        let config = match base.address.tls {
             true => Some(tls::read(access.ca_file.as_deref(), &world)?),
             false => None,
         };
@@ -72,7 +72,7 @@ impl Asker {
 
     /// Where it goes, for people.
     pub(crate) fn address(&self) -> String {
-        self.base.address()
+        self.base.address.connect_to()
     }
 
     pub(crate) async fn get(&self, path: &str) -> Result<Answer, Trouble> {
@@ -141,7 +141,7 @@ impl Asker {
         let mut request = Request::builder()
             .method(method)
             .uri(format!("{}{path}", self.base.path))
-            .header(HOST, &self.base.authority)
+            .header(HOST, &self.base.address.authority)
             .header(USER_AGENT, concat!("deploykit/", env!("CARGO_PKG_VERSION")))
             .header(
                 AUTHORIZATION,

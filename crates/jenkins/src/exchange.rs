@@ -27,10 +27,10 @@ pub(crate) async fn exchange(
     let request = request
         .body(Full::new(body))
         .map_err(|error| Trouble::Own(format!("jenkins: the request cannot be made: {error}")))?;
-    let address = base.address();
+    let address = base.address.connect_to();
     let peer = Peer {
         address: &address,
-        host: &base.host,
+        host: &base.address.host,
         tls: config,
     };
     let limits = Limits {
@@ -48,7 +48,7 @@ pub(crate) async fn exchange(
         Failed::TooLong => Trouble::TooLong,
         Failed::Host => Trouble::Own(format!(
             "jenkins.url has {:?}, which no certificate can be for",
-            base.host
+            base.address.host
         )),
         other => Trouble::Broken(other.to_string()),
     })

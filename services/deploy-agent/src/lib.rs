@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod agent;
+pub mod checks;
 pub mod journal;
 pub mod layout;
 pub mod machine;

@@ -15,6 +15,7 @@ use serde::Deserialize;
 use world::Disk;
 
 use crate::{
+    checks::Check,
     layout::Layout,
     scripts::{Manner, Script, Source},
     settings::Project,
@@ -37,6 +38,8 @@ pub struct Manifest {
     pub scripts: Option<String>,
     /// Scripts that differ from the usual. A table that the host has for the same script takes its place.
     pub script: BTreeMap<Script, Manner>,
+    /// Checks that need no script.
+    pub check: Vec<Check>,
     /// Paths that outlive releases.
     pub shared: Option<Vec<String>>,
     /// How long one run of a script may take.
@@ -53,6 +56,11 @@ impl Manifest {
     pub fn parse(bytes: &[u8], name: &str) -> Result<Self, String> {
         let text = std::str::from_utf8(bytes).map_err(|error| format!("{name}: {error}"))?;
         let manifest: Self = exactly(text, name).map_err(|wrong| wrong.to_string())?;
+        if manifest.check.iter().any(|check| check.ca_file.is_some()) {
+            return Err(format!(
+                "{name}: check.ca_file: what a host believes is for the host to say"
+            ));
+        }
         let hosts = |(_, manner): &(&Script, &Manner)| manner.from == Source::Host;
         match manifest.script.iter().find(hosts) {
             Some((script, _)) => Err(format!(
@@ -71,6 +79,8 @@ pub struct Terms {
     pub scripts: String,
     /// How some of them differ from the usual.
     pub script: BTreeMap<Script, Manner>,
+    /// Its checks that need no script.
+    pub check: Vec<Check>,
     /// Its paths that outlive it.
     pub shared: Vec<String>,
     /// How long one run of a script may take.
@@ -89,8 +99,13 @@ impl Terms {
         let shared = host.shared.as_ref().or(manifest.shared.as_ref());
         let mut script = manifest.script.clone();
         script.extend(host.script.clone());
+        let check = match host.check.is_empty() {
+            true => &manifest.check,
+            false => &host.check,
+        };
         let terms = Self {
             script,
+            check: check.clone(),
             scripts: scripts.cloned().unwrap_or_else(|| SCRIPTS.to_owned()),
             shared: shared.cloned().unwrap_or_default(),
             script_limit_s: host
@@ -149,6 +164,9 @@ impl Terms {
             if manner.limit_s == Some(0) {
                 return Err(format!("script.{name}.limit_s: 0 is too small"));
             }
+        }
+        for check in &self.check {
+            check.asks()?;
         }
         for path in &self.shared {
             let within = |other: &str| Path::new(path).starts_with(other);

@@ -240,6 +240,7 @@ fn outcome(status: &Status, last: Option<String>) -> Outcome {
         exit: status.exit,
         duration_ms: status.duration_ms,
         detail: (!parts.is_empty()).then(|| parts.join(": ")),
+        settled: false,
         scripts: None,
     }
 }

@@ -8,6 +8,7 @@ use jiff::SignedDuration;
 use serde::Deserialize;
 
 use crate::{
+    checks::Check,
     machine::Rules,
     manifest::{Manifest, Terms},
     scripts::{Manner, Script},
@@ -78,6 +79,9 @@ pub struct Project {
     /// Scripts that differ from the usual.
     #[serde(default)]
     pub script: BTreeMap<Script, Manner>,
+    /// Checks that need no script.
+    #[serde(default)]
+    pub check: Vec<Check>,
     /// Paths that outlive releases.
     #[serde(default)]
     pub shared: Option<Vec<String>>,

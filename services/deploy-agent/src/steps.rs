@@ -1,5 +1,6 @@
 //! Doing one step: everything here can be done again after a crash, or finds out how far it came.
 
+mod checks;
 mod named;
 mod release;
 mod scripts;
@@ -96,6 +97,7 @@ impl From<io::Error> for Trouble {
 pub async fn act(site: Arc<Site>, work: Work, end: CancellationToken) -> Outcome {
     let began = Instant::now();
     let done = match Script::of(work.step) {
+        Some(Script::Check) => check(&site, &work, &end).await,
         Some(script) => scripts::run(&site, &work, script, &end).await,
         None => change(&site, &work, &end).await,
     };
@@ -108,6 +110,26 @@ pub async fn act(site: Arc<Site>, work: Work, end: CancellationToken) -> Outcome
         done.took(took)
     } else {
         done
+    }
+}
+
+/// What needs no script comes first: there is not much to ask of a release that does not answer.
+async fn check(site: &Site, work: &Work, end: &CancellationToken) -> Outcome {
+    let Some(release) = &work.release else {
+        return Outcome::of(End::Skipped, None);
+    };
+    let terms = match scripts::terms(site, release).await {
+        Ok(terms) => terms,
+        Err(reason) => return Outcome::of(End::Failed, Some(reason)),
+    };
+    let env = scripts::environment(site, work, &site.layout.release(release));
+    if let Err(outcome) = checks::run(site, &terms.check, &env, end).await {
+        return outcome;
+    }
+    let script = scripts::run(site, work, Script::Check, end).await;
+    match script.end {
+        End::Skipped if !terms.check.is_empty() => Outcome::of(End::Ok, None),
+        _ => script,
     }
 }
 

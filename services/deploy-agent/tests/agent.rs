@@ -23,6 +23,6 @@ const SLOW: (&str, &str) = (
      for i in $(seq 300); do test -e \"$DEPLOYKIT_SHARED/go\" && exit 0; sleep 0.05; done; exit 9\n",
 );
 
-fn label(report: &Reported) -> Option<&str> {
+pub(crate) fn label(report: &Reported) -> Option<&str> {
     report.live.as_ref().map(Running::label)
 }

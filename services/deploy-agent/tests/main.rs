@@ -5,6 +5,7 @@
 )]
 
 mod agent;
+mod checks;
 mod decisions;
 mod disk;
 mod failing;

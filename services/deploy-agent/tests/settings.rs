@@ -43,6 +43,7 @@ fn with_every_commented_key_switched_on_it_parses() {
             // Examples where there is no default.
             shared: Vec::new(),
             script: BTreeMap::new(),
+            check: Vec::new(),
             ..terms
         }
     });

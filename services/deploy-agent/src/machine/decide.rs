@@ -109,7 +109,7 @@ fn stand(state: &State, job: &Known, step: Step, facts: &Facts) -> Stand {
         End::Failed | End::TimedOut | End::Interrupted => {
             let checks = matches!(step, Step::Check | Step::BackCheck);
             // Once putting back has begun, what failed before has failed for good.
-            let settled = step == Step::Check && job.going_back();
+            let settled = outcome.settled || (step == Step::Check && job.going_back());
             if checks && !settled && taken.attempt < facts.rules.check_tries {
                 return again(taken, facts.rules.check_pause, facts.now);
             }

@@ -171,6 +171,9 @@ pub struct Outcome {
     /// What failed, or the last line of output.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
+    /// True if its own tries are used up, so that no other one is made.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub settled: bool,
     /// The scripts that the release has, found after it was laid out and after its build.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scripts: Option<Plan>,
@@ -185,6 +188,7 @@ impl Outcome {
             exit: None,
             duration_ms: 0,
             detail,
+            settled: false,
             scripts: None,
         }
     }

@@ -38,14 +38,9 @@ pub(super) async fn run(
         return Outcome::of(End::Skipped, None);
     };
     let tree = site.layout.release(release);
-    let (layout, host, of) = (site.layout.clone(), site.settings.clone(), release.clone());
-    let terms = ask(site, move |disk| {
-        Terms::of_release(disk, &layout, &host, &of)
-    });
-    let terms = match terms.await {
-        Ok(Ok(terms)) => terms,
-        Ok(Err(reason)) => return Outcome::of(End::Failed, Some(reason)),
-        Err(error) => return Outcome::of(End::Failed, Some(error.to_string())),
+    let terms = match terms(site, release).await {
+        Ok(terms) => terms,
+        Err(reason) => return Outcome::of(End::Failed, Some(reason)),
     };
     let scripts = site.scripts.under(&terms);
     let manner = scripts.manner(script);
@@ -102,6 +97,19 @@ pub(super) async fn run(
     }
 }
 
+/// What applies to a release.
+pub(super) async fn terms(site: &Site, release: &str) -> Result<Terms, String> {
+    let (layout, host, of) = (
+        site.layout.clone(),
+        site.settings.clone(),
+        release.to_owned(),
+    );
+    let terms = ask(site, move |disk| {
+        Terms::of_release(disk, &layout, &host, &of)
+    });
+    terms.await.map_err(|error| error.to_string())?
+}
+
 /// The script's file; `None` if there is none. What was there when the release was prepared is not passed over because it is gone.
 async fn find(
     site: &Site,
@@ -128,7 +136,7 @@ async fn find(
 }
 
 /// A variable of the environment, as the argument of a script names it.
-fn named(env: &BTreeMap<String, String>, place: &str) -> String {
+pub(super) fn named(env: &BTreeMap<String, String>, place: &str) -> String {
     let name = format!("DEPLOYKIT_{}", place.to_uppercase());
     env.get(&name).cloned().unwrap_or_default()
 }
@@ -178,7 +186,7 @@ async fn said_before(site: &Site, work: &Work) -> io::Result<u64> {
 }
 
 /// The whole environment of a script; `PATH` and `LC_ALL` come with every program.
-fn environment(site: &Site, work: &Work, tree: &Path) -> BTreeMap<String, String> {
+pub(super) fn environment(site: &Site, work: &Work, tree: &Path) -> BTreeMap<String, String> {
     let text = |value: Option<&dyn ToString>| value.map_or_else(String::new, ToString::to_string);
     let path = |path: &Path| path.to_string_lossy().into_owned();
     let revision = work.revision.as_ref().map(|value| value as &dyn ToString);

@@ -179,3 +179,12 @@ fn a_first_deploy_that_fails_leaves_nothing_live() {
          GET /health 500 \"no such table\"; nothing was live before | nothing"
     ));
 }
+
+#[test]
+fn a_check_whose_tries_are_its_own_is_not_tried_again() {
+    check(
+        &[(Step::Check, &["settled"])],
+        "pre-deploy stop switch start check(settled) back-stop switch-back back-start back-check \
+         = put back: check: exit 1: settled | v1",
+    );
+}

@@ -259,6 +259,7 @@ impl Host {
             exit,
             duration_ms: 7,
             detail,
+            settled: outcome == "settled",
             scripts: (end == End::Ok && step == Step::Layout).then(|| self.plan.clone()),
         };
         self.record(What::Ended {

@@ -3,9 +3,9 @@
 use std::{fmt, path::Path, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use exchange::{Answer, Failed, Limits, Peer, exchange};
+use exchange::{Address, Answer, Failed, Limits, NoAddress, Peer, exchange};
 use http_body_util::Full;
-use hyper::{Method, Request, Uri, header};
+use hyper::{Method, Request, header};
 use rustls::ClientConfig;
 use world::{Disk, World};
 
@@ -20,10 +20,7 @@ const ANSWER_BYTES: usize = 64 * 1024;
 
 /// Where to post.
 pub(super) struct Hook {
-    address: String,
-    host: String,
-    authority: String,
-    path: String,
+    address: Address,
     tls: Option<Arc<ClientConfig>>,
 }
 
@@ -47,40 +44,24 @@ impl Hook {
         let key = format!("relay.{name}.url_file");
         let wrong = |why: &str| format!("{key} {}: {why}", file.display());
         let text = read(file, &*world.disk).map_err(|error| wrong(&error))?;
-        let uri: Uri = text
-            .trim()
-            .parse()
-            .map_err(|_| wrong("it holds no address such as https://chat.example.org/hooks/…"))?;
-        let authority = uri.authority().filter(|it| !it.host().is_empty());
-        let authority = authority.ok_or_else(|| wrong("its address has no host"))?;
-        if authority.as_str().contains('@') {
-            return Err(wrong("its address has a login, which no chat has"));
-        }
-        let host = authority.host().trim_matches(['[', ']']).to_owned();
-        let is_tls = match uri.scheme_str() {
-            Some("https") => true,
-            Some("http") => false,
-            _ => return Err(wrong("its address must begin with https:// or http://")),
-        };
-        if !is_tls && !crate::http::is_loopback(authority.as_str()) {
+        let address = Address::parse(text.trim()).map_err(|why| {
+            wrong(match why {
+                NoAddress::Host => "its address has no host",
+                NoAddress::Login => "its address has a login, which no chat has",
+                NoAddress::Scheme => "its address must begin with https:// or http://",
+                _ => "it holds no address such as https://chat.example.org/hooks/…",
+            })
+        })?;
+        if !address.tls && !crate::http::is_loopback(&address.authority) {
             tracing::warn!(
                 relay = name,
                 "its webhook is http: who listens on the way can post there, too"
             );
         }
-        let port = authority
-            .port_u16()
-            .unwrap_or(if is_tls { 443 } else { 80 });
-        let tls = is_tls.then(|| authorities(name, settings, world));
+        let tls = address.tls.then(|| authorities(name, settings, world));
         Ok(Self {
-            address: format!("{}:{port}", authority.host()),
-            host,
-            authority: authority.to_string(),
-            path: uri
-                .path_and_query()
-                .map_or("/", |it| it.as_str())
-                .to_owned(),
             tls: tls.transpose()?,
+            address,
         })
     }
 
@@ -91,8 +72,8 @@ impl Hook {
     pub(super) async fn post(&self, world: &World, body: Vec<u8>) -> Result<Answer, Failed> {
         let request = Request::builder()
             .method(Method::POST)
-            .uri(self.path.as_str())
-            .header(header::HOST, self.authority.as_str())
+            .uri(self.address.target.as_str())
+            .header(header::HOST, self.address.authority.as_str())
             .header(
                 header::USER_AGENT,
                 concat!("deploykit/", env!("CARGO_PKG_VERSION")),
@@ -101,8 +82,8 @@ impl Hook {
             .body(Full::new(Bytes::from(body)));
         let request = request.map_err(|_| Failed::Host)?;
         let peer = Peer {
-            address: &self.address,
-            host: &self.host,
+            address: &self.address.connect_to(),
+            host: &self.address.host,
             tls: self.tls.as_ref(),
         };
         let limits = Limits {
