@@ -198,7 +198,9 @@ impl Layout {
             disk.remove_tree(&gone)?;
             disk.rename(&self.release(name), &gone)?;
         }
-        disk.remove_tree(&self.partial(name))
+        disk.remove_tree(&self.partial(name))?;
+        // Or it would be back after a power loss, with nobody who knows it.
+        disk.sync_folder(&self.releases())
     }
 
     /// Removes retired and half-made releases, and the records of scripts of orders that `known` does not know. Only
@@ -248,14 +250,15 @@ impl Layout {
         let kept = self.shared().join(path);
         let own = disk.look(&inside).map_err(failed)?;
         let parts: Vec<Component<'_>> = Path::new(path).components().collect();
-        if disk.look(&kept).map_err(failed)?.is_none() {
-            if own.as_ref().is_some_and(|own| own.kind == Kind::File) {
-                return Err(format!(
-                    "shared file {} is missing: put it there",
-                    kept.display()
-                ));
-            }
-            disk.create_folders(&kept, 0o755).map_err(failed)?;
+        let there = disk.look(&kept).map_err(failed)?;
+        if there.is_none() && own.as_ref().is_some_and(|own| own.kind == Kind::File) {
+            return Err(format!(
+                "shared file {} is missing: put it there",
+                kept.display()
+            ));
+        }
+        if there.is_none_or(|there| there.kind == Kind::Folder) {
+            lasting_folders(disk, &self.shared(), &parts).map_err(failed)?;
         }
         // From <project>/releases/<release>/a/b to <project>/shared/a/b.
         let up: PathBuf = std::iter::repeat_n("..", parts.len() + 1).collect();
@@ -301,6 +304,20 @@ impl Layout {
         }
         Ok(folder)
     }
+}
+
+/// Makes the folders below `folder`, where missing. All of them last then, also those that a crash left unflushed.
+fn lasting_folders(disk: &dyn Disk, folder: &Path, below: &[Component<'_>]) -> io::Result<()> {
+    let mut folder = folder.to_owned();
+    for part in below {
+        let above = folder.clone();
+        folder.push(part);
+        if disk.look(&folder)?.is_none() {
+            disk.create_folders(&folder, 0o755)?;
+        }
+        disk.sync_folder(&above)?;
+    }
+    Ok(())
 }
 
 fn name_of(path: &Path) -> String {

@@ -38,6 +38,9 @@ pub struct Spec {
     pub limit_s: u64,
     /// And this long after TERM it gets KILL.
     pub grace_s: u64,
+    /// True if what it wrote on the file system of `folder` lasts before anybody is told how it went.
+    #[serde(default)]
+    pub flush: bool,
 }
 
 /// How it went.
@@ -122,6 +125,10 @@ impl RunFolder {
     /// The system's.
     pub fn make(&self, disk: &dyn Disk, spec: &Spec) -> io::Result<()> {
         disk.create_folders(&self.0, 0o750)?;
+        // A script that was started is not started again only as long as its folder is there.
+        if let Some(steps) = self.0.parent() {
+            disk.sync_folder(steps)?;
+        }
         let spec = serde_json::to_vec_pretty(spec).map_err(io::Error::other)?;
         disk.replace(&self.0.join("spec.json"), &spec, 0o640)
     }

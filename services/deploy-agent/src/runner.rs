@@ -39,7 +39,13 @@ async fn run(world: &World, folder: &RunFolder) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
         begun => begun?,
     }
-    let status = script(world, folder, &spec).await;
+    let mut status = script(world, folder, &spec).await;
+    if spec.flush
+        && let Err(error) = disk.sync_all(&spec.folder)
+    {
+        status.error = Some(format!("what it wrote cannot be flushed: {error}"));
+        status.exit = None;
+    }
     folder.finish(disk, &status)
 }
 

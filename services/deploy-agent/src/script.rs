@@ -49,7 +49,6 @@ pub async fn run(world: &World, run: Run, end: &CancellationToken) -> Outcome {
         end,
         next_look: began,
         start_by: None,
-        started: false,
         asked: false,
         trouble: None,
     };
@@ -85,8 +84,6 @@ struct Watch<'a> {
     next_look: Instant,
     /// Until when its runner must have come to its lock; from the first try to start it on.
     start_by: Option<Instant>,
-    /// True once its runner was started.
-    started: bool,
     /// True once it was asked to end.
     asked: bool,
     /// What the last error was.
@@ -127,15 +124,13 @@ impl Watch<'_> {
         Ok(None)
     }
 
-    /// It was not started yet, or its runner has not come to its lock. A runner that comes second does nothing.
+    /// It was not started yet, or its runner has not come to its lock, or was killed before. A runner that comes second does
+    /// nothing.
     async fn fresh(&mut self) -> io::Result<Option<Outcome>> {
         let now = Instant::now();
         let start_by = *self.start_by.get_or_insert(now + START_LIMIT);
         if now <= start_by && !self.end.is_cancelled() {
-            if !self.started {
-                start(self.world, &self.run).await?;
-                self.started = true;
-            }
+            start(self.world, &self.run).await?;
             return Ok(None);
         }
         if !forbid(self.world, &self.run.folder).await? {

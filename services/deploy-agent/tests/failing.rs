@@ -126,6 +126,7 @@ pub(crate) async fn run(
             env: BTreeMap::new(),
             limit_s: 20,
             grace_s: 1,
+            flush: false,
         },
         runner: [env!("CARGO_BIN_EXE_deploy-agent"), "step"]
             .map(str::to_owned)

@@ -27,6 +27,7 @@ fn run(script: &str, limit_s: u64) -> (TempDir, RunFolder) {
         env: BTreeMap::from([("WHO".to_owned(), "ann".to_owned())]),
         limit_s,
         grace_s: 1,
+        flush: false,
     };
     let run = RunFolder::at(folder.path().join("steps/one"));
     run.make(&RealDisk, &spec).expect("made");

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    io,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -9,6 +10,7 @@ use std::{
 
 use command::{Processes, Program};
 use events::HostName;
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::warn;
@@ -70,6 +72,18 @@ impl Agents {
     #[must_use]
     pub fn pids(&self) -> watch::Receiver<BTreeMap<HostName, u32>> {
         self.pids.subscribe()
+    }
+
+    /// `kill -9` for the agent of a host; gives its process id. It is started again.
+    ///
+    /// # Errors
+    /// The system's; `NotFound` when there is none.
+    pub fn kill(&self, host: &HostName) -> io::Result<u32> {
+        let id = self.pids.borrow().get(host).copied();
+        let id = id.ok_or(io::ErrorKind::NotFound)?;
+        let process = i32::try_from(id).ok().and_then(Pid::from_raw);
+        kill_process(process.ok_or(io::ErrorKind::NotFound)?, Signal::KILL)?;
+        Ok(id)
     }
 
     /// Waits until all have ended, which takes a stop.

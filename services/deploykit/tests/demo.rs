@@ -53,6 +53,8 @@ fn the_demo_verifies_every_step_and_leaves_nothing_behind() {
     for expected in [
         "a webhook with a wrong signature is refused (401)",
         "GET /health 500 \"no such table: invoices\"",
+        "web3's agent was killed with -9 in the middle of start",
+        "web3 came to its end, and start ran once",
         "back on v2 after",
         "web2 was never touched",
         "live is v1, file by file, on web1, web2, web3",

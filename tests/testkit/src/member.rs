@@ -63,6 +63,21 @@ impl Member {
 pub struct Ear(Inbox);
 
 impl Ear {
+    /// The next message of this kind, however long it takes; others are passed over.
+    ///
+    /// # Panics
+    /// The connection is not kept.
+    pub async fn next<P: Payload>(&mut self) -> P {
+        loop {
+            let delivery = self.0.next().await.expect("the connection is kept");
+            let payload = delivery.envelope().ok().and_then(|it| it.open::<P>().ok());
+            delivery.ack().await;
+            if let Some(payload) = payload {
+                return payload;
+            }
+        }
+    }
+
     /// The next message of this kind for which `wanted` holds; others are passed over.
     ///
     /// # Panics

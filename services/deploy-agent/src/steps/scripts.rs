@@ -65,9 +65,11 @@ pub(super) async fn run(
             program: path,
             args: args.collect(),
             env,
-            folder: tree.clone(),
+            folder: tree,
             limit_s: manner.limit_s.unwrap_or(terms.script_limit_s),
             grace_s: terms.script_grace_s,
+            // What is built is a part of the release.
+            flush: work.step == Step::Build,
         },
         runner: site.runner.clone(),
         tail: Tail {
@@ -86,15 +88,7 @@ pub(super) async fn run(
             limit: site.output_bytes,
         },
     };
-    let outcome = script::run(&site.world, run, end).await;
-    if work.step != Step::Build || outcome.end != End::Ok {
-        return outcome;
-    }
-    // What was built lasts before anybody is told that it is there.
-    match site.world.on_disk(move |disk| disk.sync_all(&tree)).await {
-        Ok(()) => outcome,
-        Err(error) => Outcome::of(End::Failed, Some(error.to_string())),
-    }
+    script::run(&site.world, run, end).await
 }
 
 /// What applies to a release.

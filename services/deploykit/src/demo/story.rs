@@ -1,5 +1,6 @@
 //! The story of the demo: what is done, and what must then be true on disk.
 
+mod killed;
 mod red;
 
 use std::{path::PathBuf, time::Duration};
@@ -65,8 +66,7 @@ pub async fn tell(pipeline: &Pipeline, source: &Source, world: &World) -> Result
         first.tag
     ));
     story.deploys(first).await?;
-    story.chapter(&format!("Deploy {} after it", second.tag));
-    story.deploys(second).await?;
+    story.survives(second).await?;
     story.bad_release().await?;
     story.rolls_back().await?;
     Ok(story.verified)
@@ -298,11 +298,7 @@ impl Story<'_> {
     }
 
     /// Plans, signs, hands in and watches, as `deploykit deploy` and `deploykit rollback` do.
-    async fn ask(
-        &mut self,
-        action: Action,
-        release: Option<&Release>,
-    ) -> Result<DeployView, Failure> {
+    async fn ask(&self, action: Action, release: Option<&Release>) -> Result<DeployView, Failure> {
         let request = PlanRequest {
             project: self.source.project.clone(),
             action,

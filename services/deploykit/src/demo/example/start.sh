@@ -7,5 +7,7 @@ if [ ! -e "$tables" ]; then
   printf 'customers\norders\n' >"$tables"
   echo "made the tables customers and orders"
 fi
+# It serves once the cache beside it is warm.
+while [ -e "$DEPLOYKIT_SHARED/data/cold" ]; do sleep 0.05; done
 printf '%s\n' "$DEPLOYKIT_REVISION" >"$DEPLOYKIT_SHARED/data/serving"
 echo "the shop serves ${DEPLOYKIT_TAG:-$DEPLOYKIT_REVISION} on $DEPLOYKIT_HOST"
