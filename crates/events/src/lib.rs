@@ -10,8 +10,8 @@ pub mod topic;
 pub use envelope::{Envelope, MAX_FRAME_BYTES, OpenError, ParseError, Payload, SealError};
 pub use name::{
     AptSource, Architecture, CommitId, ComponentName, EnvironmentName, GroupName, HostName,
-    JobName, NameError, PackageName, PackageVersion, PageUrl, ProjectName, RefKind, RefName,
-    RepoName, ServiceName, SuiteName, SvnPath, TagName,
+    JobName, JournalHash, NameError, PackageName, PackageVersion, PageUrl, ProjectName, RefKind,
+    RefName, RepoName, ServiceName, SuiteName, SvnPath, TagName,
 };
 pub use one_line::OneLine;
 pub use pattern::Pattern;

@@ -30,7 +30,7 @@ pub use packages_refreshed::{Candidate, PackagesRefreshed};
 pub use packages_updated::{PackageUpdate, PackagesUpdated};
 pub use present::{Present, ProjectState};
 pub use pushed::{Commit, Pushed};
-pub use reported::{Reported, Running, State, Step, StepReport, StepState};
+pub use reported::{JournalHead, Reported, Running, State, Step, StepReport, StepState};
 pub use script_output::ScriptOutput;
 pub use svn_committed::{ChangedPath, PathChange, SvnCommitted};
 pub use verdicts::{CiAnswered, CiAsked, CommitVerdict, Verdict};

@@ -124,6 +124,10 @@ name! {
     /// A commit id: 40 (SHA-1) or 64 (SHA-256) lower-case hex digits, not all zero.
     CommitId, commit
 }
+name! {
+    /// The hash of a journal's last line: 64 lower-case hex digits (SHA-256).
+    JournalHash, journal_hash
+}
 
 impl HostName {
     /// The name as one segment of a topic: `web1_example_org`.
@@ -344,6 +348,14 @@ fn commit(text: &str) -> Result<String, NameError> {
     }
     if text.chars().all(|c| c == '0') {
         return refuse(KIND, text, "all zero means 'no commit'");
+    }
+    Ok(text.to_owned())
+}
+
+fn journal_hash(text: &str) -> Result<String, NameError> {
+    let hex = |c: char| c.is_ascii_digit() || ('a'..='f').contains(&c);
+    if text.len() != 64 || !text.chars().all(hex) {
+        return refuse("hash of a journal", text, "it has 64 digits of 0-9 and a-f");
     }
     Ok(text.to_owned())
 }

@@ -10,7 +10,8 @@ use uuid::Uuid;
 
 use crate::{Action, Grant, Keyring, Order, Policy, Refusal, Verified, targets_digest};
 
-/// The highest sequence and epoch that a host has accepted for a project. Kept durably, before an order is acted on.
+/// The highest sequence that a host has accepted of one orchestrator for a project, and the highest epoch that it has accepted of any.
+/// Kept durably, before an order is acted on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Marks {
     /// Of orders.
@@ -39,6 +40,8 @@ pub struct Admitted {
     pub grant: Grant,
     /// Who stands behind the grant.
     pub by: Vec<String>,
+    /// The orchestrator that signed the order: the marks are those of its orders.
+    pub signer: String,
 }
 
 /// Believes an order, or says why not: [`authentic`], then [`Admitted::timely`].
@@ -75,12 +78,12 @@ pub fn authentic(
     let order: Verified<Order> = keyring
         .verify(&ordered.order, now)
         .map_err(Refusal::Order)?;
-    if policy.orchestrator(&order.keys).is_none() {
+    let Some(signer) = policy.orchestrator(&order.keys).map(str::to_owned) else {
         return Err(Refusal::NotAnOrchestrator {
             signed: order.signers,
             orchestrators: policy.orchestrators.clone(),
         });
-    }
+    };
     let order = order.document;
     if order.host != *host {
         return Err(Refusal::Host {
@@ -117,6 +120,7 @@ pub fn authentic(
         order,
         grant: grant.document,
         by,
+        signer,
     })
 }
 

@@ -12,6 +12,7 @@ use std::{
     sync::Arc,
 };
 
+use events::message::JournalHead;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use world::{Disk, Lock};
@@ -24,7 +25,7 @@ pub const VERSION: u32 = 1;
 const FIRST: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
 /// Why a journal cannot be used. Nothing is done for its project until a person has looked at it.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Damage {
     /// A line is not as it was written.
@@ -144,6 +145,18 @@ impl End {
         let crc = crc32fast::hash(&line);
         line.extend_from_slice(format!(",\"crc\":\"{crc:08x}\"}}\n").as_bytes());
         line
+    }
+
+    /// How whoever keeps it knows this end again.
+    ///
+    /// # Panics
+    /// Never: the hash is made here.
+    #[must_use]
+    pub fn journal_head(&self) -> JournalHead {
+        JournalHead {
+            entries: self.seq - 1,
+            hash: self.head.parse().expect("64 hex digits"),
+        }
     }
 
     /// The end after a line.
@@ -279,10 +292,13 @@ impl Journal {
         self.end = entry.after;
     }
 
-    /// The hash of the last line: what a report can name, so that a cut tail is noticed.
+    /// Where it ends: what a report names, so that a cut tail is noticed.
+    ///
+    /// # Panics
+    /// Never: the hash is made here.
     #[must_use]
-    pub fn head(&self) -> &str {
-        &self.end.head
+    pub fn head(&self) -> JournalHead {
+        self.end.journal_head()
     }
 }
 

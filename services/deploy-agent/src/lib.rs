@@ -16,6 +16,7 @@ pub mod settings;
 pub mod steps;
 pub mod tell;
 pub mod trust;
+pub mod verify;
 
 pub use agent::serve;
 pub use runner::step;

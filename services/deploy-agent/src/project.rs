@@ -383,7 +383,8 @@ impl Project {
 
     fn tell(&self, order: Uuid) {
         if let Some(known) = self.state.known(order) {
-            let report = report(&self.state, known, &self.whose);
+            let mut report = report(&self.state, known, &self.whose);
+            report.head = Some(self.journal.head());
             self.reports.tell(report, &self.own);
         }
     }

@@ -13,7 +13,7 @@ use chassis::{
 };
 use events::{
     GroupName, HostName, ProjectName,
-    message::{Level, Present, ProjectState, Reported, Said, ScriptOutput, State},
+    message::{JournalHead, Level, Present, ProjectState, Reported, Said, ScriptOutput, State},
 };
 use tokio::{
     sync::{Notify, mpsc},
@@ -37,6 +37,8 @@ const WAITING: usize = 1024;
 #[derive(Debug, Default)]
 pub struct Reports {
     waiting: Mutex<Vec<Waits>>,
+    /// Where the journal of each project ended last. Put into a report when it is sent, so that the ends go out in their order.
+    heads: Mutex<BTreeMap<ProjectName, JournalHead>>,
     more: Notify,
     left_out: Counter,
 }
@@ -66,7 +68,10 @@ impl Reports {
     }
 
     /// Puts a report on its way, in place of an older one of the same order. `project` hears when a final one is confirmed.
-    pub fn tell(&self, report: Reported, project: &mpsc::Sender<Mail>) {
+    pub fn tell(&self, mut report: Reported, project: &mpsc::Sender<Mail>) {
+        if let Some(head) = report.head.take() {
+            held(&self.heads).insert(report.project.clone(), head);
+        }
         let mut waiting = held(&self.waiting);
         let full = waiting.len() >= WAITING;
         match waiting
@@ -95,7 +100,9 @@ impl Reports {
         loop {
             let next = held(&self.waiting).first().cloned();
             let Some(Waits {
-                report, project, ..
+                mut report,
+                project,
+                ..
             }) = next
             else {
                 tokio::select! {
@@ -103,6 +110,7 @@ impl Reports {
                     () = stop.cancelled() => return,
                 }
             };
+            report.head = held(&self.heads).get(&report.project).cloned();
             let sent = tokio::select! {
                 sent = bus.publish(&report) => sent,
                 () = stop.cancelled() => return,

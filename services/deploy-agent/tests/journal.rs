@@ -3,6 +3,7 @@
 use deploy_agent::{
     journal::{Damage, End, Journal, OpenError, replay},
     machine::{Record, What},
+    verify::verify,
 };
 use uuid::Uuid;
 use world::{Disk, RealDisk};
@@ -169,4 +170,77 @@ fn a_journal_on_disk_goes_on_after_a_torn_line_and_has_one_owner() {
     drop((journal, entry));
     let (_, found) = Journal::open(&disk, &path).expect("whole again");
     assert_eq!(found, records(4));
+}
+
+/// A journal of three entries of which an end was told, after a change to its lines.
+fn verified(told: usize, change: impl FnOnce(&mut Vec<Vec<u8>>)) -> String {
+    let mut lines = lines(&records(3));
+    let mut end = End::default();
+    for line in &lines[..told] {
+        end = end.after(line);
+    }
+    change(&mut lines);
+    match verify(&lines.concat(), Some(&end.journal_head())) {
+        Ok(whole) => format!("{} entries, {} bytes torn", whole.head.entries, whole.torn),
+        Err(finding) => finding.to_string(),
+    }
+}
+
+/// As somebody would who knows the format: all sums and all hashes right.
+fn written_anew(lines: &mut Vec<Vec<u8>>, count: usize) {
+    *lines = self::lines(&records(9)[5..5 + count]);
+}
+
+#[test]
+fn verify_finds_any_change_up_to_the_end_that_was_told() {
+    for told in 0..=3 {
+        assert_eq!(verified(told, |_| {}), "3 entries, 0 bytes torn", "{told}");
+    }
+    let longer = |lines: &mut Vec<Vec<u8>>| *lines = self::lines(&records(5));
+    assert_eq!(verified(3, longer), "5 entries, 0 bytes torn");
+    let cut = |lines: &mut Vec<Vec<u8>>| drop(lines.pop());
+    assert_eq!(
+        verified(2, cut),
+        "2 entries, 0 bytes torn",
+        "nobody was told of the third"
+    );
+    let found = verified(3, cut);
+    assert!(
+        found.starts_with("the end of the journal is missing: it has 2 entries, and had 3 when "),
+        "{found}"
+    );
+    assert!(verified(3, Vec::clear).contains("it has 0 entries"));
+    let torn = |lines: &mut Vec<Vec<u8>>| lines[2].truncate(9);
+    assert_eq!(verified(2, torn), "2 entries, 9 bytes torn");
+    assert!(verified(3, torn).contains("it has 2 entries"));
+    // The last entry edited, so that it looks torn; each entry edited, removed, put elsewhere, doubled.
+    assert!(verified(3, |lines| lines[2][40] ^= 1).contains("it has 2 entries"));
+    for at in 0..2 {
+        let found = verified(0, |lines| lines[at][40] ^= 1);
+        assert!(found.contains("its sum is wrong"), "{found}");
+        for change in [
+            |lines: &mut Vec<Vec<u8>>, at: usize| drop(lines.remove(at)),
+            |lines: &mut Vec<Vec<u8>>, at: usize| lines.swap(at, at + 1),
+            |lines: &mut Vec<Vec<u8>>, at: usize| lines.insert(at, lines[at].clone()),
+        ] {
+            let found = verified(0, |lines| change(lines, at));
+            assert!(
+                found.contains("does not follow the line before it"),
+                "{found}"
+            );
+        }
+    }
+    // All of it made right again: only the end that was told gives it away.
+    assert_eq!(
+        verified(0, |lines| written_anew(lines, 3)),
+        "3 entries, 0 bytes torn"
+    );
+    for (told, count) in [(1, 3), (2, 3), (3, 3), (3, 4)] {
+        let found = verified(told, |lines| written_anew(lines, count));
+        assert!(
+            found.starts_with("the journal was written anew: its entry "),
+            "{found}"
+        );
+    }
+    assert!(verified(3, |lines| written_anew(lines, 2)).contains("it has 2 entries"));
 }

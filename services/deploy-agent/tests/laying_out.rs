@@ -59,6 +59,7 @@ pub(crate) fn work(commit: &CommitId) -> Work {
             tag: None,
             branch: None,
             wave: 1,
+            signer: String::new(),
             sequence: 1,
             epoch: 1,
             grant: "sha256:00".to_owned(),

@@ -1,5 +1,7 @@
 //! What is known of the fleet, from hints and reports: who is there, what runs, which refs have come. Pure.
 
+mod journals;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use events::{
@@ -9,6 +11,8 @@ use events::{
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
+
+pub use journals::Ended;
 
 use crate::{
     ci::Ci,
@@ -38,6 +42,9 @@ pub struct HostKnown {
     pub seen: Option<Timestamp>,
     /// What it said of each project, with the time of that.
     pub projects: BTreeMap<ProjectName, Told>,
+    /// Where the journal of each project ended when it last reported.
+    #[serde(default)]
+    pub journals: BTreeMap<ProjectName, Ended>,
     /// The newest starts of its agent, with when each was last heard.
     pub instances: Vec<(Uuid, Timestamp)>,
     /// When two agents were last seen to take turns under this name.
@@ -258,11 +265,16 @@ impl HostKnown {
     pub fn trouble(&self, now: Timestamp, limit: SignedDuration) -> Option<String> {
         let doubled = self
             .doubled
-            .filter(|seen| now.duration_since(*seen) < limit)?;
-        let since = doubled.strftime("%H:%M:%SZ");
-        Some(format!(
-            "two agents run under this name (seen in turns, last at {since}): each takes half of its orders; stop one, \
-             or set `host` in its deploy-agent.toml"
-        ))
+            .filter(|seen| now.duration_since(*seen) < limit);
+        let doubled = doubled.map(|seen| {
+            let since = seen.strftime("%H:%M:%SZ");
+            format!(
+                "two agents run under this name (seen in turns, last at {since}): each takes half of its orders; stop \
+                 one, or set `host` in its deploy-agent.toml"
+            )
+        });
+        let journals = self.journal_troubles().map(str::to_owned);
+        let all: Vec<String> = doubled.into_iter().chain(journals).collect();
+        (!all.is_empty()).then(|| all.join("; "))
     }
 }

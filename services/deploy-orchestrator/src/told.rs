@@ -2,7 +2,7 @@
 
 use events::{
     HostName,
-    message::{Level, Said},
+    message::{Level, Reported, Said},
 };
 
 use crate::{
@@ -81,6 +81,16 @@ pub fn untested(about: &About) -> Said {
     of(about, "untested", &text)
         .level(Level::Alarm)
         .with("reason", &about.reason)
+}
+
+/// A host's journal is not what it was.
+#[must_use]
+pub fn journal(report: &Reported, trouble: &str) -> Said {
+    Said::new("journal-changed", trouble)
+        .level(Level::Alarm)
+        .with("on", &report.host)
+        .with("project", &report.project)
+        .with("head", report.head.as_ref().map(ToString::to_string))
 }
 
 /// What happened to it since it stood there.

@@ -1,7 +1,7 @@
 //! What hints and reports make known.
 
 use deploy_orchestrator::{Settings, known::Known, views::Scene};
-use events::message::{Phase, Present, ProjectState, Reported, State};
+use events::message::{JournalHead, Phase, Present, ProjectState, Reported, State};
 use jiff::SignedDuration;
 use uuid::Uuid;
 
@@ -59,6 +59,7 @@ fn what_was_said_earlier_does_not_undo_what_was_said_later() {
         steps: Vec::new(),
         live: Some(running("v2")),
         previous: Some(running("v1")),
+        head: None,
     };
     known.reported(&report, at(10), at(11));
     assert!(known.hosts.is_empty(), "a report makes no host known");
@@ -137,4 +138,71 @@ fn hosts_that_nobody_admitted_are_bounded_and_forgotten_after_a_week() {
     let left: Vec<_> = known.hosts.keys().cloned().collect();
     assert_eq!(left, [host("new7"), admitted]);
     assert!(meet(&mut known, "new500", WEEK));
+}
+
+/// Each report with when it was sent, its entries and the first digit of its hash, and whether something is wrong.
+#[test]
+fn a_journal_that_went_back_is_noticed_and_a_late_report_is_not_taken_for_that() {
+    let mut known = Known::default();
+    known.present(present(1, "v1"), at(0), at(0), LIMIT);
+    let mut hear = |sent, entries, digit: &str| {
+        let report = Reported {
+            host: host("web1"),
+            project: "shop".parse().expect("a project"),
+            order: Uuid::from_u128(1),
+            deploy: DEPLOY,
+            phase: Phase::Activate,
+            number: 3,
+            state: State::Live,
+            steps: Vec::new(),
+            live: None,
+            previous: None,
+            head: Some(JournalHead {
+                entries,
+                hash: digit.repeat(64).parse().expect("a hash"),
+            }),
+        };
+        known.reported(&report, at(sent), at(sent));
+        let found = known.journal(&report, at(sent), at(sent));
+        let settings = Settings::default();
+        let scene = Scene {
+            settings: &settings,
+            known: &known,
+            now: at(sent),
+        };
+        let shown = scene.host(&host("web1")).trouble;
+        (found, shown)
+    };
+    for (sent, entries, digit, wrong, shown) in [
+        (10, 100, "a", None, false),
+        (11, 120, "b", None, false),
+        // The first one again, as after a lost acknowledgement, and another that was overtaken.
+        (10, 100, "a", None, false),
+        (10, 110, "c", None, false),
+        (12, 120, "b", None, false),
+        (
+            13,
+            119,
+            "d",
+            Some("went back from 120 entries to 119"),
+            true,
+        ),
+        // Said once, shown until somebody has looked.
+        (14, 121, "e", None, true),
+        (
+            14,
+            121,
+            "f",
+            Some("was written anew: its entry 121 is another one"),
+            true,
+        ),
+    ] {
+        let found = hear(sent, entries, digit);
+        match (&found.0, wrong) {
+            (None, None) => {}
+            (Some(said), Some(wrong)) if said.contains(wrong) => {}
+            _ => panic!("{sent} {entries} {digit}: {found:?}"),
+        }
+        assert_eq!(found.1.is_some(), shown, "{sent} {entries}");
+    }
 }

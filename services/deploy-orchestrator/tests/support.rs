@@ -231,6 +231,7 @@ impl Story {
             steps,
             live: (live != "nothing").then(|| running(live)),
             previous: None,
+            head: None,
         };
         self.feed(Input::Report(Box::new(report)))
     }

@@ -1,10 +1,14 @@
 //! What an agent answers to an order.
 
+use std::{fmt, str::FromStr};
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::{CommitId, HostName, Payload, ProjectName, TagName, Topic, message::Phase};
+use crate::{
+    CommitId, HostName, JournalHash, Payload, ProjectName, TagName, Topic, message::Phase,
+};
 
 /// The state of one order on one host. Each report is whole: the newest one (by `number`) replaces the ones before.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +36,41 @@ pub struct Reported {
     /// What a rollback would make live.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous: Option<Running>,
+    /// Where the project's journal ended when this was sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub head: Option<JournalHead>,
+}
+
+/// The end of a project's journal on its host. Whoever keeps one can tell later whether any entry up to it was edited, removed
+/// or cut off. As text `412:9f86d081…`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JournalHead {
+    /// How many entries there are.
+    pub entries: u64,
+    /// The hash of the last one, and with it of all before.
+    pub hash: JournalHash,
+}
+
+impl fmt::Display for JournalHead {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.entries, self.hash)
+    }
+}
+
+impl FromStr for JournalHead {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || {
+            let text: String = text.chars().take(80).collect();
+            format!(
+                "{text:?} is not the end of a journal: write ENTRIES:HASH, as `deploykit hosts` shows it"
+            )
+        };
+        let (entries, hash) = text.split_once(':').ok_or_else(wrong)?;
+        let entries = entries.parse().map_err(|_| wrong())?;
+        let hash = hash.parse().map_err(|_| wrong())?;
+        Ok(Self { entries, hash })
+    }
 }
 
 /// Where an order stands.

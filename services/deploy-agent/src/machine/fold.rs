@@ -77,7 +77,8 @@ impl State {
     }
 
     fn remember(&mut self, asked: &Asked, task: Option<Task>, at: Timestamp) {
-        self.sequence = self.sequence.max(asked.sequence);
+        let mark = self.sequences.entry(asked.signer.clone()).or_default();
+        *mark = asked.sequence.max(*mark);
         self.epoch = self.epoch.max(asked.epoch);
         self.orders.push_back(Known {
             asked: asked.clone(),

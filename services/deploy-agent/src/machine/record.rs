@@ -107,6 +107,9 @@ pub struct Asked {
     pub branch: Option<TagName>,
     /// The wave, from 1 on.
     pub wave: u32,
+    /// The orchestrator that signed it; none in journals of before this was kept.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub signer: String,
     /// The orchestrator's count; only larger ones are taken from then on.
     pub sequence: u64,
     /// The orchestrator's lease; smaller ones are refused from then on.

@@ -7,6 +7,7 @@ use events::{
     message::{self, Running, Step},
 };
 use jiff::Timestamp;
+use orders::Marks;
 use uuid::Uuid;
 
 use super::record::{Asked, End, Outcome, Task};
@@ -25,8 +26,8 @@ pub const ONCE: usize = 1024;
 /// One project on this host.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct State {
-    /// The largest sequence of an order so far.
-    pub sequence: u64,
+    /// The largest sequence of an order so far, by who signed it. Of before that was kept, it counts for all: under no name.
+    pub sequences: BTreeMap<String, u64>,
     /// The largest epoch of an order so far.
     pub epoch: u64,
     /// What `live` leads to.
@@ -181,6 +182,16 @@ impl Known {
 }
 
 impl State {
+    /// What an order of this signer has to be above.
+    #[must_use]
+    pub fn marks(&self, signer: &str) -> Marks {
+        let of = |name: &str| self.sequences.get(name).copied().unwrap_or_default();
+        Marks {
+            sequence: of(signer).max(of("")),
+            epoch: self.epoch,
+        }
+    }
+
     /// The order that is under way.
     #[must_use]
     pub fn current(&self) -> Option<&Known> {

@@ -1,7 +1,7 @@
 //! What a project hears: orders, and that its reports were confirmed.
 
 use events::message::{Phase, Reported, State as Stands};
-use orders::{Action, Admitted, Marks, Refusal};
+use orders::{Action, Admitted, Refusal};
 use uuid::Uuid;
 
 use super::{Claimed, Mail, Project, Stopped};
@@ -49,6 +49,7 @@ impl Project {
         let live = self.state.live.clone();
         let previous = self.state.previous().cloned();
         let report = Reported {
+            head: Some(self.journal.head()),
             live,
             previous,
             ..refused
@@ -62,10 +63,7 @@ impl Project {
             self.tell(asked.order);
             return Ok(());
         }
-        let marks = Marks {
-            sequence: self.state.sequence,
-            epoch: self.state.epoch,
-        };
+        let marks = self.state.marks(&admitted.signer);
         let now = self.site.world.clock.now();
         match admitted.timely(marks, now, self.skew) {
             Ok(()) => {}
@@ -172,6 +170,7 @@ fn asked(admitted: &Admitted) -> Asked {
         tag: order.tag.clone().or_else(|| grant.tag.clone()),
         branch: grant.branch.clone(),
         wave: order.wave,
+        signer: admitted.signer.clone(),
         sequence: order.sequence,
         epoch: order.epoch,
         grant: order.grant.clone(),
@@ -195,5 +194,6 @@ pub fn refused(whose: &Whose, order: Uuid, deploy: Uuid, phase: Phase, reason: S
         steps: Vec::new(),
         live: None,
         previous: None,
+        head: None,
     }
 }

@@ -2,7 +2,8 @@
 
 use std::fs;
 
-use events::message::{Phase, State};
+use deploy_agent::verify::{Finding, verify};
+use events::message::{Phase, Reported, State};
 
 use super::label;
 use crate::rig::{Rig, id_of};
@@ -25,7 +26,10 @@ async fn the_same_order_twice_runs_once_and_gets_the_same_answer() {
         (rig.reports(order).len() > count).then_some(())
     })
     .await;
-    assert_eq!(rig.reports(order).last(), Some(&&first));
+    assert_eq!(
+        but_head(rig.reports(order).last().expect("it came")),
+        but_head(&first)
+    );
     // And after the agent was killed.
     rig.kill();
     rig.run_agent().await;
@@ -35,8 +39,36 @@ async fn the_same_order_twice_runs_once_and_gets_the_same_answer() {
         (rig.reports(order).len() > count).then_some(())
     })
     .await;
-    assert_eq!(rig.reports(order).last(), Some(&&first));
+    assert_eq!(
+        but_head(rig.reports(order).last().expect("it came")),
+        but_head(&first)
+    );
     assert_eq!(rig.ran(), "");
+}
+
+/// Where the journal ends is of when a report is sent.
+fn but_head(report: &Reported) -> Reported {
+    assert!(report.head.is_some());
+    let mut report = report.clone();
+    report.head = None;
+    report
+}
+
+#[tokio::test]
+async fn the_end_of_the_journal_in_the_last_report_is_what_verify_goes_by() {
+    let mut rig = Rig::start().await;
+    let v1 = rig.version("v1", &[]);
+    rig.run_agent().await;
+    let told = rig.deploy("v1", &v1).await.head.expect("its end");
+    rig.stop().await;
+    let path = rig.shop("journal/journal.jsonl");
+    let journal = fs::read(&path).expect("read");
+    let whole = verify(&journal, Some(&told)).expect("as it was written");
+    assert!(whole.head.entries >= told.entries, "{whole:?} {told}");
+    let lines: Vec<&[u8]> = journal.split_inclusive(|byte| *byte == b'\n').collect();
+    let cut = lines[..lines.len() - 3].concat();
+    let found = verify(&cut, Some(&told)).expect_err("its end is missing");
+    assert!(matches!(found, Finding::Cut { .. }), "{found}");
 }
 
 #[tokio::test]

@@ -135,6 +135,7 @@ impl Host {
             tag: version.map(|version| format!("v{version}").parse().expect("a tag")),
             branch: None,
             wave: 1,
+            signer: String::new(),
             sequence: self.orders,
             epoch: 1,
             grant: "sha256:00".to_owned(),

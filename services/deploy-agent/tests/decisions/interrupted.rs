@@ -135,11 +135,11 @@ fn what_is_to_be_done_once_is_done_once_for_a_revision() {
     host.deploy_as(12, 2, &[]);
     assert_eq!(
         host.told(),
-        "= prepared pre-deploy(skipped) stop switch start check post-deploy = live | v2"
+        "objects = prepared pre-deploy(skipped) stop switch start check post-deploy = live | v2"
     );
     host.deploy(3, &[]);
     assert!(
-        host.told().contains("= prepared pre-deploy stop"),
+        host.told().contains("objects = prepared pre-deploy stop"),
         "another revision"
     );
 }
@@ -153,7 +153,7 @@ fn what_failed_was_not_done() {
     host.deploy_as(12, 2, &[]);
     assert_eq!(
         host.told(),
-        "= prepared pre-deploy stop switch start check post-deploy = live | v2"
+        "objects = prepared pre-deploy stop switch start check post-deploy = live | v2"
     );
 }
 

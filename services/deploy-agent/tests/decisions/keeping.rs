@@ -217,9 +217,9 @@ fn reports_count_up_and_the_last_one_stays_as_it_was() {
 #[test]
 fn the_marks_rise_with_refused_orders_too() {
     let mut host = Host::with(&[1]);
-    let before = host.state.sequence;
+    let before = host.state.marks("").sequence;
     host.order(Phase::Activate, Some(9), 9, false);
-    assert_eq!(host.state.sequence, before + 1);
+    assert_eq!(host.state.marks("").sequence, before + 1);
     assert!(host.state.queue.is_empty());
 }
 
@@ -284,4 +284,35 @@ fn what_was_prepared_for_one_deploy_is_not_activated_for_another() {
         told.starts_with("refused: 0101010101 is prepared here, but not for deploy "),
         "{told}"
     );
+}
+
+/// Signer and sequence of the orders so far, then of the next one, and what that has to be above.
+#[test]
+fn each_orchestrator_has_a_mark_of_its_own_and_an_older_journal_marks_all() {
+    for (seen, next, mark) in [
+        (&[("one", 7)][..], "one", 7),
+        (&[("one", 7), ("one", 3)], "one", 7),
+        (&[("one", 7)], "two", 0),
+        (&[("one", 7), ("two", 3)], "two", 3),
+        (&[("", 5)], "one", 5),
+        (&[("", 5), ("one", 7)], "one", 7),
+        (&[("", 5), ("one", 7)], "two", 5),
+    ] {
+        let mut host = Host::new();
+        host.order(Phase::Abort, None, 1, false);
+        let Some(What::Accepted { order, task }) = host.records.pop().map(|first| first.what)
+        else {
+            panic!("it was accepted");
+        };
+        let mut host = Host::new();
+        for (signer, sequence) in seen {
+            let mut order = order.clone();
+            order.signer = (*signer).to_owned();
+            order.sequence = *sequence;
+            let task = task.clone();
+            host.record(What::Accepted { order, task });
+        }
+        let found = host.state.marks(next);
+        assert_eq!((found.sequence, found.epoch), (mark, 1), "{seen:?} {next}");
+    }
 }

@@ -102,6 +102,7 @@ impl Orchestrator {
             ));
         };
         known.admitted = true;
+        known.looked_at();
         tracing::info!(%host, "admitted");
         self.said.push(told::admitted(&host));
         self.met.insert(host.clone());

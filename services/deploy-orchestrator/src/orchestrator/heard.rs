@@ -7,7 +7,7 @@ use events::{
 };
 
 use super::{Orchestrator, verdicts::Commits};
-use crate::{ci::Said, rollout::Input};
+use crate::{ci::Said, rollout::Input, told};
 use anyhow::Context as _;
 
 impl Orchestrator {
@@ -41,6 +41,10 @@ impl Orchestrator {
             return Ok(());
         }
         self.known.reported(&report, sent, now);
+        if let Some(trouble) = self.known.journal(&report, sent, now) {
+            tracing::error!(host = %report.host, project = %report.project, "{trouble}");
+            self.said.push(told::journal(&report, &trouble));
+        }
         self.met.insert(report.host.clone());
         if expected.is_some() {
             self.feed(report.deploy, Input::Report(Box::new(report)));
