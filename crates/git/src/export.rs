@@ -12,6 +12,9 @@ use crate::{
     unpack::{self, Refusal, Unpacking},
 };
 
+/// The largest `.gitattributes` that is looked into.
+pub(crate) const GITATTRIBUTES_MOST: u64 = 1 << 20;
+
 /// What was laid out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Exported {
@@ -32,45 +35,81 @@ impl Mirror {
     /// [`GitError::NoCommit`] when it is not here yet, [`GitError::Exists`], [`GitError::Refused`] with the path; in each
     /// case, and in all others, `into` is not there afterwards (or as it was).
     pub async fn export(&self, commit: &CommitId, into: &Path) -> Result<Exported, GitError> {
+        self.export_as(commit, into, None).await
+    }
+
+    /// The same; `owner` is whose it will be.
+    pub(crate) async fn export_as(
+        &self,
+        commit: &CommitId,
+        into: &Path,
+        owner: Option<(u32, u32)>,
+    ) -> Result<Exported, GitError> {
         if !self.has(commit).await? {
             return Err(GitError::NoCommit {
                 commit: commit.clone(),
                 folder: self.folder().to_owned(),
             });
         }
-        let world = &self.git().world;
-        let made = into.to_owned();
-        let fresh = world.on_disk(move |disk| {
-            if disk.look(&made)?.is_some() {
-                return Ok(false);
-            }
-            unpack::folder(disk, &made)?;
-            Ok(true)
-        });
-        if !fresh.await.map_err(GitError::disk(into))? {
-            return Err(GitError::Exists {
-                into: into.to_owned(),
-            });
-        }
-        let exported = self.unpack(commit, into).await;
+        self.make_fresh(into, owner).await?;
+        let limits = self.git().limits;
+        let unpacking = Unpacking::new(
+            Arc::clone(&self.git().world.disk),
+            into.to_owned(),
+            limits.export_bytes,
+            limits.export_files,
+        );
+        let exported = self.unpack(commit, &[], into, unpacking).await;
         if exported.is_err() {
             let made = into.to_owned();
-            let gone = world.on_disk(move |disk| disk.remove_tree(&made));
+            let gone = self
+                .git()
+                .world
+                .on_disk(move |disk| disk.remove_tree(&made));
             gone.await.map_err(GitError::disk(into))?;
         }
         exported
     }
 
-    async fn unpack(&self, commit: &CommitId, into: &Path) -> Result<Exported, GitError> {
+    /// Makes the folder, which nobody else can enter if it will be another's.
+    pub(crate) async fn make_fresh(
+        &self,
+        into: &Path,
+        owner: Option<(u32, u32)>,
+    ) -> Result<(), GitError> {
+        let made = into.to_owned();
+        let fresh = self.git().world.on_disk(move |disk| {
+            if disk.look(&made)?.is_some() {
+                return Ok(false);
+            }
+            match owner {
+                Some(_) => {
+                    disk.create_folders(&made, 0o700)?;
+                    disk.set_mode(&made, 0o700)?;
+                }
+                None => unpack::folder(disk, &made)?,
+            }
+            Ok(true)
+        });
+        match fresh.await.map_err(GitError::disk(into))? {
+            true => Ok(()),
+            false => Err(GitError::Exists {
+                into: into.to_owned(),
+            }),
+        }
+    }
+
+    /// Unpacks these paths of a commit, or all.
+    pub(crate) async fn unpack(
+        &self,
+        commit: &CommitId,
+        paths: &[&str],
+        into: &Path,
+        mut unpacking: Unpacking,
+    ) -> Result<Exported, GitError> {
         let git = self.git();
-        let program = program::archive(git, self.folder(), commit);
+        let program = program::archive(git, self.folder(), commit, paths);
         let (sender, receiver) = tokio::sync::oneshot::channel();
-        let mut unpacking = Unpacking::new(
-            Arc::clone(&git.world.disk),
-            into.to_owned(),
-            git.limits.export_bytes,
-            git.limits.export_files,
-        );
         let consumer = Box::new(move |tar: &mut dyn Read| {
             let (refusal, outcome) = match unpacking.all(tar) {
                 Ok(()) => (Ok(()), Ok(unpacking.done())),

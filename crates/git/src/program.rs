@@ -312,10 +312,18 @@ pub(crate) fn commits(
     }
 }
 
-pub(crate) fn archive(caller: &Git, mirror: &Path, commit: &CommitId) -> Program {
-    local(caller, mirror)
+/// All of a commit's tree, or only these paths of it.
+pub(crate) fn archive(caller: &Git, mirror: &Path, commit: &CommitId, paths: &[&str]) -> Program {
+    let program = local(caller, mirror)
         .args(["archive", "--format=tar"])
-        .arg(commit.as_str())
+        .arg(commit.as_str());
+    match paths {
+        [] => program,
+        paths => program
+            .env("GIT_LITERAL_PATHSPECS", "1")
+            .arg("--")
+            .args(paths.iter().copied()),
+    }
 }
 
 /// All that is in the tree of a commit, folders too, with sizes; see `tree::entries`.
@@ -453,7 +461,7 @@ mod tests {
     fn an_export_names_the_commit_and_nothing_else() {
         let id: CommitId = "0123456789012345678901234567890123456789".parse().unwrap();
         assert_eq!(
-            archive(&caller(), Path::new(MIRROR), &id).to_string(),
+            archive(&caller(), Path::new(MIRROR), &id, &[]).to_string(),
             "git --git-dir=/srv/mirrors/shop.git archive --format=tar 0123456789012345678901234567890123456789"
         );
     }

@@ -8,6 +8,7 @@ use std::{
 };
 
 use events::CommitId;
+use serde::{Deserialize, Serialize};
 
 use crate::{GitError, Mirror, error::shortened, program};
 
@@ -15,7 +16,7 @@ use crate::{GitError, Mirror, error::shortened, program};
 const LONGEST: u64 = 8192;
 
 /// What is at a path of a tree.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TreeKind {
     /// A file.
     File {
@@ -28,6 +29,14 @@ pub enum TreeKind {
     Folder,
     /// A commit of another repository: an empty folder when laid out.
     Submodule,
+}
+
+impl TreeKind {
+    /// True if both are laid out as the same kind of thing, with the same mode.
+    pub(crate) fn is_like(self, other: Self) -> bool {
+        let folder = |kind| matches!(kind, Self::Folder | Self::Submodule);
+        self == other || (folder(self) && folder(other))
+    }
 }
 
 /// A path of a tree.

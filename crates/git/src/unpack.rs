@@ -29,6 +29,11 @@ fn refuse<T>(path: &Path, reason: impl Into<String>) -> io::Result<T> {
     }))
 }
 
+/// The refusal that an error is; else the error.
+pub(crate) fn refusal(error: io::Error) -> Result<Refusal, io::Error> {
+    error.downcast::<Refusal>()
+}
+
 pub(crate) fn is_refusal(error: &io::Error) -> bool {
     error.get_ref().is_some_and(|error| error.is::<Refusal>())
 }
@@ -67,6 +72,27 @@ impl Unpacking {
             most_entries,
             done: Exported::default(),
         }
+    }
+
+    /// Beside folders and files that are there already.
+    pub(crate) fn beside(&mut self, folders: &[PathBuf], there: Exported) {
+        self.folders.extend(folders.iter().cloned());
+        self.entries = folders.len() as u64 + there.files;
+        self.done = there;
+    }
+
+    /// What is there already is not too much.
+    pub(crate) fn check(&self) -> io::Result<Exported> {
+        let here = Path::new(".");
+        if self.entries > self.most_entries {
+            let most = self.most_entries;
+            return refuse(here, format!("it has more than {most} files and folders"));
+        }
+        if self.done.bytes > self.most_bytes {
+            let most = self.most_bytes;
+            return refuse(here, format!("it has more than {most} bytes"));
+        }
+        Ok(self.done)
     }
 
     pub(crate) fn done(&self) -> Exported {

@@ -33,7 +33,7 @@ fn tree(root: &Path, folder: &Path, lines: &mut Vec<String>) {
     }
 }
 
-fn listed(root: &Path) -> Vec<String> {
+pub(crate) fn listed(root: &Path) -> Vec<String> {
     let mut lines = Vec::new();
     tree(root, root, &mut lines);
     lines.sort();

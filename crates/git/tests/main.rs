@@ -11,6 +11,7 @@ mod export;
 mod fetch;
 mod hooks;
 mod hostile;
+mod laying;
 mod limits;
 mod origin;
 mod place;

@@ -7,18 +7,23 @@
 //!                  live, previous, next  relative links into releases/
 //!                  shared/               what outlives releases
 //!                  laid-out/<release>.toml  what its revision said in `deploy.toml`, as it was; empty if nothing
+//!                  laid-out/<release>.files what was laid out, for the next one to take over what is the same
 //!                  journal/journal.jsonl the truth, with `live`
 //!                  steps/<order>-<step>-<try>/  each run of a script: specification, output, outcome
 //! ```
 
+mod sharing;
+
 use std::{
     collections::BTreeSet,
     io,
-    path::{Component, Path, PathBuf},
+    path::{Path, PathBuf},
 };
 
 use events::ProjectName;
 use world::{Disk, Kind};
+
+pub use sharing::Owner;
 
 /// The end of the name of a release that is being made.
 const PARTIAL: &str = ".partial";
@@ -74,6 +79,12 @@ impl Layout {
     #[must_use]
     pub fn manifest(&self, release: &str) -> PathBuf {
         self.laid_out().join(format!("{release}.toml"))
+    }
+
+    /// What was laid out for a release, so that the next one can take over what is the same.
+    #[must_use]
+    pub fn laid(&self, release: &str) -> PathBuf {
+        self.laid_out().join(format!("{release}.files"))
     }
 
     /// What is kept about releases, beside them.
@@ -236,88 +247,6 @@ impl Layout {
         }
         Ok(())
     }
-
-    /// Links one path of a release to the same path in `shared/`. Repeatable.
-    ///
-    /// What the release has at that path gives way. A missing shared folder is made; a missing shared file is an error,
-    /// because nobody but its owner knows what is in it.
-    ///
-    /// # Errors
-    /// One sentence.
-    pub fn share(&self, disk: &dyn Disk, release: &str, path: &str) -> Result<(), String> {
-        let failed = |error: io::Error| format!("shared path {path}: {error}");
-        let inside = self.release(release).join(path);
-        let kept = self.shared().join(path);
-        let own = disk.look(&inside).map_err(failed)?;
-        let parts: Vec<Component<'_>> = Path::new(path).components().collect();
-        let there = disk.look(&kept).map_err(failed)?;
-        if there.is_none() && own.as_ref().is_some_and(|own| own.kind == Kind::File) {
-            return Err(format!(
-                "shared file {} is missing: put it there",
-                kept.display()
-            ));
-        }
-        if there.is_none_or(|there| there.kind == Kind::Folder) {
-            lasting_folders(disk, &self.shared(), &parts).map_err(failed)?;
-        }
-        // From <project>/releases/<release>/a/b to <project>/shared/a/b.
-        let up: PathBuf = std::iter::repeat_n("..", parts.len() + 1).collect();
-        let target = up.join("shared").join(path);
-        if own.as_ref().is_some_and(|own| own.kind == Kind::Link)
-            && disk.read_link(&inside).map_err(failed)? == Some(target.clone())
-        {
-            return Ok(());
-        }
-        let parent = self.parent_in(disk, release, &parts)?;
-        match own {
-            Some(own) if own.kind == Kind::Folder => disk.remove_tree(&inside),
-            Some(_) => disk.remove_file(&inside),
-            None => Ok(()),
-        }
-        .and_then(|()| disk.symlink(&target, &inside))
-        .and_then(|()| disk.sync_folder(&parent))
-        .map_err(failed)
-    }
-
-    /// The folder in the release that a shared path is in; made where missing, never through a link of the revision.
-    fn parent_in(
-        &self,
-        disk: &dyn Disk,
-        release: &str,
-        parts: &[Component<'_>],
-    ) -> Result<PathBuf, String> {
-        let mut folder = self.release(release);
-        for part in parts.split_last().map_or(&[][..], |(_, above)| above) {
-            let above = folder.clone();
-            folder.push(part);
-            let failed = |error: io::Error| format!("{}: {error}", folder.display());
-            match disk.look(&folder).map_err(failed)? {
-                Some(entry) if entry.kind == Kind::Folder => {}
-                Some(_) => {
-                    return Err(format!("{} in the release is no folder", folder.display()));
-                }
-                None => disk
-                    .create_folders(&folder, 0o755)
-                    .and_then(|()| disk.sync_folder(&above))
-                    .map_err(failed)?,
-            }
-        }
-        Ok(folder)
-    }
-}
-
-/// Makes the folders below `folder`, where missing. All of them last then, also those that a crash left unflushed.
-fn lasting_folders(disk: &dyn Disk, folder: &Path, below: &[Component<'_>]) -> io::Result<()> {
-    let mut folder = folder.to_owned();
-    for part in below {
-        let above = folder.clone();
-        folder.push(part);
-        if disk.look(&folder)?.is_none() {
-            disk.create_folders(&folder, 0o755)?;
-        }
-        disk.sync_folder(&above)?;
-    }
-    Ok(())
 }
 
 fn name_of(path: &Path) -> String {

@@ -12,7 +12,7 @@ use std::{
 
 use chassis::settings::exactly;
 use serde::Deserialize;
-use world::Disk;
+use world::{Disk, UserName};
 
 use crate::{
     checks::Check,
@@ -46,6 +46,14 @@ pub struct Manifest {
     pub script_limit_s: Option<u64>,
     /// How long after TERM it gets KILL.
     pub script_grace_s: Option<u64>,
+    /// Whose the release is: one of those that the host allows.
+    pub owner: Option<UserName>,
+    /// Nobody ever writes into a release: what is the same in the next one is the same file.
+    pub hard_links: Option<bool>,
+    /// The most megabytes that a release may have when it is laid out.
+    pub release_mb: Option<u64>,
+    /// The most files, links and folders.
+    pub release_files: Option<u64>,
 }
 
 impl Manifest {
@@ -87,6 +95,14 @@ pub struct Terms {
     pub script_limit_s: u64,
     /// How long after TERM it gets KILL.
     pub script_grace_s: u64,
+    /// Whose it is; `None`: this process's.
+    pub owner: Option<UserName>,
+    /// What is the same as in the release before is the same file.
+    pub hard_links: bool,
+    /// The most megabytes that it may have when it is laid out.
+    pub release_mb: u64,
+    /// The most files, links and folders.
+    pub release_files: u64,
 }
 
 impl Terms {
@@ -116,6 +132,13 @@ impl Terms {
                 .script_grace_s
                 .or(manifest.script_grace_s)
                 .unwrap_or(10),
+            owner: owner(host, manifest)?,
+            hard_links: host.hard_links.or(manifest.hard_links).unwrap_or(false),
+            release_mb: host.release_mb.or(manifest.release_mb).unwrap_or(16 << 10),
+            release_files: host
+                .release_files
+                .or(manifest.release_files)
+                .unwrap_or(1_000_000),
         };
         terms.check().map(|()| terms)
     }
@@ -180,6 +203,19 @@ impl Terms {
         }
         Ok(())
     }
+}
+
+/// The host's owner. Only where it names none, and these are among those it allows, the revision's.
+fn owner(host: &Project, manifest: &Manifest) -> Result<Option<UserName>, String> {
+    let Some(wanted) = manifest.owner.as_ref().filter(|_| host.owner.is_none()) else {
+        return Ok(host.owner.clone());
+    };
+    if host.owners.contains(wanted) {
+        return Ok(Some(wanted.clone()));
+    }
+    Err(format!(
+        "owner: this host lets no revision choose {wanted}: add it to `owners` of the project in deploy-agent.toml"
+    ))
 }
 
 /// A relative path that stays where it is joined: no `..`, no `.`, nothing doubled or trailing.

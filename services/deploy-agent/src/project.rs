@@ -1,6 +1,7 @@
 //! One project: takes orders in, asks what comes next, has it done, writes each fact down before and after.
 
 mod hear;
+mod pruning;
 
 use std::{io, sync::Arc, time::Duration};
 
@@ -88,6 +89,8 @@ pub struct Project {
     stop: CancellationToken,
     /// Ends the step that is under way.
     end: CancellationToken,
+    /// Old releases that are in use.
+    spared: Option<pruning::Spared>,
 }
 
 /// What a project is opened with.
@@ -145,6 +148,7 @@ impl Project {
             reports: open.reports,
             presence: open.presence,
             end: CancellationToken::new(),
+            spared: None,
             stop: open.stop,
         };
         Ok((project, own))
@@ -319,30 +323,6 @@ impl Project {
             let project = self.whose.project.as_str();
             tracing::warn!(project, %error, "the links previous and next are not right");
         }
-    }
-
-    async fn prune(&mut self, releases: Vec<String>) -> Result<(), Stopped> {
-        let (layout, names) = (self.site.layout.clone(), releases.clone());
-        let retire = move |disk: &dyn world::Disk| {
-            names.iter().try_for_each(|name| layout.retire(disk, name))
-        };
-        if let Err(error) = self.site.world.on_disk(retire).await {
-            self.complain("old releases cannot be removed", &error);
-            return self.hear_for(JOURNAL_AGAIN).await;
-        }
-        self.record(What::Pruned { releases }).await?;
-        let layout = self.site.layout.clone();
-        let orders = self.state.orders.iter();
-        let known: Vec<String> = orders.map(|known| known.asked.order.to_string()).collect();
-        let sweep = move |disk: &dyn world::Disk| {
-            layout.sweep(disk, |name| {
-                known.iter().any(|order| name.starts_with(order))
-            })
-        };
-        if let Err(error) = self.site.world.on_disk(sweep).await {
-            self.complain("what is left of old releases cannot be removed", &error);
-        }
-        Ok(())
     }
 
     fn complain(&self, what: &str, error: &io::Error) {

@@ -6,6 +6,7 @@ use events::{EnvironmentName, GroupName, ProjectName, RepoName};
 use git::Origin;
 use jiff::SignedDuration;
 use serde::Deserialize;
+use world::UserName;
 
 use crate::{
     checks::Check,
@@ -91,6 +92,27 @@ pub struct Project {
     /// How long after TERM it gets KILL.
     #[serde(default)]
     pub script_grace_s: Option<u64>,
+    /// Whose releases are; default: this process's user.
+    #[serde(default)]
+    pub owner: Option<UserName>,
+    /// Users that a revision may name as its owner.
+    #[serde(default)]
+    pub owners: Vec<UserName>,
+    /// Nobody ever writes into a release.
+    #[serde(default)]
+    pub hard_links: Option<bool>,
+    /// The most megabytes that a release may have.
+    #[serde(default)]
+    pub release_mb: Option<u64>,
+    /// The most files, links and folders.
+    #[serde(default)]
+    pub release_files: Option<u64>,
+    /// What stays free on the disk: nothing is laid out that takes more.
+    #[serde(default = "spare_mb")]
+    pub spare_mb: u64,
+    /// How many files may then still be made on it.
+    #[serde(default = "spare_files")]
+    pub spare_files: u64,
     /// How often the check is tried.
     #[serde(default = "check_tries")]
     pub check_tries: u32,
@@ -125,6 +147,12 @@ fn output_kb() -> u64 {
 }
 fn keep() -> usize {
     5
+}
+fn spare_mb() -> u64 {
+    256
+}
+fn spare_files() -> u64 {
+    10_000
 }
 fn check_tries() -> u32 {
     3

@@ -6,6 +6,7 @@ mod gated;
 mod naming;
 mod recovering;
 mod refusing;
+mod releases;
 mod scripts;
 
 use events::message::{Reported, Running};

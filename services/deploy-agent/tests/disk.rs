@@ -99,8 +99,10 @@ fn shared_paths_outlive_releases() {
     for name in ["one", "two"] {
         release(&layout, name, &own);
         for path in ["config/db", "log", "var/cache"] {
-            layout.share(&RealDisk, name, path).expect("linked");
-            layout.share(&RealDisk, name, path).expect("repeatable");
+            layout.share(&RealDisk, name, path, None).expect("linked");
+            layout
+                .share(&RealDisk, name, path, None)
+                .expect("repeatable");
         }
     }
     fs::write(layout.release("one").join("log/x"), "1").expect("written through the link");
@@ -122,7 +124,7 @@ fn a_shared_file_that_nobody_put_there_is_named() {
     let (base, layout) = project();
     release(&layout, "one", &[("config/db", "sample")]);
     let error = layout
-        .share(&RealDisk, "one", "config/db")
+        .share(&RealDisk, "one", "config/db", None)
         .expect_err("it is missing");
     let path = base.path().join("shop/shared/config/db");
     assert_eq!(
@@ -139,7 +141,7 @@ fn a_link_of_the_revision_does_not_lead_a_shared_path_out() {
     release(&layout, "one", &[("a", "x")]);
     symlink(&outside, layout.release("one").join("config")).expect("made");
     let error = layout
-        .share(&RealDisk, "one", "config/db")
+        .share(&RealDisk, "one", "config/db", None)
         .expect_err("it leads out");
     assert!(
         error.ends_with("config in the release is no folder"),

@@ -13,6 +13,7 @@ mod journal;
 mod laying_out;
 mod manifest;
 mod redact;
+mod releases;
 mod rig;
 mod runner;
 mod scripts;

@@ -50,6 +50,27 @@ fn the_host_s_settings_go_above_the_revision_s_key_by_key() {
 }
 
 #[test]
+fn a_revision_chooses_an_owner_only_where_the_host_lets_it() {
+    let owner = |host_says: &str, revision: &str| {
+        let terms = Terms::of(&host(host_says), &said(revision))?;
+        Ok::<_, String>(terms.owner.map(String::from))
+    };
+    let shop = Some("shop".to_owned());
+    assert_eq!(owner("", ""), Ok(None));
+    assert_eq!(owner("owner = 'shop'", "owner = 'root'"), Ok(shop.clone()));
+    let two = "owners = ['jobs', 'shop']";
+    assert_eq!(owner(two, "owner = 'shop'"), Ok(shop));
+    assert_eq!(owner(two, ""), Ok(None));
+    for host_says in ["", two] {
+        let wrong = owner(host_says, "owner = 'root'").expect_err("not allowed");
+        assert!(
+            wrong.starts_with("owner: this host lets no revision choose root"),
+            "{wrong}"
+        );
+    }
+}
+
+#[test]
 fn what_is_not_understood_is_refused_with_file_line_and_key() {
     for (text, wanted) in [
         (
@@ -90,18 +111,25 @@ fn what_is_not_understood_is_refused_with_file_line_and_key() {
     assert!(wrong.expect_err("both").starts_with("shared: "));
 }
 
-struct Place {
-    folder: TempDir,
-    site: Arc<Site>,
+pub(crate) struct Place {
+    pub(crate) folder: TempDir,
+    pub(crate) site: Arc<Site>,
 }
 
 impl Place {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
+        Self::with("")
+    }
+
+    /// With these settings of the project.
+    pub(crate) fn with(settings: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let origin = folder.path().join("origin");
         fs::create_dir_all(&origin).expect("made");
         repository(&origin);
-        let site = site(&folder.path().join("base"), World::real(), &origin);
+        let mut site = site(&folder.path().join("base"), World::real(), &origin);
+        let more = host(&format!("origin = '{}'\n{settings}", origin.display()));
+        site.settings = more;
         site.layout.make(&RealDisk).expect("folders");
         Self {
             site: Arc::new(site),
@@ -110,7 +138,7 @@ impl Place {
     }
 
     /// Commits these files beside those that are there.
-    fn commit(&self, files: &[(&str, &str)]) -> CommitId {
+    pub(crate) fn commit(&self, files: &[(&str, &str)]) -> CommitId {
         let origin = self.folder.path().join("origin");
         for (path, text) in files {
             fs::write(origin.join(path), text).expect("written");
@@ -118,7 +146,7 @@ impl Place {
         commit(&origin)
     }
 
-    async fn prepare(&self, commit: &CommitId, release: &str) -> Outcome {
+    pub(crate) async fn prepare(&self, commit: &CommitId, release: &str) -> Outcome {
         for step in [Step::Objects, Step::Layout, Step::Shared] {
             let work = Work {
                 step,
@@ -133,7 +161,7 @@ impl Place {
         unreachable!("the last step returns")
     }
 
-    fn layout(&self) -> &Layout {
+    pub(crate) fn layout(&self) -> &Layout {
         &self.site.layout
     }
 
@@ -141,7 +169,7 @@ impl Place {
         Terms::of_release(&RealDisk, self.layout(), &self.site.settings, release).expect("read")
     }
 
-    fn in_release(&self, release: &str, path: &str) -> PathBuf {
+    pub(crate) fn in_release(&self, release: &str, path: &str) -> PathBuf {
         self.layout().release(release).join(path)
     }
 }

@@ -33,8 +33,13 @@ fn with_every_commented_key_switched_on_it_parses() {
     let bare: deploy_agent::settings::Project =
         toml::from_str("repository = 'shop'\nenvironment = 'prod'").expect("the rest has defaults");
     assert_eq!(
-        (bare.keep, bare.check_tries),
-        (project.keep, project.check_tries),
+        (bare.keep, bare.check_tries, bare.spare_mb, bare.spare_files),
+        (
+            project.keep,
+            project.check_tries,
+            project.spare_mb,
+            project.spare_files
+        ),
         "defaults as shown"
     );
     let [bare, shown] = [&bare, project].map(|project| {
@@ -42,6 +47,7 @@ fn with_every_commented_key_switched_on_it_parses() {
         Terms {
             // Examples where there is no default.
             shared: Vec::new(),
+            owner: None,
             script: BTreeMap::new(),
             check: Vec::new(),
             ..terms

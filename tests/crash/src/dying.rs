@@ -277,7 +277,7 @@ impl Disk for Dying {
         })
     }
 
-    fn copy(&self, from: &Path, to: &Path, mode: u32) -> io::Result<u64> {
+    fn copy(&self, from: &Path, to: &Path, mode: u32) -> io::Result<Stamp> {
         let bytes = fs::read(from)?;
         let change = || Change::CreateFrom(self.below(to), bytes, mode);
         self.make(change, || RealDisk.copy(from, to, mode))

@@ -102,7 +102,7 @@ impl Disk for Faulty {
         remove_tree(path) -> ();
         set_mode(path, mode: u32) -> ();
         set_owner(path, owner: (u32, u32)) -> ();
-        copy(path, to: &Path, mode: u32) -> u64;
+        copy(path, to: &Path, mode: u32) -> Stamp;
         hard_link(path, to: &Path) -> ();
         stamp(path) -> Option<Stamp>;
         look(path) -> Option<Entry>;

@@ -23,6 +23,19 @@ fn absent_is_none<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     }
 }
 
+fn stamp(meta: &fs::Metadata) -> Stamp {
+    let ns = |s: i64, ns: i64| s.saturating_mul(1_000_000_000).saturating_add(ns);
+    Stamp {
+        kind: kind(meta),
+        bytes: meta.len(),
+        mode: meta.mode() & 0o7777,
+        owner: (meta.uid(), meta.gid()),
+        inode: meta.ino(),
+        modified_ns: ns(meta.mtime(), meta.mtime_nsec()),
+        changed_ns: ns(meta.ctime(), meta.ctime_nsec()),
+    }
+}
+
 fn kind(meta: &fs::Metadata) -> Kind {
     match meta.file_type() {
         kind if kind.is_file() => Kind::File,
@@ -145,7 +158,7 @@ impl Disk for RealDisk {
         std::os::unix::fs::lchown(path, Some(user), Some(group))
     }
 
-    fn copy(&self, from: &Path, to: &Path, mode: u32) -> io::Result<u64> {
+    fn copy(&self, from: &Path, to: &Path, mode: u32) -> io::Result<Stamp> {
         let quiet = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let mut from = File::from(open(from, OFlags::RDONLY | quiet, Mode::empty())?);
         if !from.metadata()?.is_file() {
@@ -157,11 +170,11 @@ impl Disk for RealDisk {
             .mode(mode)
             .open(to)?;
         to.set_permissions(fs::Permissions::from_mode(mode))?;
-        match ioctl_ficlone(&to, &from) {
-            Ok(()) => Ok(to.metadata()?.len()),
-            // Another file system, or one that shares nothing.
-            Err(_) => io::copy(&mut from, &mut to),
+        // Another file system, or one that shares nothing: then its bytes.
+        if ioctl_ficlone(&to, &from).is_err() {
+            io::copy(&mut from, &mut to)?;
         }
+        Ok(stamp(&from.metadata()?))
     }
 
     fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -169,17 +182,8 @@ impl Disk for RealDisk {
     }
 
     fn stamp(&self, path: &Path) -> io::Result<Option<Stamp>> {
-        let ns = |s: i64, ns: i64| s.saturating_mul(1_000_000_000).saturating_add(ns);
         let meta = absent_is_none(fs::symlink_metadata(path))?;
-        Ok(meta.map(|meta| Stamp {
-            kind: kind(&meta),
-            bytes: meta.len(),
-            mode: meta.mode() & 0o7777,
-            owner: (meta.uid(), meta.gid()),
-            inode: meta.ino(),
-            modified_ns: ns(meta.mtime(), meta.mtime_nsec()),
-            changed_ns: ns(meta.ctime(), meta.ctime_nsec()),
-        }))
+        Ok(meta.as_ref().map(stamp))
     }
 
     fn look(&self, path: &Path) -> io::Result<Option<Entry>> {

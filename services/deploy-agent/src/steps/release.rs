@@ -1,14 +1,25 @@
 //! The steps that make a release: laid out beside the others, checked, flushed, named; then what is shared is linked in.
 
-use std::{io, path::Path};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use events::CommitId;
-use git::{GitError, Mirror, Tree};
+use git::{Exported, GitError, Laid, Laying, Mirror, Tree};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
-use world::Disk;
+use world::{Disk, User};
 
 use super::{Done, Site, Trouble, Work, mirror, needed, until};
-use crate::manifest::{self, Manifest, Terms};
+use crate::{
+    layout::Owner,
+    manifest::{self, Manifest, Terms},
+};
+
+/// The clock of a file system is the kernel's coarse one, which moves on every 1 to 10 ms.
+const TICK: Duration = Duration::from_millis(12);
 
 fn of_git(error: GitError) -> Trouble {
     match &error {
@@ -60,10 +71,27 @@ async fn make_release(site: &Site, work: &Work, end: &CancellationToken) -> Done
         let said = said_by(&mirror, &tree).await?;
         Ok((tree, said))
     });
-    let (_tree, said) = planned.await?;
-    let scripts = site.scripts.under(&terms(site, commit, &said)?);
-    let export = async { mirror.export(commit, &partial).await.map_err(of_git) };
-    let exported = until(end, export).await?;
+    let (tree, said) = planned.await?;
+    let terms = terms(site, commit, &said)?;
+    room(site, &tree).await?;
+    let laying = Laying {
+        owner: owner(site, &terms).await?,
+        hard_links: terms.hard_links,
+        earlier: earlier(site).await?,
+    };
+    let limited = site.git.clone().with_limits(git::Limits {
+        export_bytes: terms.release_mb.saturating_mul(1 << 20),
+        export_files: terms.release_files,
+        ..site.git.limits()
+    });
+    let mirror = Mirror::at(mirror.folder(), &limited);
+    let lay_out = async {
+        let laid_out = mirror.lay_out(commit, &tree, &partial, laying);
+        laid_out.await.map_err(of_git)
+    };
+    let laid_out = until(end, lay_out).await?;
+    keep(site, &name, laid_out.laid).await?;
+    let scripts = site.scripts.under(&terms);
     let complete = move |disk: &dyn Disk| {
         let found = scripts.find(disk, &partial, false);
         if found.is_ok() {
@@ -74,10 +102,91 @@ async fn make_release(site: &Site, work: &Work, end: &CancellationToken) -> Done
     };
     let found = site.world.on_disk(complete).await?;
     found.map_err(Trouble::Failed)?;
-    Ok(Some(format!(
-        "{} files, {} bytes",
-        exported.files, exported.bytes
-    )))
+    let Exported { files, bytes } = laid_out.exported;
+    let same = match laid_out.taken_over {
+        0 => String::new(),
+        same => format!(", {same} files as before"),
+    };
+    Ok(Some(format!("{files} files, {bytes} bytes{same}")))
+}
+
+/// There is room for a tree, and something to spare. The reason stays the same while it is waited for.
+async fn room(site: &Site, tree: &Tree) -> Result<(), Trouble> {
+    let folder = site.layout.releases();
+    let space = site.world.on_disk(move |disk| disk.space(&folder)).await?;
+    let host = &site.settings;
+    let bytes = tree.disk_bytes();
+    let (spare_mb, spare_files) = (host.spare_mb, host.spare_files);
+    let spare_bytes = spare_mb.saturating_mul(1 << 20);
+    let disk = site.layout.releases();
+    let disk = disk.display();
+    if space.free_bytes < bytes.saturating_add(spare_bytes) {
+        let mb = bytes.div_ceil(1 << 20);
+        return Err(Trouble::NotYet(format!(
+            "the disk of {disk} is short: {mb} MB are needed beside the {spare_mb} MB that stay free"
+        )));
+    }
+    let files = tree.files();
+    if space.free_files < files.saturating_add(spare_files) {
+        return Err(Trouble::NotYet(format!(
+            "the disk of {disk} is short of inodes: {files} are needed beside the {spare_files} that stay free"
+        )));
+    }
+    Ok(())
+}
+
+/// Whose the release will be, if not this process's.
+async fn owner(site: &Site, terms: &Terms) -> Result<Option<Owner>, Trouble> {
+    let Some(name) = &terms.owner else {
+        return Ok(None);
+    };
+    let user = User::find(&site.world, name).await;
+    let user = user.map_err(|error| Trouble::Failed(chassis::causes(&error)))?;
+    if user.is_another() && !rustix::process::geteuid().is_root() {
+        return Err(Trouble::Failed(format!(
+            "owner: only root can give files to {name}: start deploy-agent as root, or as {name}"
+        )));
+    }
+    Ok(user.is_another().then(|| (user.uid(), user.gid())))
+}
+
+/// The newest release of which it is known what was laid out.
+async fn earlier(site: &Site) -> Result<Option<(PathBuf, Laid)>, Trouble> {
+    let layout = site.layout.clone();
+    let find = move |disk: &dyn Disk| {
+        for release in layout.complete_releases(disk)?.into_iter().rev() {
+            let known = match disk.read(&layout.laid(&release)) {
+                Ok(known) => known,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(error),
+            };
+            // What is not understood, another build's say, is as good as not there.
+            if let Ok(laid) = serde_json::from_slice(&known) {
+                return Ok(Some((layout.release(&release), laid)));
+            }
+        }
+        Ok(None)
+    };
+    Ok(site.world.on_disk(find).await?)
+}
+
+/// Keeps what was laid out, for the next release. Whatever is touched from then on has a later time than what was laid out.
+async fn keep(site: &Site, release: &str, laid: Option<Laid>) -> Result<(), Trouble> {
+    let Some(laid) = laid else {
+        return Ok(());
+    };
+    let path = site.layout.laid(release);
+    let write = move |disk: &dyn Disk| {
+        let known = serde_json::to_vec(&laid)?;
+        disk.remove_file(&path)?;
+        disk.create_from(&path, &mut known.as_slice(), 0o640)?;
+        let kept = disk.stamp(&path)?;
+        Ok(kept.is_some_and(|kept| kept.changed_ns > laid.newest_ns()))
+    };
+    if !site.world.on_disk(write).await? {
+        sleep(TICK).await;
+    }
+    Ok(())
 }
 
 /// What is in the `deploy.toml` of a tree; nothing without one.
@@ -102,14 +211,17 @@ fn terms(site: &Site, commit: &CommitId, said: &[u8]) -> Result<Terms, Trouble> 
 /// Links in what outlives the release.
 pub(super) async fn share(site: &Site, work: &Work) -> Done {
     let release = needed(&work.release, "release to link in")?.clone();
-    let (layout, host) = (site.layout.clone(), site.settings.clone());
+    let (layout, host, name) = (site.layout.clone(), site.settings.clone(), release.clone());
+    let terms = move |disk: &dyn Disk| Terms::of_release(disk, &layout, &host, &name);
+    let terms = site.world.on_disk(terms).await?.map_err(Trouble::Failed)?;
+    let (layout, owner) = (site.layout.clone(), owner(site, &terms).await?);
     let link = move |disk: &dyn Disk| {
-        let terms = match Terms::of_release(disk, &layout, &host, &release)? {
-            Ok(terms) => terms,
-            Err(reason) => return Ok(Err(reason)),
-        };
         let mut links = terms.shared.iter();
-        Ok(links.try_for_each(|path| layout.share(disk, &release, path)))
+        let shared = links.try_for_each(|path| layout.share(disk, &release, path, owner));
+        if let (Ok(()), Some(owner)) = (&shared, owner) {
+            layout.hand_over(disk, &release, owner)?;
+        }
+        Ok(shared)
     };
     site.world.on_disk(link).await?.map_err(Trouble::Failed)?;
     Ok(None)
