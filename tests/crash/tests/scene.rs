@@ -4,11 +4,10 @@ use std::collections::BTreeMap;
 
 use crash::sim::Image;
 use events::{
-    CommitId, HostName,
-    message::{Ordered, Phase, Signed},
+    HostName,
+    message::{Ordered, Phase},
 };
-use jiff::{SignedDuration, Timestamp};
-use orders::{Action, Document, Grant, Key, Order, targets_digest};
+use orders::Grant;
 use testkit::{Origin, Trust};
 use uuid::Uuid;
 
@@ -163,68 +162,18 @@ impl Site {
     }
 
     fn grant(&self, tag: Option<&str>) -> Grant {
-        let now = Timestamp::now();
-        Grant {
-            id: id(),
-            project: "shop".parse().expect("a project"),
-            environment: "prod".parse().expect("an environment"),
-            action: tag.map_or(Action::Rollback, |_| Action::Deploy),
-            commit: tag.map(|tag| self.commit(tag)),
-            tag: tag.map(|tag| tag.parse().expect("a tag")),
-            targets: targets_digest(&targets()),
-            branch: None,
-            reason: None,
-            clears: Vec::new(),
-            not_before: now,
-            expires: now + SignedDuration::from_hours(1),
-        }
-    }
-
-    fn commit(&self, tag: &str) -> CommitId {
-        self.origin.commit_of(tag)
+        let commit = tag.map(|tag| self.origin.commit_of(tag));
+        let version = tag.zip(commit.as_ref());
+        self.trust.grant(version, &targets())
     }
 
     fn order(&self, grant: &Grant, phase: Phase, sequence: u64, when: Until) -> Sent {
-        let signed = sign(grant, &self.trust.operator);
-        let order = Order {
-            id: id(),
-            deploy: grant.id,
-            host: HOST.parse().expect("a host"),
-            project: grant.project.clone(),
-            environment: grant.environment.clone(),
-            phase,
-            commit: grant.commit.clone(),
-            tag: grant.tag.clone(),
-            undoes: None,
-            wave: 1,
-            sequence,
-            epoch: 1,
-            grant: orders::payload_digest::<Grant>(&signed).expect("a digest"),
-            issued: grant.not_before,
-            expires: grant.expires,
-        };
-        let ordered = Ordered {
-            host: order.host.clone(),
-            project: order.project.clone(),
-            phase,
-            order: sign(&order, &self.trust.orchestrator),
-            grant: signed,
-            targets: targets(),
-        };
-        Sent {
-            id: order.id,
-            ordered,
-            when,
-        }
+        let targets = targets();
+        let (id, ordered) = self
+            .trust
+            .order(grant, phase, &targets[0], &targets, sequence);
+        Sent { id, ordered, when }
     }
-}
-
-fn id() -> Uuid {
-    world::World::real().new_id()
-}
-
-fn sign<D: Document>(document: &D, key: &Key) -> Signed {
-    orders::sign(document, key).expect("signed")
 }
 
 fn targets() -> Vec<HostName> {
