@@ -16,7 +16,15 @@ pub fn used() -> Duration {
 /// # Errors
 /// It is gone.
 pub fn of(pid: u32) -> Result<Duration, String> {
-    times(&format!("/proc/{pid}/stat"), 11)
+    times(&format!("/proc/{pid}/stat"), 11, 2)
+}
+
+/// The same with what the processes have used that it started and waited for.
+///
+/// # Errors
+/// It is gone.
+pub fn of_family(pid: u32) -> Result<Duration, String> {
+    times(&format!("/proc/{pid}/stat"), 11, 4)
 }
 
 /// What the processes that this one started and waited for have used so far, in steps of 10 ms.
@@ -24,15 +32,15 @@ pub fn of(pid: u32) -> Result<Duration, String> {
 /// # Errors
 /// There is no `/proc`.
 pub fn of_children() -> Result<Duration, String> {
-    times("/proc/self/stat", 13)
+    times("/proc/self/stat", 13, 2)
 }
 
-/// User and system time, so many fields after the name.
-fn times(path: &str, skipped: usize) -> Result<Duration, String> {
+/// User and system time: the sum of so many fields, so many fields after the name.
+fn times(path: &str, skipped: usize, taken: usize) -> Result<Duration, String> {
     let stat = fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))?;
     // The name, in brackets, may hold spaces.
     let ticks = stat.rsplit(')').next().map(|rest| {
-        let fields = rest.split_whitespace().skip(skipped).take(2);
+        let fields = rest.split_whitespace().skip(skipped).take(taken);
         fields.filter_map(|field| field.parse::<u64>().ok()).sum()
     });
     let ticks: u64 = ticks.ok_or_else(|| format!("{path}: {stat}"))?;
