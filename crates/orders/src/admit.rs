@@ -8,7 +8,9 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::{Action, Grant, Keyring, Order, Policy, Refusal, Verified, targets_digest};
+use crate::{
+    Action, Frozen, Grant, Keyring, Order, Policy, Refusal, Standing, Verified, targets_digest,
+};
 
 /// The highest sequence that a host has accepted of one orchestrator for a project, and the highest epoch that it has accepted of any.
 /// Kept durably, before an order is acted on.
@@ -40,6 +42,10 @@ pub struct Admitted {
     pub grant: Grant,
     /// Who stands behind the grant.
     pub by: Vec<String>,
+    /// What they went past by breaking the glass.
+    pub broke_glass: Option<String>,
+    /// The freeze that holds now for what its grant allows.
+    pub frozen: Option<Frozen>,
     /// The orchestrator that signed the order: the marks are those of its orders.
     pub signer: String,
 }
@@ -115,11 +121,17 @@ pub fn authentic(
             count: ordered.targets.len(),
         });
     }
-    let by = policy.stands_behind(&grant)?;
+    let Standing {
+        by,
+        broke_glass,
+        frozen,
+    } = policy.standing(&grant, now)?;
     Ok(Admitted {
         order,
         grant: grant.document,
         by,
+        broke_glass,
+        frozen,
         signer,
     })
 }
@@ -131,7 +143,7 @@ impl Admitted {
     /// long the rollout took.
     ///
     /// # Errors
-    /// [`Refusal::NotYetValid`], [`Refusal::Expired`], [`Refusal::StaleEpoch`], [`Refusal::Repeated`].
+    /// [`Refusal::ClockSkew`], [`Refusal::NotYetValid`], [`Refusal::Expired`], [`Refusal::Frozen`], [`Refusal::StaleEpoch`], [`Refusal::Repeated`].
     pub fn timely(
         &self,
         marks: Marks,
@@ -139,11 +151,25 @@ impl Admitted {
         skew: SignedDuration,
     ) -> Result<(), Refusal> {
         let Self { order, grant, .. } = self;
-        begun("order", order.issued, now, skew)?;
+        begun("order", order.issued, now, skew).map_err(|refusal| match refusal {
+            Refusal::NotYetValid {
+                from, ahead, skew, ..
+            } => Refusal::ClockSkew {
+                signer: self.signer.clone(),
+                made: from,
+                now,
+                ahead,
+                skew,
+            },
+            other => other,
+        })?;
         not_over("order", order.expires, now, skew)?;
         begun("grant", grant.not_before, now, skew)?;
         if !self.undoes() {
             not_over("grant", grant.expires, now, skew)?;
+        }
+        if let Some(frozen) = self.frozen.clone().filter(|_| self.makes_live()) {
+            return Err(Refusal::Frozen(frozen));
         }
         if order.epoch < marks.epoch {
             return Err(Refusal::StaleEpoch {
@@ -158,6 +184,10 @@ impl Admitted {
             });
         }
         Ok(())
+    }
+
+    fn makes_live(&self) -> bool {
+        matches!(self.order.phase, Phase::Prepare | Phase::Activate)
     }
 
     /// The deploy that a rollback takes back, and nothing else: that of its own grant, or the one that was under way when it

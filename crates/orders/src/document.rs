@@ -123,6 +123,15 @@ pub struct Order {
     pub expires: Timestamp,
 }
 
+impl Grant {
+    /// True if it says why.
+    #[must_use]
+    pub fn is_reasoned(&self) -> bool {
+        let reason = self.reason.as_deref().unwrap_or_default();
+        !reason.trim().is_empty()
+    }
+}
+
 impl Document for Grant {
     const PAYLOAD_TYPE: &'static str = "application/vnd.deploykit.grant.v1+json";
     const NAMESPACE: &'static str = "grant@deploykit";

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use events::{EnvironmentName, ProjectName};
 use serde::{Deserialize, Deserializer, de::Error};
 
-use crate::{Action, Grant, Signer, Verified};
+use crate::{Action, Freeze, Grant, NotAllowed, Signer, Verified};
 
 /// What a host accepts. Without an `[[allow]]` that fits, nothing.
 ///
@@ -23,6 +23,20 @@ use crate::{Action, Grant, Signer, Verified};
 /// environment = "dev"
 /// principals = ["web"]
 /// actions = ["deploy", "rollback"]      # and "clear"; all if left out
+///
+/// [[allow]]                             # a key in a safe: goes past freezes and missing signatures, and everybody hears of it
+/// project = "*"
+/// environment = "prod"
+/// principals = ["emergency"]
+/// break_glass = true
+///
+/// [[freeze]]                            # nothing new goes live; rollbacks, aborts and clearings do
+/// project = "*"
+/// environment = "prod"
+/// from = "Fri 16:00"                    # each week; or once: "2026-12-20 18:00"
+/// to = "Mon 08:00"
+/// time_zone = "Europe/Berlin"
+/// reason = "nobody is here at the weekend"
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -32,6 +46,9 @@ pub struct Policy {
     /// Who may sign grants; any one that is fulfilled is enough.
     #[serde(default)]
     pub allow: Vec<Allow>,
+    /// When nothing new goes live.
+    #[serde(default)]
+    pub freeze: Vec<Freeze>,
 }
 
 /// One rule.
@@ -50,6 +67,9 @@ pub struct Allow {
     /// What they may ask for.
     #[serde(default = "all_actions")]
     pub actions: Vec<Action>,
+    /// Goes past freezes and past the signatures that other rules ask for; needs a reason, and is said wherever the deploy is.
+    #[serde(default)]
+    pub break_glass: bool,
 }
 
 /// One name, or `*` for any.
@@ -72,7 +92,7 @@ impl<'de, T: FromStr<Err: std::fmt::Display>> Deserialize<'de> for Only<T> {
 }
 
 impl<T: PartialEq> Only<T> {
-    fn fits(&self, name: &T) -> bool {
+    pub(crate) fn fits(&self, name: &T) -> bool {
         match self {
             Self::Any => true,
             Self::One(only) => only == name,
@@ -100,39 +120,6 @@ pub enum PolicyError {
     Nonsense(String),
 }
 
-/// Why a grant has not the signatures that it needs.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum NotAllowed {
-    /// No rule speaks of it at all.
-    #[error("the policy lets nobody {action} {project} in {environment}")]
-    NoRule {
-        /// What was asked for.
-        action: Action,
-        /// Of which project.
-        project: ProjectName,
-        /// Where.
-        environment: EnvironmentName,
-    },
-    /// Rules speak of it, but others must sign, or more.
-    #[error(
-        "to {action} {project} in {environment} needs {}; signed by {}",
-        needed.join(", or "),
-        signed.join(" and ")
-    )]
-    NotEnough {
-        /// What was asked for.
-        action: Action,
-        /// Of which project.
-        project: ProjectName,
-        /// Where.
-        environment: EnvironmentName,
-        /// Who signed.
-        signed: Vec<String>,
-        /// One text per rule: `2 of ann, bo, cy`.
-        needed: Vec<String>,
-    },
-}
-
 impl Policy {
     /// Reads a policy file.
     ///
@@ -145,14 +132,20 @@ impl Policy {
                 PolicyError::Nonsense(format!("[[allow]] {}: {problem}", index + 1))
             })?;
         }
+        for (index, freeze) in policy.freeze.iter().enumerate() {
+            freeze.check().map_err(|problem| {
+                PolicyError::Nonsense(format!("[[freeze]] {}: {problem}", index + 1))
+            })?;
+        }
         Ok(policy)
     }
 
-    /// Who, by this policy, stands behind a grant.
-    ///
-    /// # Errors
-    /// [`NotAllowed`], which names who signed and who is needed.
-    pub fn stands_behind(&self, grant: &Verified<Grant>) -> Result<Vec<String>, NotAllowed> {
+    /// Who signed for a grant, by the rules that break the glass or by the others.
+    pub(crate) fn signed_for(
+        &self,
+        grant: &Verified<Grant>,
+        break_glass: bool,
+    ) -> Result<Vec<String>, NotAllowed> {
         let Grant {
             action,
             project,
@@ -163,7 +156,7 @@ impl Policy {
         for allow in self
             .allow
             .iter()
-            .filter(|allow| allow.is_about(&grant.document))
+            .filter(|allow| allow.break_glass == break_glass && allow.is_about(&grant.document))
         {
             let by = allow.signed_by(&grant.keys);
             let count = allow.needed(*action);

@@ -3,7 +3,7 @@
 use events::HostName;
 use jiff::Timestamp;
 
-use crate::{NotAllowed, VerifyError};
+use crate::{Frozen, NotAllowed, VerifyError};
 
 /// Why an order is refused. Nothing was done.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +26,9 @@ pub enum Refusal {
     /// The wrong people, or too few of them.
     #[error(transparent)]
     NotAllowed(#[from] NotAllowed),
+    /// Nothing new goes live now. Taken if it is ordered anew after the end; a rollback is taken now.
+    #[error(transparent)]
+    Frozen(#[from] Frozen),
     /// For another host: misrouted, or replayed by somebody.
     #[error("the order is for {found}, this is {here}")]
     Host {
@@ -78,6 +81,23 @@ pub enum Refusal {
         /// How many targets there are.
         count: usize,
     },
+    /// The clock here and the one of whoever signed differ by more than the settings allow.
+    #[error(
+        "clock skew: the order was made at {made} by the clock of {signer}, and here it is {now}: {ahead} s apart, \
+         clock_skew_s allows {skew} s; put the clocks right"
+    )]
+    ClockSkew {
+        /// The orchestrator that signed.
+        signer: String,
+        /// When, by its clock.
+        made: Timestamp,
+        /// The time here.
+        now: Timestamp,
+        /// Seconds between the two.
+        ahead: i64,
+        /// Seconds of difference that the settings allow.
+        skew: i64,
+    },
     /// Too early, or the clocks differ.
     #[error(
         "the {what} is valid from {from} on, but here it is {now}: {ahead} s too early, {skew} s are allowed; compare \
@@ -97,7 +117,7 @@ pub enum Refusal {
     },
     /// Too late, or the clocks differ.
     #[error(
-        "the {what} expired at {at}, and here it is {now}: {late} s too late, {skew} s are allowed; ask for it again, \
+        "the {what} expired at {at}, and here it is {now}: {late} s too late, {skew} s of clock skew are allowed; ask for it again, \
          or compare the clocks"
     )]
     Expired {

@@ -8,6 +8,7 @@
 mod admission;
 mod allowed_signers;
 mod dsse;
+mod freezes;
 mod given;
 mod keys;
 mod openssh;

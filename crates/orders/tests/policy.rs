@@ -27,6 +27,10 @@ fn policy(allow: &str) -> Policy {
     Policy::parse(&format!("orchestrators = [\"orchestrator\"]\n{allow}")).expect("a policy")
 }
 
+fn stands(policy: &Policy, grant: &Verified<Grant>) -> Result<Vec<String>, NotAllowed> {
+    policy.standing(grant, now()).map(|standing| standing.by)
+}
+
 const TWO_OF_THREE: &str = r#"
 [[allow]]
 project = "shop"
@@ -37,7 +41,7 @@ signatures = 2
 
 #[test]
 fn an_empty_policy_refuses_everything() {
-    let error = policy("").stands_behind(&verified(&file(), &grant(), &[ann()]));
+    let error = stands(&policy(""), &verified(&file(), &grant(), &[ann()]));
     let error = error.expect_err("nothing is allowed").to_string();
     assert_eq!(error, "the policy lets nobody deploy shop in prod");
 }
@@ -45,9 +49,9 @@ fn an_empty_policy_refuses_everything() {
 #[test]
 fn one_of_those_named_is_enough_unless_said_otherwise() {
     let policy = policy("[[allow]]\nproject='shop'\nenvironment='prod'\nprincipals=['ann','bo']");
-    let by = policy.stands_behind(&verified(&file(), &grant(), &[bo()]));
+    let by = stands(&policy, &verified(&file(), &grant(), &[bo()]));
     assert_eq!(by.expect("allowed"), ["bo"]);
-    let error = policy.stands_behind(&verified(&file(), &grant(), &[cy()]));
+    let error = stands(&policy, &verified(&file(), &grant(), &[cy()]));
     assert_eq!(
         error.expect_err("cy is not named").to_string(),
         "to deploy shop in prod needs 1 of ann, bo; signed by cy"
@@ -57,15 +61,12 @@ fn one_of_those_named_is_enough_unless_said_otherwise() {
 #[test]
 fn two_signatures_are_two_people() {
     let policy = policy(TWO_OF_THREE);
-    let by = policy.stands_behind(&verified(&file(), &grant(), &[ann(), cy()]));
+    let by = stands(&policy, &verified(&file(), &grant(), &[ann(), cy()]));
     assert_eq!(by.expect("allowed"), ["ann", "cy"]);
 
     let twice = verified(&file(), &grant(), &[ann(), ann()]);
     assert_eq!(
-        policy
-            .stands_behind(&twice)
-            .expect_err("one person")
-            .to_string(),
+        stands(&policy, &twice).expect_err("one person").to_string(),
         "to deploy shop in prod needs 2 of ann, bo, cy; signed by ann"
     );
 }
@@ -74,7 +75,10 @@ fn two_signatures_are_two_people() {
 fn two_keys_of_one_person_are_one() {
     let mut file = file();
     file[1] = file[1].replacen("bo", "ann", 1);
-    let error = policy(TWO_OF_THREE).stands_behind(&verified(&file, &grant(), &[ann(), bo()]));
+    let error = stands(
+        &policy(TWO_OF_THREE),
+        &verified(&file, &grant(), &[ann(), bo()]),
+    );
     assert!(
         matches!(error, Err(NotAllowed::NotEnough { .. })),
         "{error:?}"
@@ -86,7 +90,7 @@ fn one_key_of_two_people_is_one() {
     let mut file = file();
     file[0] = file[0].replacen("ann", "ann,bo", 1);
     let policy = policy(TWO_OF_THREE);
-    let alone = policy.stands_behind(&verified(&file, &grant(), &[ann()]));
+    let alone = stands(&policy, &verified(&file, &grant(), &[ann()]));
     assert!(
         matches!(alone, Err(NotAllowed::NotEnough { .. })),
         "{alone:?}"
@@ -94,7 +98,7 @@ fn one_key_of_two_people_is_one() {
     // With another one beside it, each counts for the name that makes two, whoever comes first.
     for other in [bo(), cy()] {
         for keys in [[ann(), other.clone()], [other.clone(), ann()]] {
-            let by = policy.stands_behind(&verified(&file, &grant(), &keys));
+            let by = stands(&policy, &verified(&file, &grant(), &keys));
             assert_eq!(by.expect("allowed").len(), 2);
         }
     }
@@ -108,14 +112,20 @@ fn a_key_of_two_people_stands_for_the_one_who_did_not_sign_otherwise() {
             format!("{} {}", names[0], ann().public_line()),
             format!("{} {}", names[1], bo().public_line()),
         ];
-        let by = policy(TWO_OF_THREE).stands_behind(&verified(&file, &grant(), &[ann(), bo()]));
+        let by = stands(
+            &policy(TWO_OF_THREE),
+            &verified(&file, &grant(), &[ann(), bo()]),
+        );
         assert_eq!(by.expect("allowed"), ["ann", "bo"]);
     }
 }
 
 #[test]
 fn a_rollback_needs_one_of_them_only() {
-    let by = policy(TWO_OF_THREE).stands_behind(&verified(&file(), &rollback_grant(), &[cy()]));
+    let by = stands(
+        &policy(TWO_OF_THREE),
+        &verified(&file(), &rollback_grant(), &[cy()]),
+    );
     assert_eq!(by.expect("allowed"), ["cy"]);
 }
 
@@ -123,12 +133,12 @@ fn a_rollback_needs_one_of_them_only() {
 fn a_rule_may_be_for_rollbacks_only() {
     let policy =
         policy("[[allow]]\nproject='*'\nenvironment='*'\nprincipals=['ann']\nactions=['rollback']");
-    let deploy = policy.stands_behind(&verified(&file(), &grant(), &[ann()]));
+    let deploy = stands(&policy, &verified(&file(), &grant(), &[ann()]));
     let Err(NotAllowed::NoRule { action, .. }) = deploy else {
         panic!("{deploy:?}");
     };
     assert_eq!(action, Action::Deploy);
-    let rollback = policy.stands_behind(&verified(&file(), &rollback_grant(), &[ann()]));
+    let rollback = stands(&policy, &verified(&file(), &rollback_grant(), &[ann()]));
     assert!(rollback.is_ok(), "{rollback:?}");
 }
 
@@ -141,7 +151,7 @@ fn another_project_or_environment_is_not_covered() {
         "project='*'\nenvironment='dev'",
     ] {
         let policy = policy(&format!("[[allow]]\n{allow}\nprincipals=['ann']"));
-        let error = policy.stands_behind(&verified(&file(), &grant(), &[ann()]));
+        let error = stands(&policy, &verified(&file(), &grant(), &[ann()]));
         assert!(
             matches!(error, Err(NotAllowed::NoRule { .. })),
             "{allow}: {error:?}"
@@ -153,9 +163,9 @@ fn another_project_or_environment_is_not_covered() {
 fn any_rule_that_is_fulfilled_is_enough() {
     let web =
         format!("{TWO_OF_THREE}\n[[allow]]\nproject='*'\nenvironment='*'\nprincipals=['cy']\n");
-    let by = policy(&web).stands_behind(&verified(&file(), &grant(), &[cy()]));
+    let by = stands(&policy(&web), &verified(&file(), &grant(), &[cy()]));
     assert_eq!(by.expect("allowed"), ["cy"]);
-    let error = policy(&web).stands_behind(&verified(&file(), &grant(), &[ann()]));
+    let error = stands(&policy(&web), &verified(&file(), &grant(), &[ann()]));
     assert_eq!(
         error.expect_err("neither").to_string(),
         "to deploy shop in prod needs 2 of ann, bo, cy, or cy; signed by ann"
@@ -187,8 +197,8 @@ fn a_policy_that_cannot_be_meant_is_refused() {
             "unknown field `signature`",
         ),
         (
-            "orchestrators=[]\nfreeze=1".to_owned(),
-            "unknown field `freeze`",
+            "orchestrators=[]\nfrost=1".to_owned(),
+            "unknown field `frost`",
         ),
         ("[[allow]]".to_owned(), "missing field"),
         (

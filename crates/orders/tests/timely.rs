@@ -29,14 +29,14 @@ fn a_wrong_clock_is_named_with_both_times_and_the_difference() {
     let early = admit_at(&ordered, Marks::default(), time("2026-11-21T11:49:30Z"));
     assert_eq!(
         early.expect_err("too early").to_string(),
-        "the order is valid from 2026-11-21T11:59:30Z on, but here it is 2026-11-21T11:49:30Z: \
-         600 s too early, 30 s are allowed; compare the clocks"
+        "clock skew: the order was made at 2026-11-21T11:59:30Z by the clock of orchestrator, and here it is \
+         2026-11-21T11:49:30Z: 600 s apart, clock_skew_s allows 30 s; put the clocks right"
     );
     let late = admit_at(&ordered, Marks::default(), time("2026-11-21T12:11:00Z"));
     assert_eq!(
         late.expect_err("too late").to_string(),
         "the order expired at 2026-11-21T12:10:00Z, and here it is 2026-11-21T12:11:00Z: \
-         60 s too late, 30 s are allowed; ask for it again, or compare the clocks"
+         60 s too late, 30 s of clock skew are allowed; ask for it again, or compare the clocks"
     );
 }
 

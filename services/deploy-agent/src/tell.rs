@@ -219,8 +219,15 @@ fn said(report: &Reported) -> Said {
         | State::Refused { reason } => Some(reason),
         _ => None,
     };
+    let glass = report.broke_glass.as_ref();
+    let (text, level) = match glass {
+        // Loud, whatever it came to.
+        Some(past) => (format!("{text}; GLASS BROKEN: {past}"), Level::Alarm),
+        None => (text, level),
+    };
     Said::new(event, format!("{project} {text}"))
         .level(level)
+        .with("broke_glass", glass)
         .with("project", project)
         .with("phase", phase)
         .with("deploy", report.deploy)

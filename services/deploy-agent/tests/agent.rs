@@ -2,6 +2,7 @@
 
 mod clearing;
 mod deploying;
+mod frozen;
 mod gated;
 mod naming;
 mod recovering;

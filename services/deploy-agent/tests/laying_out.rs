@@ -60,6 +60,7 @@ pub(crate) fn work(commit: &CommitId) -> Work {
             branch: None,
             wave: 1,
             signer: String::new(),
+            broke_glass: None,
             sequence: 1,
             epoch: 1,
             grant: "sha256:00".to_owned(),

@@ -21,6 +21,7 @@ fn report(order: u128, number: u64) -> Reported {
         steps: Vec::new(),
         live: None,
         previous: None,
+        broke_glass: None,
         head: None,
     }
 }

@@ -194,6 +194,9 @@ pub struct DeployView {
     /// Set if it went past CI: the reason that was given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub untested: Option<String>,
+    /// Set if the glass was broken for it: what was gone past, such as a freeze.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub broke_glass: Option<String>,
     /// Who signed the grant.
     pub by: Vec<String>,
     /// When it was asked for.

@@ -30,6 +30,9 @@ pub struct About {
     /// True if it went past CI.
     #[serde(default)]
     pub untested: bool,
+    /// What was gone past by breaking the glass.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub broke_glass: Option<String>,
     /// Who stands behind the grant.
     pub by: Vec<String>,
     /// When it was asked for.
@@ -62,7 +65,7 @@ impl About {
     /// `shop v2`, `shop v2 UNTESTED`, `rollback of shop`.
     #[must_use]
     pub fn title(&self) -> String {
-        match (self.action, self.revision()) {
+        let title = match (self.action, self.revision()) {
             (Action::Rollback, _) => format!("rollback of {}", self.project),
             (Action::Clear, _) => format!("clearing of {}", self.project),
             (Action::Deploy, Some(revision)) if self.untested => {
@@ -70,6 +73,10 @@ impl About {
             }
             (Action::Deploy, Some(revision)) => format!("{} {revision}", self.project),
             (Action::Deploy, None) => self.project.to_string(),
+        };
+        match self.broke_glass {
+            Some(_) => format!("{title} GLASS BROKEN"),
+            None => title,
         }
     }
 }

@@ -40,6 +40,7 @@ pub fn view(deploy: &Deploy) -> DeployView {
         untested: about
             .untested
             .then(|| about.reason.clone().unwrap_or_default()),
+        broke_glass: about.broke_glass.clone(),
         by: about.by.clone(),
         created: about.created,
         ended: rollout.ended,

@@ -83,6 +83,17 @@ pub fn untested(about: &About) -> Said {
         .with("reason", &about.reason)
 }
 
+/// The glass was broken for it: by whom, why, and what was gone past.
+#[must_use]
+pub fn broke_glass(about: &About, past: &str) -> Said {
+    let reason = about.reason.as_deref().unwrap_or_default();
+    let text = format!("by {}: {reason}; it goes past: {past}", about.by.join(", "));
+    of(about, "broke-glass", &text)
+        .level(Level::Alarm)
+        .with("reason", &about.reason)
+        .with("past", past)
+}
+
 /// A host's journal is not what it was.
 #[must_use]
 pub fn journal(report: &Reported, trouble: &str) -> Said {

@@ -5,7 +5,7 @@ use std::{path::Path, sync::Arc};
 use chassis::{Failure, causes};
 use events::message::Signed;
 use jiff::Timestamp;
-use orders::{Grant, Key, Keyring, Policy, Verified, VerifyError};
+use orders::{Grant, Key, Keyring, Policy, Standing, Verified, VerifyError};
 use world::World;
 
 use crate::{
@@ -113,7 +113,7 @@ impl Rules {
         &self,
         signed: &Signed,
         now: Timestamp,
-    ) -> Result<(Verified<Grant>, Vec<String>), Refused> {
+    ) -> Result<(Verified<Grant>, Standing), Refused> {
         let verified: Verified<Grant> = self.keyring.verify(signed, now).map_err(|error| {
             let kind = match &error {
                 VerifyError::Envelope(_)
@@ -127,11 +127,23 @@ impl Rules {
                 format!("the grant is not accepted: {}", causes(&error)),
             )
         })?;
-        let by = self
+        let standing = self
             .policy
-            .stands_behind(&verified)
+            .standing(&verified, now)
             .map_err(|error| Refused::new(Kind::NotAllowed, error))?;
-        Ok((verified, by))
+        if let Some(frozen) = &standing.frozen {
+            let Grant {
+                project,
+                environment,
+                ..
+            } = &verified.document;
+            let error = format!("{project} in {environment} is {frozen}");
+            return Err(Refused::new(Kind::NotAllowed, error).next(
+                "wait for the end of the freeze, or sign with a key that may break the glass, and --reason TEXT; a \
+                 rollback is not held up",
+            ));
+        }
+        Ok((verified, standing))
     }
 }
 

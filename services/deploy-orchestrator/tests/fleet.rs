@@ -488,6 +488,7 @@ impl FakeAgent {
             steps,
             live: self.live.clone(),
             previous: self.past.last().cloned(),
+            broke_glass: None,
             head: None,
         };
         self.member

@@ -59,6 +59,7 @@ fn what_was_said_earlier_does_not_undo_what_was_said_later() {
         steps: Vec::new(),
         live: Some(running("v2")),
         previous: Some(running("v1")),
+        broke_glass: None,
         head: None,
     };
     known.reported(&report, at(10), at(11));
@@ -157,6 +158,7 @@ fn a_journal_that_went_back_is_noticed_and_a_late_report_is_not_taken_for_that()
             steps: Vec::new(),
             live: None,
             previous: None,
+            broke_glass: None,
             head: Some(JournalHead {
                 entries,
                 hash: digit.repeat(64).parse().expect("a hash"),

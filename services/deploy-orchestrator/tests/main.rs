@@ -10,6 +10,7 @@ mod clear;
 mod feed;
 mod fleet;
 mod gate;
+mod glass;
 mod known;
 mod plan;
 mod properties;

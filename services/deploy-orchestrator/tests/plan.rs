@@ -132,6 +132,7 @@ impl Fleet {
             commit: None,
             tag: Some("v2".parse().expect("a tag")),
             undoes: None,
+            broke_glass: None,
             reason: None,
             untested: false,
             by: vec!["ann".to_owned()],

@@ -87,6 +87,7 @@ impl Agent {
             steps: Vec::new(),
             live: self.live.clone(),
             previous: None,
+            broke_glass: None,
             head: None,
         });
     }

@@ -42,6 +42,7 @@ fn deploy(id: Uuid) -> Deploy {
         commit: Some(commit("v2")),
         tag: Some("v2".parse().expect("a tag")),
         undoes: None,
+        broke_glass: None,
         reason: Some("because".to_owned()),
         untested: false,
         by: vec!["ann".to_owned()],

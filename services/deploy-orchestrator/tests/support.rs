@@ -107,6 +107,7 @@ impl Story {
             commit: is_deploy.then(|| commit("v2")),
             tag: is_deploy.then(|| "v2".parse().expect("a tag")),
             undoes: None,
+            broke_glass: None,
             reason: None,
             untested: false,
             by: vec!["ann".to_owned()],
@@ -231,6 +232,7 @@ impl Story {
             steps,
             live: (live != "nothing").then(|| running(live)),
             previous: None,
+            broke_glass: None,
             head: None,
         };
         self.feed(Input::Report(Box::new(report)))

@@ -35,7 +35,7 @@ pub fn about(view: &DeployView) -> String {
     } else {
         ""
     };
-    match (view.action, &view.tag, &view.commit) {
+    let about = match (view.action, &view.tag, &view.commit) {
         (Action::Rollback, _, _) => format!("rollback of {}", view.project),
         (Action::Clear, _, _) => format!("clearing of {}", view.project),
         (Action::Deploy, Some(tag), _) => format!("{} {tag}{untested}", view.project),
@@ -43,6 +43,10 @@ pub fn about(view: &DeployView) -> String {
             format!("{} {}{untested}", view.project, commit.short())
         }
         (Action::Deploy, None, None) => view.project.to_string(),
+    };
+    match view.broke_glass {
+        Some(_) => format!("{about} GLASS BROKEN"),
+        None => about,
     }
 }
 
@@ -127,6 +131,7 @@ pub fn outcome(view: &DeployView, typed: &str) -> Vec<String> {
         .map_or(String::new(), |reason| format!(": {reason}"));
     let mut lines = vec![format!("{} {}{reason}", about(view), state(view.state))];
     lines.extend({ view.untested.iter() }.map(|why| format!("  went past CI: {why}")));
+    lines.extend({ view.broke_glass.iter() }.map(|past| format!("  the glass was broken: {past}")));
     let mut table = Table::new();
     for (names, words) in hosts_by_words(view) {
         table.row([format!("  {names}"), words]);

@@ -39,6 +39,7 @@ pub(crate) fn deploy(state: DeployState, waves: Vec<Vec<HostProgress>>) -> Deplo
         .map(|(hosts, number)| WaveView { number, hosts });
     DeployView {
         untested: None,
+        broke_glass: None,
         id: "01939a5c-7d3e-7000-8000-0123456789ab".parse().unwrap(),
         project: "shop".parse().unwrap(),
         environment: "prod".parse().unwrap(),

@@ -29,7 +29,7 @@ fn stands(trust: &Trust, key: &Key) -> bool {
     let now = grant.not_before;
     let signed = orders::sign(&grant, key).unwrap();
     let verified = trust.keyring().verify::<Grant>(&signed, now);
-    verified.is_ok_and(|grant| trust.policy().stands_behind(&grant).is_ok())
+    verified.is_ok_and(|grant| trust.policy().standing(&grant, now).is_ok())
 }
 
 #[test]

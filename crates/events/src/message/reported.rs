@@ -36,6 +36,9 @@ pub struct Reported {
     /// What a rollback would make live.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous: Option<Running>,
+    /// Set if the glass was broken for the order: what was gone past, such as a freeze.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub broke_glass: Option<String>,
     /// Where the project's journal ended when this was sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub head: Option<JournalHead>,

@@ -118,6 +118,9 @@ pub struct Asked {
     pub grant: String,
     /// Who signed the grant.
     pub by: Vec<String>,
+    /// What they went past by breaking the glass.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub broke_glass: Option<String>,
     /// The deploys whose broken end here it clears.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub clears: Vec<Uuid>,

@@ -42,6 +42,7 @@ pub fn report(state: &State, known: &Known, whose: &Whose) -> Reported {
         steps: known.steps.iter().map(step).collect(),
         live,
         previous,
+        broke_glass: known.asked.broke_glass.clone(),
         head: None,
     }
 }

@@ -68,7 +68,11 @@ impl Project {
         match admitted.timely(marks, now, self.skew) {
             Ok(()) => {}
             // Would be taken if it came again later, so it must be known then.
-            Err(refusal @ Refusal::NotYetValid { .. }) => {
+            Err(
+                refusal @ (Refusal::NotYetValid { .. }
+                | Refusal::ClockSkew { .. }
+                | Refusal::Frozen(_)),
+            ) => {
                 let reason = refusal.to_string();
                 return self
                     .record(What::Refused {
@@ -175,6 +179,7 @@ fn asked(admitted: &Admitted) -> Asked {
         epoch: order.epoch,
         grant: order.grant.clone(),
         by: admitted.by.clone(),
+        broke_glass: admitted.broke_glass.clone(),
         clears: grant.clears.clone(),
         expires: order.expires,
     }
@@ -194,6 +199,7 @@ pub fn refused(whose: &Whose, order: Uuid, deploy: Uuid, phase: Phase, reason: S
         steps: Vec::new(),
         live: None,
         previous: None,
+        broke_glass: None,
         head: None,
     }
 }

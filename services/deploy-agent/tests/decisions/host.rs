@@ -136,6 +136,7 @@ impl Host {
             branch: None,
             wave: 1,
             signer: String::new(),
+            broke_glass: None,
             sequence: self.orders,
             epoch: 1,
             grant: "sha256:00".to_owned(),

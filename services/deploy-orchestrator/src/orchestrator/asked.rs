@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::Context as _;
 use chassis::Failure;
 use events::{HostName, ProjectName};
-use orders::Grant;
+use orders::{Grant, Standing};
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
@@ -145,7 +145,7 @@ impl Orchestrator {
             Ok(rules) => rules,
             Err(error) => return Ok(Err(Refused::new(Kind::Trouble, error))),
         };
-        let (verified, by) = match rules.allow(&request.grant, self.now()) {
+        let (verified, standing) = match rules.allow(&request.grant, self.now()) {
             Ok(allowed) => allowed,
             Err(refused) => return Ok(Err(refused)),
         };
@@ -176,7 +176,7 @@ impl Orchestrator {
         if let Err(refused) = plan::check(&grant, &targets, untested, &context) {
             return Ok(Err(refused));
         }
-        let mut about = self.about(grant, by, targets, request.grant, verified.digest);
+        let mut about = self.about(grant, standing, targets, request.grant, verified.digest);
         about.0.untested = untested && about.0.action == Action::Deploy;
         self.begin(about).await.map(Ok)
     }
@@ -184,7 +184,9 @@ impl Orchestrator {
     fn about(
         &self,
         grant: Grant,
-        by: Vec<String>,
+        Standing {
+            by, broke_glass, ..
+        }: Standing,
         targets: Vec<HostName>,
         signed: events::message::Signed,
         digest: String,
@@ -199,6 +201,7 @@ impl Orchestrator {
             undoes: None,
             reason: grant.reason.clone(),
             untested: false,
+            broke_glass,
             by,
             created: self.now(),
             targets,
@@ -253,6 +256,7 @@ impl Orchestrator {
         let id = about.id;
         tracing::info!(deploy = %id, project = %about.project, by = about.by.join(", "), hosts = about.targets.len(), "{} begins", about.title());
         self.say_untested(&about);
+        self.say_broken_glass(&about);
         let deploy = Deploy { about, rollout };
         self.said.push(told::asked(&deploy));
         self.changes.deploys.push(deploy.clone());

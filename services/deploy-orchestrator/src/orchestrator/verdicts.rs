@@ -123,7 +123,17 @@ impl Orchestrator {
         if !about.untested {
             return;
         }
-        let said = told::untested(about);
+        self.say_of(about, told::untested(about));
+    }
+
+    /// So is one for which the glass was broken.
+    pub(super) fn say_broken_glass(&mut self, about: &About) {
+        if let Some(past) = &about.broke_glass {
+            self.say_of(about, told::broke_glass(about, past));
+        }
+    }
+
+    fn say_of(&mut self, about: &About, said: events::message::Said) {
         tracing::warn!(deploy = %about.id, project = %about.project, "{}", said.text());
         let line = said.text().to_owned();
         self.changes.lines.push((about.id, self.now(), line));

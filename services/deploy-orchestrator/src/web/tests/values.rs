@@ -119,6 +119,7 @@ fn deploy(
         state,
         reason: None,
         untested: None,
+        broke_glass: None,
         by: vec!["ada@example.org".to_owned()],
         created: at(600),
         ended: state.is_final().then(|| at(609)),

@@ -113,10 +113,14 @@ pub(crate) fn version(running: Option<&Running>) -> Option<Version> {
 
 /// `deploy v2` or `rollback`.
 pub(crate) fn title(deploy: &DeployView) -> String {
-    match deploy.action {
+    let title = match deploy.action {
         Action::Rollback => "rollback".to_owned(),
         Action::Clear => "clearing".to_owned(),
         Action::Deploy => format!("deploy {}", revision(deploy)),
+    };
+    match &deploy.broke_glass {
+        Some(past) => format!("{title} GLASS BROKEN ({past})"),
+        None => title,
     }
 }
 
