@@ -335,11 +335,13 @@ fn make_folder(disk: &dyn Disk, path: &Path) -> io::Result<()> {
     if disk.look(folder)?.is_some() {
         return Ok(());
     }
+    let Some(above) = folder.parent() else {
+        return disk.create_folders(folder, 0o750);
+    };
+    // The owner of a release comes through here.
+    disk.create_folders(above, 0o755)?;
     disk.create_folders(folder, 0o750)?;
-    match folder.parent() {
-        Some(above) => disk.sync_folder(above),
-        None => Ok(()),
-    }
+    disk.sync_folder(above)
 }
 
 fn make(disk: &dyn Disk, path: &Path) -> io::Result<()> {

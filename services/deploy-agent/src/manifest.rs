@@ -184,6 +184,11 @@ impl Terms {
                     "script.{name}.once: {name} has to run each time; only pre-deploy and post-deploy can be done once"
                 ));
             }
+            if manner.root && manner.from != Source::Host {
+                return Err(format!(
+                    "script.{name}.root: only a script with from = \"host\" can run as root"
+                ));
+            }
             if manner.limit_s == Some(0) {
                 return Err(format!("script.{name}.limit_s: 0 is too small"));
             }

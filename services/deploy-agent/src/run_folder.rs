@@ -19,7 +19,7 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use world::Disk;
+use world::{Disk, User, UserName};
 
 /// What to run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +32,9 @@ pub struct Spec {
     pub args: Vec<String>,
     /// The folder it runs in.
     pub folder: PathBuf,
+    /// As whom; `None`: as whoever runs this. Another user's `HOME` is theirs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<UserName>,
     /// Its whole environment.
     pub env: BTreeMap<String, String>,
     /// After this it gets TERM, with all its children.
@@ -131,6 +134,16 @@ impl RunFolder {
         }
         let spec = serde_json::to_vec_pretty(spec).map_err(io::Error::other)?;
         disk.replace(&self.0.join("spec.json"), &spec, 0o640)
+    }
+
+    /// Lets a user read what their script writes: they come to the folder, and the output is their group's to read.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn show_to(&self, disk: &dyn Disk, user: &User) -> io::Result<()> {
+        disk.create(&self.output(), b"", 0o640)?;
+        disk.set_owner(&self.output(), (0, user.gid()))?;
+        disk.set_mode(&self.0, 0o751)
     }
 
     /// The specification.

@@ -4,7 +4,7 @@ use std::{io, path::Path, process::ExitCode, time::Duration};
 
 use command::{Limits, Program, RunError};
 use tokio::time::{Instant, sleep};
-use world::{Lock, World};
+use world::{Lock, User, World};
 
 use crate::run_folder::{RunFolder, Spec, Status};
 
@@ -60,13 +60,41 @@ async fn take(world: &World, folder: &RunFolder) -> io::Result<Option<Box<dyn Lo
     }
 }
 
-async fn script(world: &World, folder: &RunFolder, spec: &Spec) -> Status {
-    let mut program = Program::new(&spec.program)
-        .args(&spec.args)
-        .folder(&spec.folder);
+/// The script as a program, run by its user.
+async fn program(world: &World, folder: &RunFolder, spec: &Spec) -> Result<Program, String> {
+    let mut program = Program::new(&spec.program);
+    if let Some(name) = &spec.user {
+        let user = User::find(world, name).await;
+        let user = user.map_err(|error| chassis::causes(&error))?;
+        if user.is_another() {
+            if !rustix::process::geteuid().is_root() {
+                return Err(format!(
+                    "only root can run it as {name}: start deploy-agent as root, or as {name}"
+                ));
+            }
+            folder
+                .show_to(&*world.disk, &user)
+                .map_err(|error| error.to_string())?;
+            program = user.program(&spec.program);
+        }
+        program = program.env("HOME", user.home().display().to_string());
+    }
     for (name, value) in &spec.env {
         program = program.env(name, value);
     }
+    Ok(program.args(&spec.args).folder(&spec.folder))
+}
+
+async fn script(world: &World, folder: &RunFolder, spec: &Spec) -> Status {
+    let program = match program(world, folder, spec).await {
+        Ok(program) => program,
+        Err(error) => {
+            return Status {
+                error: Some(error),
+                ..Status::default()
+            };
+        }
+    };
     let limits = Limits {
         time: Duration::from_secs(spec.limit_s),
         grace: Duration::from_secs(spec.grace_s),

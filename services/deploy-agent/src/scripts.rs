@@ -112,6 +112,8 @@ pub struct Manner {
     pub rerunnable: bool,
     /// True if it is not run again for a revision once it was done.
     pub once: bool,
+    /// True if it runs as root, not as the release's owner: only one that is from the host.
+    pub root: bool,
 }
 
 /// The scripts that a release had when it was prepared. They stay those, whatever the settings say later; but the file of
@@ -233,6 +235,12 @@ impl Scripts {
             };
             if let Some(path) = &on_host {
                 roots(disk, path)?;
+                if manner.root && !rustix::process::geteuid().is_root() {
+                    let path = path.display();
+                    return Err(format!(
+                        "{path} is to run as root: start deploy-agent as root"
+                    ));
+                }
             } else if file.is_none() {
                 continue;
             }

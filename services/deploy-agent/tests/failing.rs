@@ -121,6 +121,7 @@ pub(crate) async fn run(
         folder: RunFolder::at(folder.path().join("steps/one")),
         spec: Spec {
             args: Vec::new(),
+            user: None,
             program,
             folder: folder.path().to_owned(),
             env: BTreeMap::new(),

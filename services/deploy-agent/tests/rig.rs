@@ -220,6 +220,13 @@ impl Rig {
         self.commit(tag)
     }
 
+    /// Lets other users come as far as `base`.
+    pub(crate) fn let_others_in(&self) {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = fs::Permissions::from_mode(0o755);
+        fs::set_permissions(self.folder.path(), mode).expect("set");
+    }
+
     /// A script of the host itself.
     pub(crate) fn host_script(&self, name: &str, text: &str) {
         write(&self.path("host-scripts/shop").join(name), text, 0o755);

@@ -1,7 +1,12 @@
 //! The process between the agent and a script: it runs a script once, and leaves how that went in its folder.
 
 use std::{
-    collections::BTreeMap, fs, os::unix::fs::PermissionsExt, path::Path, process::ExitCode,
+    collections::BTreeMap,
+    fs,
+    io::{BufReader, Read},
+    os::unix::fs::{MetadataExt, PermissionsExt},
+    path::Path,
+    process::{Command, ExitCode},
     time::Duration,
 };
 
@@ -24,6 +29,7 @@ fn run(script: &str, limit_s: u64) -> (TempDir, RunFolder) {
         program,
         args: vec!["one two".to_owned()],
         folder: folder.path().to_owned(),
+        user: None,
         env: BTreeMap::from([("WHO".to_owned(), "ann".to_owned())]),
         limit_s,
         grace_s: 1,
@@ -155,4 +161,109 @@ async fn a_run_that_is_forbidden_never_starts() {
         "nor what a runner has"
     );
     drop(held);
+}
+
+/// The user `nobody` of Debian.
+const NOBODY: u32 = 65534;
+
+/// A file's text, as another user sees it.
+fn read_as(user: &str, file: &Path) -> Option<String> {
+    let read = Command::new("setpriv")
+        .arg(format!("--reuid={user}"))
+        .args(["--regid=nogroup", "--clear-groups", "cat"])
+        .arg(file)
+        .output()
+        .expect("setpriv runs");
+    let text = String::from_utf8_lossy(&read.stdout).into_owned();
+    read.status.success().then_some(text)
+}
+
+#[tokio::test]
+async fn a_script_runs_as_its_user_who_has_no_way_back_and_may_read_what_it_says() {
+    let root = fs::metadata("/proc/self").expect("there").uid() == 0;
+    let said = "id -un; id -G; echo \"$WHO $HOME\"; grep NoNewPrivs /proc/self/status; touch new; sleep 0.1; exit 4";
+    let (folder, run) = run(said, 20);
+    let user = if root { "nobody" } else { "root" };
+    let spec = Spec {
+        user: Some(user.to_owned().try_into().expect("a name")),
+        ..run.spec(&RealDisk).expect("read")
+    };
+    run.make(&RealDisk, &spec).expect("made");
+    for folder in [folder.path(), &folder.path().join("steps")] {
+        fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).expect("set");
+    }
+    if !root {
+        step(run.path()).await;
+        let error = over(&run).error.expect("it is not started");
+        assert!(error.contains("only root can run it as root"), "{error}");
+        return;
+    }
+    std::os::unix::fs::chown(folder.path(), Some(NOBODY), None).expect("given");
+    step(run.path()).await;
+    assert_eq!(over(&run).exit, Some(4));
+    assert_eq!(
+        output(&run),
+        "nobody\n65534\nann /nonexistent\nNoNewPrivs:\t1\n"
+    );
+    let made = fs::metadata(folder.path().join("new")).expect("it made it");
+    assert_eq!(made.uid(), NOBODY);
+    assert_eq!(read_as("nobody", &run.output()), Some(output(&run)));
+    let kept = fs::metadata(run.output()).expect("kept");
+    assert_eq!(
+        (kept.uid(), kept.gid(), kept.mode() & 0o777),
+        (0, NOBODY, 0o640),
+        "nobody else reads it, and they cannot change it"
+    );
+    assert_eq!(
+        read_as("nobody", &run.path().join("spec.json")),
+        None,
+        "nor see more than that"
+    );
+}
+
+#[tokio::test]
+async fn another_users_script_is_ended_at_its_limit_too() {
+    let (folder, run) = run("(trap '' TERM; sleep 60) & echo $!; wait", 1);
+    if fs::metadata("/proc/self").expect("there").uid() == 0 {
+        let spec = Spec {
+            user: Some("nobody".to_owned().try_into().expect("a name")),
+            ..run.spec(&RealDisk).expect("read")
+        };
+        run.make(&RealDisk, &spec).expect("made");
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).expect("set");
+    }
+    step(run.path()).await;
+    assert!(over(&run).timed_out);
+    let child: u32 = output(&run).trim().parse().expect("the child's id");
+    within_limit("the child is killed", || gone(child)).await;
+}
+
+#[tokio::test]
+async fn a_user_who_is_not_there_is_said() {
+    let (_folder, run) = run("echo ran", 20);
+    let spec = Spec {
+        user: Some("no-such-user".to_owned().try_into().expect("a name")),
+        ..run.spec(&RealDisk).expect("read")
+    };
+    run.make(&RealDisk, &spec).expect("made");
+    step(run.path()).await;
+    let error = over(&run).error.expect("it is not started");
+    assert!(error.contains("there is no user no-such-user"), "{error}");
+    assert!(!run.output().exists());
+}
+
+#[tokio::test]
+async fn output_of_100_mb_stays_byte_for_byte() {
+    const BYTES: u64 = 100 << 20;
+    let (_folder, run) = run("yes 0123456789abcdef | head -c 104857600", 60);
+    step(run.path()).await;
+    assert_eq!(over(&run).exit, Some(0));
+    assert_eq!(fs::metadata(run.output()).expect("kept").len(), BYTES);
+    let mut kept = BufReader::new(fs::File::open(run.output()).expect("kept"));
+    let mut piece = [0; 17];
+    let whole = (0..BYTES / 17).all(|_| {
+        kept.read_exact(&mut piece).expect("read");
+        piece == *b"0123456789abcdef\n"
+    });
+    assert!(whole);
 }

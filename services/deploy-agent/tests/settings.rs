@@ -90,6 +90,10 @@ fn scripts_that_cannot_be_meant_are_refused() {
             "script.start.once = true",
             "only pre-deploy and post-deploy",
         ),
+        (
+            "script.start.root = true",
+            "only a script with from = \"host\"",
+        ),
         ("script.start.user = 'root'", "user"),
     ] {
         let text = format!("[projects.shop]\nrepository = 'shop'\nenvironment = 'prod'\n{line}\n");

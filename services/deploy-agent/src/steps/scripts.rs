@@ -54,7 +54,12 @@ pub(super) async fn run(
         Ok(bytes) => bytes,
         Err(error) => return Outcome::of(End::Failed, Some(error.to_string())),
     };
-    let env = environment(site, work, &tree);
+    let user = terms.owner.clone().filter(|_| !manner.root);
+    let mut env = environment(site, work, &tree);
+    if user.is_some() {
+        // Theirs is what the system's list of users says.
+        env.remove("HOME");
+    }
     let args = manner
         .args
         .iter()
@@ -64,8 +69,13 @@ pub(super) async fn run(
         spec: Spec {
             program: path,
             args: args.collect(),
+            // Root is not led by a folder that is somebody else's.
+            folder: match manner.root {
+                true => PathBuf::from("/"),
+                false => tree,
+            },
+            user,
             env,
-            folder: tree,
             limit_s: manner.limit_s.unwrap_or(terms.script_limit_s),
             grace_s: terms.script_grace_s,
             // What is built is a part of the release.

@@ -1,6 +1,6 @@
 //! What a script is given, and what becomes of what it says.
 
-use std::fs;
+use std::{fs, os::unix::fs::MetadataExt};
 
 use events::message::{Phase, ScriptOutput, State, Step};
 
@@ -154,4 +154,57 @@ async fn a_script_that_went_since_it_was_prepared_is_noticed_before_anything_run
         State::Live,
         "preparing makes another one"
     );
+}
+
+#[tokio::test]
+async fn scripts_run_as_the_owner_and_one_of_the_host_as_root_where_it_is_told_to() {
+    let mut rig = Rig::start().await;
+    let root = fs::metadata("/proc/self").expect("there").uid() == 0;
+    let owner = if root { "nobody" } else { "root" };
+    rig.settings = format!(
+        "owner = '{owner}'\nscript.post-deploy = {{ from = 'host', root = true }}\n\
+         script.pre-deploy = {{ from = 'host' }}\n"
+    );
+    let who = "#!/bin/sh\nid -un\npwd\necho \"$HOME\"\n";
+    let build = "#!/bin/sh\nid -un\necho built > built\n";
+    let v1 = rig.version(
+        "v1",
+        &[
+            (".deploy/build", build),
+            (".deploy/start", who),
+            (".deploy/check", who),
+        ],
+    );
+    rig.host_script("pre-deploy", who);
+    rig.host_script("post-deploy", who);
+    rig.let_others_in();
+    rig.run_agent().await;
+    let grant = rig.grant(Some(("v1", &v1)));
+    let prepared = rig.carry_out(&grant, Phase::Prepare).await;
+    if !root {
+        assert!(
+            matches!(&prepared.state, State::Failed { reason } if reason.contains("start deploy-agent as root")),
+            "{prepared:#?}"
+        );
+        return;
+    }
+    assert!(
+        matches!(prepared.state, State::Prepared { .. }),
+        "{prepared:#?}"
+    );
+    let live = rig.carry_out(&grant, Phase::Activate).await;
+    assert_eq!(live.state, State::Live, "{live:#?}");
+    let release = live.live.expect("it is live").release;
+    let tree = rig.shop("releases").join(release);
+    let own = format!("nobody\n{}\n/nonexistent\n", tree.display());
+    let said = |run: &str| fs::read_to_string(rig.output_of(run)).expect("read");
+    for run in ["-pre-deploy-1", "-start-1", "-check-1"] {
+        assert_eq!(said(run), own, "{run}");
+    }
+    assert_eq!(said("-build-1"), "nobody\n");
+    let home = rig.shop("").display().to_string();
+    let home = home.trim_end_matches('/');
+    assert_eq!(said("-post-deploy-1"), format!("root\n/\n{home}\n"));
+    let built = fs::metadata(tree.join("built")).expect("it wrote into its release");
+    assert_eq!(built.uid(), 65534);
 }

@@ -139,7 +139,7 @@ fn what_is_to_be_done_once_is_done_once_for_a_revision() {
     );
     host.deploy(3, &[]);
     assert!(
-        host.told().contains("objects = prepared pre-deploy stop"),
+        host.told().contains("= prepared pre-deploy stop"),
         "another revision"
     );
 }
