@@ -152,6 +152,20 @@ pub(crate) fn prepare(command: &mut std::process::Command, program: &Program, pl
     }
 }
 
+impl Program {
+    /// This process becomes that program, in its own terminal and process group. Comes back only with why it could not.
+    pub fn replace_this_process(&self) -> io::Error {
+        use std::os::unix::process::CommandExt;
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "this is the place that starts programs"
+        )]
+        let mut command = std::process::Command::new(&self.name);
+        prepare(&mut command, self, Place::Callers);
+        command.exec()
+    }
+}
+
 #[expect(
     clippy::disallowed_methods,
     reason = "a running program needs a real file, whatever the disk seam does"

@@ -16,7 +16,7 @@ pub use command::Boxed;
 pub use disk::{Disk, Entry, Kind, Lock, LogFile, RealDisk, Space, Stamp};
 pub use net::{Listener, Net, RealNet, Stream};
 pub use roots::{NotRoots, only_roots};
-pub use user::{User, UserError, UserName};
+pub use user::{User, UserError, UserName, own_uid};
 
 /// The outside, as one value that every service is given.
 #[derive(Clone)]

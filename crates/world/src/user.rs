@@ -51,6 +51,12 @@ impl TryFrom<String> for UserName {
     }
 }
 
+/// The number of the user that this process acts as.
+#[must_use]
+pub fn own_uid() -> u32 {
+    rustix::process::geteuid().as_raw()
+}
+
 /// Why a user is not found.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -96,6 +102,16 @@ impl User {
         Self::of_line(name, &line).ok_or_else(|| UserError::Unknown(name.clone()))
     }
 
+    /// The user of that number, if the system's lists have one.
+    pub async fn of(world: &World, uid: u32) -> Option<Self> {
+        let getent = Program::new("getent").args(["passwd".to_owned(), uid.to_string()]);
+        let found = world.processes.run(&getent, Limits::of(Self::LIMIT)).await;
+        let line = String::from_utf8_lossy(&found.ok()?.stdout).into_owned();
+        let login = line.split(':').next()?.to_owned();
+        let user = Self::of_line(&UserName::try_from(login).ok()?, &line)?;
+        (user.uid == uid).then_some(user)
+    }
+
     /// `name:x:uid:gid:comment:home:shell`
     fn of_line(name: &UserName, line: &str) -> Option<Self> {
         let mut fields = line.lines().next()?.split(':');
@@ -137,7 +153,7 @@ impl User {
     /// False for the user of this process.
     #[must_use]
     pub fn is_another(&self) -> bool {
-        self.uid != rustix::process::geteuid().as_raw()
+        self.uid != own_uid()
     }
 
     /// A program started as this user: its groups and no others, and no way back.

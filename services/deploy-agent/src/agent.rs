@@ -6,11 +6,9 @@ use anyhow::{Context, anyhow};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use chassis::{Bus, Delivery, Failure, Inbox, Listen, Start};
 use events::{
-    HostName, ProjectName, Topic,
-    message::{Ordered, ProjectState, Signed},
+    EnvironmentName, HostName, ProjectName, Topic,
+    message::{Ordered, Signed},
 };
-use git::Git;
-use jiff::SignedDuration;
 use serde::Deserialize;
 use tokio::{
     sync::{mpsc, oneshot},
@@ -21,22 +19,20 @@ use uuid::Uuid;
 use world::World;
 
 use crate::{
-    layout::Layout,
+    local::{
+        socket::{self, Door, Doors},
+        stuck,
+    },
     machine::report::Whose,
-    project::{Claimed, Mail, Open, Project, Unusable, refused},
-    redact::Redactor,
-    scripts::Scripts,
-    settings::Settings,
-    steps::Site,
-    tell::{Presence, Reports, speak},
+    opening::Shared,
+    project::{Claimed, Mail, Project, Unusable, refused},
+    settings::{self, Settings},
+    tell::{Reports, speak},
     trust::Trust,
 };
 
 /// The file below `base` that counts orders in hand; the dot keeps it apart from the folders of projects.
 const IN_HAND: &str = "orders.in-hand";
-
-/// Pieces of output that may wait for the bus; more are left out.
-const VOICE: usize = 256;
 
 /// What all orders go through.
 struct Desk {
@@ -69,33 +65,22 @@ pub async fn serve(start: Start<Settings>) -> Result<(), Failure> {
         status,
         ..
     } = start;
-    let trust = Trust {
-        allowed_signers: settings.allowed_signers.clone(),
-        policy: settings.policy.clone(),
-    };
+    let trust = Trust::of(&settings);
     trust.read(&world).await.map_err(Failure::Settings)?;
-    let mut git = Git::new(&world);
-    if let Some(home) = settings.home.clone().or_else(std::env::home_dir) {
-        git = git.with_home(home);
-    }
-    let version = git.version().await;
+    let (shared, said) = Shared::of(&world, &settings, host.clone(), &stop).await?;
+    let version = shared.git.version().await;
     version.map_err(|error| Failure::Settings(chassis::causes(&error)))?;
-    let presence = Presence::new(host.clone(), world.new_id(), settings.groups.clone());
-    let (voice, said) = mpsc::channel(VOICE);
-    let reports = Arc::new(Reports::default());
-    reports.measure(bus.metrics());
-    let shared = Shared {
-        host: host.clone(),
-        runner: runner(&settings)?,
-        redactor: Arc::new(redactor(&world, &settings).await?),
-        git,
-        voice,
-        reports,
-        presence: Arc::new(presence),
-        stop: stop.clone(),
-    };
+    shared.reports.measure(bus.metrics());
     let mut at_work = JoinSet::new();
-    let projects = shared.projects(&world, &settings, &mut at_work).await?;
+    let projects = projects(&shared, &world, &settings, &mut at_work).await?;
+    let doors = Doors {
+        host: host.clone(),
+        world: world.clone(),
+        trust: trust.clone(),
+        projects: doors(&settings, &projects),
+        connected: bus.connected(),
+    };
+    let control = settings.control();
     let in_hand = settings.base.join(IN_HAND);
     let (nobody, _) = mpsc::channel(1);
     let desk = Desk {
@@ -118,6 +103,7 @@ pub async fn serve(start: Start<Settings>) -> Result<(), Failure> {
             shared.presence.announce(&bus, period, &stop),
             speak(&bus, said, &stop),
             desk.serve(inbox, &bus, &stop),
+            socket::serve(doors, &control, &stop),
         )
     };
     // A project without its task would neither hear nor answer, while presence looked fine: better to start anew.
@@ -131,6 +117,46 @@ pub async fn serve(start: Start<Settings>) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Opens all projects and sets those to work that can be; one that cannot does not hold up the others.
+async fn projects(
+    shared: &Shared,
+    world: &World,
+    settings: &Settings,
+    at_work: &mut JoinSet<()>,
+) -> Result<BTreeMap<ProjectName, Place>, Failure> {
+    let mut projects = BTreeMap::new();
+    for (name, own) in &settings.projects {
+        let place = match Project::open(shared.open(world, settings, name, own)).await {
+            Ok((project, mail)) => {
+                at_work.spawn(project.run());
+                Place::AtWork(mail)
+            }
+            Err(Unusable::InUse(reason)) => return Err(anyhow!(reason).into()),
+            Err(Unusable::Stuck(reason)) => {
+                tracing::error!(project = %name, reason, "nothing is done for this project");
+                shared.presence.update(stuck(name, &reason));
+                Place::Stuck(reason)
+            }
+        };
+        projects.insert(name.clone(), place);
+    }
+    Ok(projects)
+}
+
+fn doors(
+    settings: &Settings,
+    projects: &BTreeMap<ProjectName, Place>,
+) -> BTreeMap<ProjectName, (EnvironmentName, Door)> {
+    let door = |(name, own): (&ProjectName, &settings::Project)| {
+        let door = match projects.get(name)? {
+            Place::AtWork(mail) => Door::Open(mail.clone()),
+            Place::Stuck(reason) => Door::Stuck(reason.clone()),
+        };
+        Some((name.clone(), (own.environment.clone(), door)))
+    };
+    settings.projects.iter().filter_map(door).collect()
+}
+
 /// Waits for the task of a project to end without being told to.
 async fn lost(at_work: &mut JoinSet<()>, stop: &CancellationToken) -> anyhow::Error {
     while let Some(ended) = at_work.join_next().await {
@@ -141,114 +167,6 @@ async fn lost(at_work: &mut JoinSet<()>, stop: &CancellationToken) -> anyhow::Er
         }
     }
     std::future::pending().await
-}
-
-/// What the projects have in common.
-struct Shared {
-    host: HostName,
-    runner: Vec<String>,
-    redactor: Arc<Redactor>,
-    git: Git,
-    voice: mpsc::Sender<events::message::ScriptOutput>,
-    reports: Arc<Reports>,
-    presence: Arc<Presence>,
-    stop: CancellationToken,
-}
-
-impl Shared {
-    /// Opens all projects and sets those to work that can be; one that cannot does not hold up the others.
-    async fn projects(
-        &self,
-        world: &World,
-        settings: &Settings,
-        at_work: &mut JoinSet<()>,
-    ) -> Result<BTreeMap<ProjectName, Place>, Failure> {
-        let mut projects = BTreeMap::new();
-        for (name, own) in &settings.projects {
-            let place = match Project::open(self.open(world, settings, name, own)).await {
-                Ok((project, mail)) => {
-                    at_work.spawn(project.run());
-                    Place::AtWork(mail)
-                }
-                Err(Unusable::InUse(reason)) => return Err(anyhow!(reason).into()),
-                Err(Unusable::Stuck(reason)) => {
-                    tracing::error!(project = %name, reason, "nothing is done for this project");
-                    self.presence.update(stuck(name, &reason));
-                    Place::Stuck(reason)
-                }
-            };
-            projects.insert(name.clone(), place);
-        }
-        Ok(projects)
-    }
-
-    fn open(
-        &self,
-        world: &World,
-        settings: &Settings,
-        name: &ProjectName,
-        own: &crate::settings::Project,
-    ) -> Open {
-        let site = Site {
-            world: world.clone(),
-            git: self.git.clone(),
-            host: self.host.clone(),
-            project: name.clone(),
-            scripts: Scripts::of(own, settings.host_scripts.join(name.as_str())),
-            settings: own.clone(),
-            base: settings.base.clone(),
-            layout: Layout::new(&settings.base, name),
-            runner: self.runner.clone(),
-            redactor: Arc::clone(&self.redactor),
-            output_bytes: settings.output_kb.saturating_mul(1024),
-            voice: self.voice.clone(),
-        };
-        let skew = i64::try_from(settings.clock_skew_s).unwrap_or(i64::MAX);
-        Open {
-            site: Arc::new(site),
-            rules: own.rules(settings.retry_s),
-            skew: SignedDuration::from_secs(skew),
-            reports: Arc::clone(&self.reports),
-            presence: Arc::clone(&self.presence),
-            stop: self.stop.clone(),
-        }
-    }
-}
-
-/// Read once, at the start: the file is replaced by an upgrade while this process runs on.
-fn runner(settings: &Settings) -> Result<Vec<String>, Failure> {
-    if !settings.step_command.is_empty() {
-        return Ok(settings.step_command.clone());
-    }
-    let own = std::env::current_exe().context("this program's own path is not known")?;
-    let own = own
-        .to_str()
-        .context("this program's own path is not UTF-8")?;
-    Ok(vec![own.to_owned(), "step".to_owned()])
-}
-
-async fn redactor(world: &World, settings: &Settings) -> Result<Redactor, Failure> {
-    let mut texts = Vec::new();
-    for path in &settings.secret_files {
-        let file = path.clone();
-        let read = world.on_disk(move |disk| disk.read(&file)).await;
-        let bytes = read.map_err(|error| {
-            Failure::Settings(format!("secret_files: {}: {error}", path.display()))
-        })?;
-        texts.push(String::from_utf8_lossy(&bytes).into_owned());
-    }
-    Ok(Redactor::new(texts.iter().map(String::as_str)))
-}
-
-fn stuck(project: &ProjectName, reason: &str) -> ProjectState {
-    ProjectState {
-        project: project.clone(),
-        live: None,
-        previous: None,
-        busy: None,
-        stuck: Some(reason.to_owned()),
-        broken: None,
-    }
 }
 
 impl Desk {

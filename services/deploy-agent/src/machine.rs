@@ -6,11 +6,12 @@
 pub mod accept;
 pub mod decide;
 mod fold;
+pub mod here;
 pub mod record;
 pub mod report;
 pub mod state;
 
 pub use accept::{Ground, OnDisk, accept};
 pub use decide::{Decision, Facts, Rules, decide};
-pub use record::{Asked, End, Outcome, Record, Task, What};
+pub use record::{Asked, AtHost, End, Outcome, Record, Task, What};
 pub use state::{Known, State, Stuck, Taken};

@@ -1,18 +1,27 @@
 //! `deploy-agent`: carries out deploy orders on this host.
 //!
-//! `deploy-agent step DIR` runs one script, apart from the service, so that the script outlives it.
+//! `deploy-agent step DIR` runs one script, apart from the service, so that the script outlives it. `deploy-agent status` and
+//! others are for a person at the host.
 
-use std::{env, path::PathBuf, process::ExitCode};
+use std::{env, ffi::OsString, path::PathBuf, process::ExitCode};
 
+use chassis::Service;
+use deploy_agent::local::command;
 use world::World;
+
+const SERVICE: Service = Service {
+    about: "Carries out deploy orders on this host\n\nFor a person at the host: deploy-agent \
+            status|history|rollback|clear|apply --help",
+    ..chassis::service!()
+};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let mut args = env::args_os().skip(1);
-    match (args.next(), args.next(), args.next()) {
-        (Some(step), Some(folder), None) if step == "step" => {
-            deploy_agent::step(&World::real(), &PathBuf::from(folder)).await
-        }
-        _ => chassis::run(chassis::service!(), deploy_agent::serve).await,
+    let args: Vec<OsString> = env::args_os().collect();
+    let first = args.get(1).and_then(|first| first.to_str());
+    match (first, args.len()) {
+        (Some("step"), 3) => deploy_agent::step(&World::real(), &PathBuf::from(&args[2])).await,
+        (Some(name), _) if command::NAMES.contains(&name) => command::main(args).await,
+        _ => chassis::run(SERVICE, deploy_agent::serve).await,
     }
 }

@@ -1,11 +1,14 @@
 //! One project: takes orders in, asks what comes next, has it done, writes each fact down before and after.
 
 mod hear;
+mod here;
+mod links;
 mod pruning;
+mod watched;
 
 use std::{io, sync::Arc, time::Duration};
 
-use events::message::{Phase, State as Stands, Step};
+use events::message::{Phase, Reported, State as Stands, Step};
 use jiff::SignedDuration;
 use orders::Admitted;
 use tokio::{
@@ -16,6 +19,8 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 pub use hear::refused;
+pub use here::{Alone, Ask, history, standing};
+pub use watched::Seen;
 
 use crate::{
     journal::{Journal, OpenError},
@@ -43,6 +48,8 @@ pub enum Mail {
     Unbelieved(Box<Claimed>, oneshot::Sender<()>),
     /// A final report is confirmed.
     Told(Uuid),
+    /// A person at the host asks.
+    Asked(Box<Ask>),
 }
 
 /// What an order says of itself that is not believed.
@@ -91,6 +98,7 @@ pub struct Project {
     end: CancellationToken,
     /// Old releases that are in use.
     spared: Option<pruning::Spared>,
+    watchers: watched::Watchers,
 }
 
 /// What a project is opened with.
@@ -150,13 +158,15 @@ impl Project {
             end: CancellationToken::new(),
             spared: None,
             stop: open.stop,
+            watchers: watched::Watchers::default(),
         };
         Ok((project, own))
     }
 
     /// Works until the stop. What an agent before this one left is finished or undone first.
     pub async fn run(mut self) {
-        for report in untold(&self.state, &self.whose) {
+        for mut report in untold(&self.state, &self.whose) {
+            report.head = Some(self.journal.head());
             self.reports.tell(report, &self.own);
         }
         self.announce(None);
@@ -301,30 +311,6 @@ impl Project {
         Ok(())
     }
 
-    /// `previous` and `next` are for people; the journal does not depend on them.
-    async fn derive_links(&self) {
-        let layout = self.site.layout.clone();
-        let previous = self.state.previous().map(|past| past.release.clone());
-        let live = self.state.live.as_ref().map(|live| live.release.clone());
-        let next = self.state.newest.clone().filter(|newest| {
-            Some(newest) != live.as_ref()
-                && !self
-                    .state
-                    .history
-                    .iter()
-                    .any(|past| past.release == *newest)
-                && !self.state.bad.contains(newest)
-        });
-        let derive = move |disk: &dyn world::Disk| {
-            layout.derive(disk, "previous", previous.as_deref())?;
-            layout.derive(disk, "next", next.as_deref())
-        };
-        if let Err(error) = self.site.world.on_disk(derive).await {
-            let project = self.whose.project.as_str();
-            tracing::warn!(project, %error, "the links previous and next are not right");
-        }
-    }
-
     fn complain(&self, what: &str, error: &io::Error) {
         tracing::error!(project = self.whose.project.as_str(), %error, "{what}");
     }
@@ -361,12 +347,17 @@ impl Project {
         Ok(())
     }
 
-    fn tell(&self, order: Uuid) {
+    fn tell(&mut self, order: Uuid) {
         if let Some(known) = self.state.known(order) {
             let mut report = report(&self.state, known, &self.whose);
             report.head = Some(self.journal.head());
-            self.reports.tell(report, &self.own);
+            self.say(report);
         }
+    }
+
+    fn say(&mut self, report: Reported) {
+        self.watchers.tell(&report);
+        self.reports.tell(report, &self.own);
     }
 
     fn announce(&self, stuck: Option<String>) {

@@ -31,6 +31,9 @@ pub struct Settings {
     /// Who may ask for what.
     #[serde(default = "policy")]
     pub policy: PathBuf,
+    /// Where a person at the host asks the agent.
+    #[serde(default)]
+    pub control: Option<PathBuf>,
     /// Groups that this host says it is in.
     #[serde(default)]
     pub groups: Vec<GroupName>,
@@ -161,6 +164,15 @@ fn check_pause_s() -> u64 {
     1
 }
 
+impl Settings {
+    /// Where a person at the host asks the agent.
+    #[must_use]
+    pub fn control(&self) -> PathBuf {
+        let own = self.control.clone();
+        own.unwrap_or_else(|| self.base.join("control.sock"))
+    }
+}
+
 impl chassis::Settings for Settings {
     const SHIPPED: &'static str = include_str!("../dist/deploy-agent.toml");
 
@@ -171,6 +183,9 @@ impl chassis::Settings for Settings {
         if !self.host_scripts.is_absolute() {
             let path = self.host_scripts.display();
             return Err(format!("host_scripts: {path} is no absolute path"));
+        }
+        if let Some(path) = self.control.as_ref().filter(|path| !path.is_absolute()) {
+            return Err(format!("control: {} is no absolute path", path.display()));
         }
         let times = [
             ("presence_s", self.presence_s),

@@ -178,11 +178,11 @@ impl Collector for Levels {
     }
 }
 
-/// One line for people: `web1: shop v2 is live`.
-fn said(report: &Reported) -> Said {
-    let Reported { project, phase, .. } = report;
+/// How an order ended: event, level, and the sentence after the project's name.
+pub(crate) fn sentence(report: &Reported) -> (&'static str, Level, String) {
+    let phase = report.phase;
     let live = report.live.as_ref().map_or("nothing", |live| live.label());
-    let (event, level, text) = match &report.state {
+    match &report.state {
         State::Live => ("live", Level::Info, format!("{live} is live")),
         State::Prepared { release } => ("prepared", Level::Info, format!("has {release} prepared")),
         State::PutBack { reason } => (
@@ -211,7 +211,13 @@ fn said(report: &Reported) -> Said {
             Level::Info,
             format!("{phase} ended, {live} is live"),
         ),
-    };
+    }
+}
+
+/// One line for people: `web1: shop v2 is live`.
+fn said(report: &Reported) -> Said {
+    let Reported { project, phase, .. } = report;
+    let (event, level, text) = sentence(report);
     let reason = match &report.state {
         State::PutBack { reason }
         | State::Failed { reason }

@@ -10,6 +10,8 @@ use orders::{Admitted, Keyring, Policy};
 use tokio::time::sleep;
 use world::World;
 
+use crate::settings::Settings;
+
 /// How often files that cannot be read are tried: they may be just being written.
 const TRIES: u32 = 10;
 /// How long to wait before the next try.
@@ -25,6 +27,15 @@ pub struct Trust {
 }
 
 impl Trust {
+    /// The files that the settings name.
+    #[must_use]
+    pub fn of(settings: &Settings) -> Self {
+        Self {
+            allowed_signers: settings.allowed_signers.clone(),
+            policy: settings.policy.clone(),
+        }
+    }
+
     /// Reads both files.
     ///
     /// # Errors

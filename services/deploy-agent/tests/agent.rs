@@ -1,5 +1,6 @@
 //! The whole agent, as its own program, on a real bus with real git.
 
+mod at_host;
 mod clearing;
 mod deploying;
 mod frozen;

@@ -2,6 +2,7 @@
 
 mod clearing;
 mod deploys;
+mod holding;
 mod host;
 mod interrupted;
 mod keeping;

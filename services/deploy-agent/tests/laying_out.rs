@@ -65,6 +65,7 @@ pub(crate) fn work(commit: &CommitId) -> Work {
             epoch: 1,
             grant: "sha256:00".to_owned(),
             clears: Vec::new(),
+            at_host: None,
             by: Vec::new(),
             expires: "2025-03-01T12:00:00Z".parse().expect("a time"),
         },

@@ -19,8 +19,10 @@ use tokio::{task::JoinSet, time::timeout};
 use tokio_util::sync::CancellationToken;
 use world::World;
 
+mod at_host;
 mod ordering;
 
+pub(crate) use at_host::as_nobody;
 pub(crate) use ordering::id_of;
 
 /// How long anything may take that is waited for here.

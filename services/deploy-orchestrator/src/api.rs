@@ -28,7 +28,7 @@ pub use asked::{Action, DeployRequest, Plan, PlanRequest};
 use events::{
     CommitId, EnvironmentName, GroupName, HostName, JobName, PageUrl, ProjectName, RepoName,
     TagName,
-    message::{BuildResult, Running, Step, StepReport, Verdict},
+    message::{BuildResult, Held, Running, Step, StepReport, Verdict},
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -79,6 +79,9 @@ pub struct ProjectHost {
     /// The deploy that left it broken, where that is why: it takes deploys again once that is cleared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub broken: Option<Uuid>,
+    /// A rollback that a person made at the host: nothing moves it on but a person.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held: Option<Held>,
 }
 
 /// A host, for `deploykit hosts`.

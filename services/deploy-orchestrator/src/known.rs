@@ -121,6 +121,7 @@ impl Known {
             busy: (!report.state.is_final()).then_some(report.deploy),
             stuck,
             broken,
+            held: before.and_then(|before| before.held.clone()),
         };
         known.told(sent, state);
     }

@@ -3,7 +3,10 @@
 pub mod ci;
 mod next;
 
-use events::{HostName, message::StepState};
+use events::{
+    HostName,
+    message::{Held, StepState},
+};
 use jiff::Timestamp;
 
 use crate::{
@@ -107,6 +110,15 @@ pub fn names(hosts: &[HostName]) -> String {
         0 => shown.join(", "),
         more => format!("{} and {more} more", shown.join(", ")),
     }
+}
+
+/// A hold: `held since 12:00:00Z, rolled back by ann (uid 1000) at web1: checkout is broken`.
+#[must_use]
+pub fn held(held: &Held) -> String {
+    let why = held.reason.as_ref();
+    let why = why.map_or(String::new(), |why| format!(": {why}"));
+    let since = held.since.strftime("%Y-%m-%d %H:%M:%SZ");
+    format!("held since {since}, rolled back by {}{why}", held.by)
 }
 
 /// A time of day, UTC, to the second.

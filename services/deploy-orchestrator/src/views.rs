@@ -73,6 +73,7 @@ impl Scene<'_> {
             previous: state.and_then(|state| state.previous.clone()),
             stuck: state.and_then(|state| state.stuck.clone()),
             broken: state.and_then(|state| state.broken),
+            held: state.and_then(|state| state.held.clone()),
         }
     }
 

@@ -4,12 +4,12 @@ use deploy_orchestrator::{
     api::{Action, DeployState, HostState, PlanRequest},
     refused::Kind,
 };
-use events::message::{Phase, State};
+use events::message::{Held, Phase, State};
 use uuid::Uuid;
 
 use crate::{
     plan::{deploy, fleet, on, rollback},
-    support::{Story, host, hosts, rules},
+    support::{Story, at, host, hosts, rules},
 };
 
 const BAD: Uuid = Uuid::from_u128(0xbad);
@@ -79,7 +79,7 @@ fn a_clearing_is_for_the_broken_ones_among_those_that_are_named() {
     let refused = fleet.plan(&clear()).expect_err("none is broken");
     assert_eq!(
         refused.body.error,
-        "nothing to clear: shop is not known to be broken on web1, web2, web3"
+        "nothing to clear: shop is neither broken nor held on web1, web2, web3, as far as is known"
     );
     fleet.breaks("web2", BAD);
     fleet.breaks("web3", BAD);
@@ -120,4 +120,27 @@ fn a_host_that_refuses_to_be_cleared_is_named_and_puts_no_other_back() {
     assert_eq!(story.reason(), "wave 1 of 1: web2 refused the order");
     let view = deploy_orchestrator::texts::view(&story.deploy_v2());
     assert_eq!(view.next, ["deploykit clear shop --on web2"]);
+}
+
+#[test]
+fn a_hold_is_shown_and_ends_with_a_deploy_or_a_clearing() {
+    let mut fleet = fleet();
+    let deploy_at_host = Uuid::from_u128(0x401d);
+    fleet.held = Some(Held {
+        deploy: deploy_at_host,
+        by: "ann (uid 1000) at web3".to_owned(),
+        reason: Some("checkout".to_owned()),
+        since: at(0),
+    });
+    fleet.present("web3", true);
+    let why = "held since 2027-01-15 08:00:00Z, rolled back by ann (uid 1000) at web3: checkout";
+    let plan = fleet.plan(&deploy("v2")).expect("a hold refuses nothing");
+    assert!(plan.grant.clears.is_empty(), "the deploy itself ends it");
+    assert_eq!(plan.warnings, [format!("ends the hold of web3, {why}")]);
+    let plan = fleet.plan(&clear()).expect("there is one");
+    assert_eq!(plan.targets, hosts("web3"));
+    assert_eq!(plan.grant.clears, [deploy_at_host]);
+    assert_eq!(plan.warnings, [format!("clears web3, {why}")]);
+    let shown = fleet.shown("web3");
+    assert_eq!(shown.held, fleet.held, "status shows it");
 }

@@ -379,6 +379,7 @@ fn present(name: &str, live: &str) -> Present {
             busy: None,
             stuck: None,
             broken: None,
+            held: None,
         }],
     }
 }

@@ -22,6 +22,7 @@ fn present(instance: u128, live: &str) -> Present {
             busy: None,
             stuck: None,
             broken: None,
+            held: None,
         }],
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use deploy_orchestrator::{
     Project, Settings,
-    api::{Action, Plan, PlanRequest},
+    api::{Action, Plan, PlanRequest, ProjectHost},
     ci::Said,
     deploy::{About, Deploy},
     known::Known,
@@ -14,7 +14,7 @@ use deploy_orchestrator::{
 };
 use events::{
     HostName, RefName,
-    message::{BuildResult, Built, Fetched, Phase, Present, ProjectState, RefTip, Signed},
+    message::{BuildResult, Built, Fetched, Held, Phase, Present, ProjectState, RefTip, Signed},
 };
 use jiff::SignedDuration;
 use uuid::Uuid;
@@ -27,6 +27,8 @@ pub(crate) struct Fleet {
     running: Vec<Deploy>,
     /// What is said of the grant that is checked.
     untested: bool,
+    /// What web3 says of a rollback that a person made there.
+    pub(crate) held: Option<Held>,
 }
 
 fn tip(name: &str, word: &str, committed_s: i64) -> RefTip {
@@ -58,6 +60,7 @@ pub(crate) fn fleet() -> Fleet {
         known: Known::default(),
         running: Vec::new(),
         untested: false,
+        held: None,
     };
     for name in ["web1", "web2", "web3"] {
         fleet.present(name, true);
@@ -74,7 +77,17 @@ pub(crate) fn fleet() -> Fleet {
 }
 
 impl Fleet {
-    fn present(&mut self, name: &str, previous: bool) {
+    /// A host as the status shows it.
+    pub(crate) fn shown(&self, name: &str) -> ProjectHost {
+        let scene = Scene {
+            settings: &self.settings,
+            known: &self.known,
+            now: at(0),
+        };
+        scene.project_host(&"shop".parse().expect("a project"), &host(name))
+    }
+
+    pub(crate) fn present(&mut self, name: &str, previous: bool) {
         self.says(name, previous, None);
     }
 
@@ -91,6 +104,7 @@ impl Fleet {
             busy: None,
             stuck: broken.map(|_| "start: exit 1".to_owned()),
             broken,
+            held: self.held.clone().filter(|_| name == "web3"),
         };
         let present = Present {
             host: host(name),

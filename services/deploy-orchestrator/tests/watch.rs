@@ -56,6 +56,7 @@ fn status(time: i64, seen: i64) -> Status {
         previous: None,
         stuck: None,
         broken: None,
+        held: None,
     };
     let project = ProjectView {
         requires_ci: false,

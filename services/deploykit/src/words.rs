@@ -6,6 +6,7 @@ mod plan;
 use deploy_orchestrator::api::{
     Action, DeployState, DeployView, HostProgress, HostState, HostView, OutputView, Status, TagView,
 };
+use deploy_orchestrator::texts;
 use events::message::{Running, Step, StepState};
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -253,7 +254,8 @@ pub fn status(status: &Status) -> Vec<String> {
                 (false, Some(seen)) => format!("agent not heard since {}", when(seen)),
                 (false, None) => "agent never heard".to_owned(),
             };
-            let trouble = host.stuck.clone().unwrap_or(heard);
+            let held = host.held.as_ref().map(texts::held);
+            let trouble = host.stuck.clone().or(held).unwrap_or(heard);
             table.row([
                 format!("  {}", host.host),
                 label(host.live.as_ref()).to_owned(),

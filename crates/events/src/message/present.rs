@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -43,6 +44,23 @@ pub struct ProjectState {
     /// The deploy that left it broken, where that is why: a grant that names it clears that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub broken: Option<Uuid>,
+    /// Set after a rollback that a person made at the host, until a deploy is good there or somebody clears it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held: Option<Held>,
+}
+
+/// A rollback that a person made at the host: nothing moves it on but a person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Held {
+    /// The id under which the rollback is in the host's history: a grant that names it clears the hold.
+    pub deploy: Uuid,
+    /// Whose hand it was.
+    pub by: String,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Since when.
+    pub since: Timestamp,
 }
 
 impl Payload for Present {

@@ -28,6 +28,7 @@ impl State {
             What::Accepted { order, task } => {
                 self.cut(order, task);
                 self.use_up(order, task);
+                self.hold(order, task, at);
                 self.queue.push_back(order.order);
                 self.remember(order, Some(task.clone()), at);
             }
@@ -107,6 +108,35 @@ impl State {
         if self.rollbacks.len() > ROLLBACKS {
             self.rollbacks.pop_front();
         }
+    }
+
+    fn hold(&mut self, asked: &Asked, task: &Task, at: Timestamp) {
+        if let (Some(who), Task::Rollback { .. }) = (&asked.at_host, task) {
+            self.lifted = None;
+            self.held = Some(message::Held {
+                deploy: asked.deploy,
+                by: asked.by.join(", "),
+                reason: who.reason.clone(),
+                since: at,
+            });
+        }
+    }
+
+    /// A deploy that ended a hold is taken back.
+    fn hold_again(&mut self, job: &Known) {
+        let own = job.asked.undo.then_some(job.asked.deploy);
+        let undone = own.or(job.asked.undoes);
+        let taken_back = |(deploy, _): &mut (Uuid, _)| Some(*deploy) == undone;
+        if let Some((_, held)) = self.lifted.take_if(taken_back) {
+            self.held = Some(held);
+        }
+    }
+
+    fn clear(&mut self, asked: &Asked) {
+        self.stuck
+            .take_if(|stuck| asked.clears.contains(&stuck.deploy));
+        self.held
+            .take_if(|held| asked.clears.contains(&held.deploy));
     }
 
     /// Ends early what an accepted order takes the place of: the one under way, and preparations that wait behind it.
@@ -220,10 +250,13 @@ impl State {
             }
             (Some(Task::Activate { release, .. }), message::State::Live) => {
                 self.bad.remove(release);
+                let held = self.held.take();
+                self.lifted = held.map(|held| (job.asked.deploy, held));
                 self.good();
             }
             (Some(Task::Rollback { to, leaves }), message::State::Live) => {
                 self.bad.extend(leaves.clone());
+                self.hold_again(&job);
                 while let Some(last) = self.history.last() {
                     if Some(&last.release) == to.as_ref() {
                         break;
@@ -232,7 +265,7 @@ impl State {
                 }
                 self.good();
             }
-            (Some(Task::Clear), message::State::Cleared) => self.stuck = None,
+            (Some(Task::Clear), message::State::Cleared) => self.clear(&job.asked),
             (
                 Some(Task::Activate { .. }),
                 message::State::PutBack { .. }

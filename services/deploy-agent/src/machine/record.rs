@@ -124,8 +124,27 @@ pub struct Asked {
     /// The deploys whose broken end here it clears.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub clears: Vec<Uuid>,
+    /// Set where a person at the host asked for it, without a signature.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_host: Option<AtHost>,
     /// Until when what cannot be done yet is tried again.
     pub expires: Timestamp,
+}
+
+/// A person at the host.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AtHost {
+    /// As the kernel says.
+    pub uid: u32,
+    /// The login of that number, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub login: Option<String>,
+    /// Who they say they were before they became this user.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub says: Option<String>,
+    /// Why, in their words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 /// What an accepted order comes to on this host.

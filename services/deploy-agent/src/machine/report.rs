@@ -69,6 +69,7 @@ pub fn presence(state: &State, project: &ProjectName) -> ProjectState {
         busy: state.current().map(|job| job.asked.deploy),
         stuck: state.stuck.as_ref().map(|stuck| stuck.reason.clone()),
         broken: state.stuck.as_ref().map(|stuck| stuck.deploy),
+        held: state.held.clone(),
     }
 }
 

@@ -44,6 +44,10 @@ pub struct State {
     pub bad: BTreeSet<String>,
     /// Why the project is in a state that a person should see: putting back failed.
     pub stuck: Option<Stuck>,
+    /// A rollback that a person made at the host: nothing moves it on but a person.
+    pub held: Option<message::Held>,
+    /// The hold that a deploy ended: it is there again if that deploy is taken back.
+    pub lifted: Option<(Uuid, message::Held)>,
     /// The release that was prepared last.
     pub newest: Option<String>,
     /// Known orders, oldest first.
@@ -201,6 +205,14 @@ impl State {
     /// The orders that are not finished: the one under way, then those that wait for it.
     pub fn unfinished(&self) -> impl Iterator<Item = &Known> {
         self.queue.iter().filter_map(|order| self.known(*order))
+    }
+
+    /// What a clearing names that clears all that there is.
+    #[must_use]
+    pub fn clearable(&self) -> Vec<Uuid> {
+        let stuck = self.stuck.as_ref().map(|stuck| stuck.deploy);
+        let held = self.held.as_ref().map(|held| held.deploy);
+        stuck.into_iter().chain(held).collect()
     }
 
     /// An order that was seen before.

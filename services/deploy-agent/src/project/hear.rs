@@ -34,6 +34,7 @@ impl Project {
                 let _gone = settled.send(());
                 Ok(())
             }
+            Mail::Asked(ask) => self.ask(*ask).await,
             Mail::Told(order) => match self.state.known(order) {
                 Some(known) if known.verdict.is_some() && !known.told => {
                     self.record(What::Told { order }).await
@@ -44,7 +45,7 @@ impl Project {
     }
 
     /// Refuses without a trace in the journal.
-    fn answer(&self, order: Uuid, deploy: Uuid, phase: Phase, reason: String) {
+    fn answer(&mut self, order: Uuid, deploy: Uuid, phase: Phase, reason: String) {
         let refused = refused(&self.whose, order, deploy, phase, reason);
         let live = self.state.live.clone();
         let previous = self.state.previous().cloned();
@@ -54,10 +55,10 @@ impl Project {
             previous,
             ..refused
         };
-        self.reports.tell(report, &self.own);
+        self.say(report);
     }
 
-    async fn order(&mut self, admitted: &Admitted) -> Result<(), Stopped> {
+    pub(super) async fn order(&mut self, admitted: &Admitted) -> Result<(), Stopped> {
         let asked = asked(admitted);
         if self.state.known(asked.order).is_some() {
             self.tell(asked.order);
@@ -107,6 +108,14 @@ impl Project {
                 "this host is {here}, the order is for {found}"
             )));
         }
+        self.task_for(asked).await
+    }
+
+    /// What it comes to here, or why not.
+    pub(super) async fn task_for(
+        &mut self,
+        asked: &Asked,
+    ) -> Result<Result<Task, String>, Stopped> {
         if self.state.queue.is_empty()
             && let Err(reason) = self.see_live().await?
         {
@@ -181,6 +190,7 @@ fn asked(admitted: &Admitted) -> Asked {
         by: admitted.by.clone(),
         broke_glass: admitted.broke_glass.clone(),
         clears: grant.clears.clone(),
+        at_host: None,
         expires: order.expires,
     }
 }

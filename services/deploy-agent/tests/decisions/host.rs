@@ -1,8 +1,8 @@
 //! A host without disk, clock or scripts: takes orders, does what is decided with scripted outcomes, says what was done.
 
 use deploy_agent::machine::{
-    Asked, Decision, End, Facts, Ground, OnDisk, Outcome, Record, Rules, State, What, accept,
-    decide, report::Whose,
+    Asked, AtHost, Decision, End, Facts, Ground, OnDisk, Outcome, Record, Rules, State, What,
+    accept, decide, here::asked_here, report::Whose,
 };
 use deploy_agent::scripts::{Plan, Planned, Script};
 use events::{
@@ -146,6 +146,7 @@ impl Host {
                 .iter()
                 .map(|deploy| deploy_id(*deploy))
                 .collect(),
+            at_host: None,
             expires: self.now + SignedDuration::from_mins(1),
         };
         let order = asked.order;
@@ -161,6 +162,21 @@ impl Host {
         };
         self.record(what);
         order
+    }
+
+    /// A person at the host asks for it, as deploy 100 and some.
+    pub(crate) fn here(&mut self, phase: Phase, reason: &str) {
+        let who = AtHost {
+            uid: 1000,
+            login: Some("ann".to_owned()),
+            says: None,
+            reason: Some(reason.to_owned()),
+        };
+        let id = deploy_id(100 + self.orders);
+        let asked = asked_here(&self.state, phase, who, id, &whose().host, self.now);
+        let task = accept(&self.state, &asked, &self.ground, &whose(), self.now);
+        let task = task.expect("it is taken");
+        self.record(What::Accepted { order: asked, task });
     }
 
     /// Does what is decided until nothing is, or until a step has begun that is to be stopped at.

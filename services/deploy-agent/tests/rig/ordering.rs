@@ -76,6 +76,11 @@ impl Rig {
         }
     }
 
+    /// An order as it is on the bus.
+    pub(crate) fn sealed(&self, ordered: &Ordered) -> Vec<u8> {
+        self.bus.seal(ordered).expect("sealed").to_bytes()
+    }
+
     /// Sends an order to the agent, whomever it is for.
     pub(crate) async fn send(&self, ordered: &Ordered) {
         let topic = Topic::DeployOrders("web1".parse().expect("a host"));

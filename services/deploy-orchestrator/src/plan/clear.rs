@@ -1,4 +1,4 @@
-//! Broken hosts: a deploy goes past them only where the person says so, and says so of what is shown to them.
+//! Broken and held hosts: a deploy goes past broken ones only where the person says so, and says so of what is shown to them.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use super::Context;
 use crate::{
     api::{Action, PlanRequest},
     refused::{Kind, Refused},
-    texts::names,
+    texts::{self, names},
 };
 
 /// What a plan clears.
@@ -21,7 +21,38 @@ pub(super) struct Clears {
     pub(super) warnings: Vec<String>,
 }
 
-/// Which broken states of the targets the grant is to clear; takes targets out that have nothing to clear, where that is all
+/// What keeps deploys from a host, or what a person wanted there.
+struct Found {
+    host: HostName,
+    deploy: Uuid,
+    broken: bool,
+    why: String,
+}
+
+impl Found {
+    fn on(host: &HostName, state: &ProjectState) -> Vec<Self> {
+        let found = |deploy, broken, why| Self {
+            host: host.clone(),
+            deploy,
+            broken,
+            why,
+        };
+        let broken = state.broken.map(|deploy| found(deploy, true, why(state)));
+        let held = state.held.as_ref();
+        let held = held.map(|held| found(held.deploy, false, texts::held(held)));
+        broken.into_iter().chain(held).collect()
+    }
+
+    fn line(&self, then: &str) -> String {
+        let Self { host, why, .. } = self;
+        match self.broken {
+            true => format!("{then} {host}, broken: {why}"),
+            false => format!("{then} {host}, {why}"),
+        }
+    }
+}
+
+/// Which states of the targets the grant is to clear; takes targets out that have nothing to clear, where that is all
 /// that was asked for.
 ///
 /// # Errors
@@ -32,43 +63,51 @@ pub(super) fn clears(
     context: &Context<'_>,
 ) -> Result<Clears, Refused> {
     let known = context.scene.known;
-    let broken = |host: &HostName| {
-        let state = known.state(host, &request.project)?;
-        Some((host.clone(), state.broken?, why(state)))
+    let on = |host: &HostName| {
+        let state = known.state(host, &request.project);
+        state.map_or(Vec::new(), |state| Found::on(host, state))
     };
-    let broken: Vec<_> = targets.iter().filter_map(broken).collect();
-    let hosts: Vec<HostName> = broken.iter().map(|(host, ..)| host.clone()).collect();
+    let found: Vec<Found> = targets.iter().flat_map(on).collect();
+    let (broken, held): (Vec<_>, Vec<_>) = found.iter().partition(|found| found.broken);
     let mut clears = Clears::default();
-    match request.action {
+    let cleared: Vec<&Found> = match request.action {
         Action::Rollback => return Ok(clears),
-        Action::Deploy if broken.is_empty() => return Ok(clears),
-        Action::Deploy if !request.clear => return Err(not_cleared(request, &broken)),
-        Action::Deploy => {}
-        Action::Clear if broken.is_empty() => {
-            let error = format!(
-                "nothing to clear: {} is not known to be broken on {}",
-                request.project,
-                names(targets)
-            );
-            let next = format!("deploykit status {}", request.project);
-            return Err(Refused::new(Kind::Impossible, error).next(next));
+        Action::Deploy if !broken.is_empty() && !request.clear => {
+            return Err(not_cleared(request, &broken));
         }
-        Action::Clear => targets.retain(|host| hosts.contains(host)),
-    }
-    let line = |(host, _, why): &(HostName, Uuid, String)| format!("clears {host}, broken: {why}");
-    clears.warnings = broken.iter().map(line).collect();
-    let deploys: BTreeSet<Uuid> = broken.iter().map(|(_, deploy, _)| *deploy).collect();
-    clears.deploys = deploys.into_iter().collect();
-    if clears.deploys.len() > orders::MAX_CLEARS {
+        Action::Deploy => {
+            let ends = held.iter().map(|held| held.line("ends the hold of"));
+            clears.warnings.extend(ends);
+            broken
+        }
+        Action::Clear if found.is_empty() => return Err(nothing(request, targets)),
+        Action::Clear => {
+            targets.retain(|host| found.iter().any(|found| found.host == *host));
+            found.iter().collect()
+        }
+    };
+    let lines = cleared.iter().map(|found| found.line("clears"));
+    clears.warnings.extend(lines);
+    let deploys: BTreeSet<Uuid> = cleared.iter().map(|found| found.deploy).collect();
+    if deploys.len() > orders::MAX_CLEARS {
+        let (count, most) = (deploys.len(), orders::MAX_CLEARS);
         let error = format!(
-            "{} hosts are broken by {} deploys; one grant clears {}: clear some of them first with --on",
-            hosts.len(),
-            clears.deploys.len(),
-            orders::MAX_CLEARS
+            "this clears what {count} deploys left, one grant clears {most}: name some with --on"
         );
         return Err(Refused::new(Kind::Impossible, error));
     }
+    clears.deploys = deploys.into_iter().collect();
     Ok(clears)
+}
+
+fn nothing(request: &PlanRequest, targets: &[HostName]) -> Refused {
+    let error = format!(
+        "nothing to clear: {} is neither broken nor held on {}, as far as is known",
+        request.project,
+        names(targets)
+    );
+    let next = format!("deploykit status {}", request.project);
+    Refused::new(Kind::Impossible, error).next(next)
 }
 
 fn why(state: &ProjectState) -> String {
@@ -76,9 +115,9 @@ fn why(state: &ProjectState) -> String {
     why.unwrap_or("putting it back failed").to_owned()
 }
 
-fn not_cleared(request: &PlanRequest, broken: &[(HostName, Uuid, String)]) -> Refused {
-    let hosts: Vec<HostName> = broken.iter().map(|(host, ..)| host.clone()).collect();
-    let reason = broken.first().map_or("", |(_, _, why)| why);
+fn not_cleared(request: &PlanRequest, broken: &[&Found]) -> Refused {
+    let hosts: Vec<HostName> = broken.iter().map(|found| found.host.clone()).collect();
+    let reason = broken.first().map_or("", |found| &found.why);
     let (are, look) = match hosts.len() {
         1 => ("is broken and takes", "look at it"),
         _ => ("are broken and take", "look at them"),

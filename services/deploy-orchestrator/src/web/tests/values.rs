@@ -45,6 +45,7 @@ fn on(host: &str, live: Option<Running>, previous: Option<Running>) -> ProjectHo
         previous,
         stuck: None,
         broken: None,
+        held: None,
     }
 }
 

@@ -148,6 +148,7 @@ pub(crate) fn troubles(host: &ProjectHost) -> Vec<String> {
         });
     }
     troubles.extend(host.stuck.as_ref().map(|why| format!("stuck: {why}")));
+    troubles.extend(host.held.as_ref().map(crate::texts::held));
     troubles
 }
 
