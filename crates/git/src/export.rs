@@ -1,6 +1,10 @@
 //! The tree of a commit, laid out as files.
 
-use std::{io::Read, path::Path, sync::Arc};
+use std::{
+    io::{BufReader, Read},
+    path::Path,
+    sync::Arc,
+};
 
 use command::RunError;
 use events::CommitId;
@@ -11,6 +15,9 @@ use crate::{
     program,
     unpack::{self, Refusal, Unpacking},
 };
+
+/// What a pipe holds.
+const PIPE: usize = 64 << 10;
 
 /// The largest `.gitattributes` that is looked into.
 pub(crate) const GITATTRIBUTES_MOST: u64 = 1 << 20;
@@ -35,22 +42,22 @@ impl Mirror {
     /// [`GitError::NoCommit`] when it is not here yet, [`GitError::Exists`], [`GitError::Refused`] with the path; in each
     /// case, and in all others, `into` is not there afterwards (or as it was).
     pub async fn export(&self, commit: &CommitId, into: &Path) -> Result<Exported, GitError> {
-        self.export_as(commit, into, None).await
-    }
-
-    /// The same; `owner` is whose it will be.
-    pub(crate) async fn export_as(
-        &self,
-        commit: &CommitId,
-        into: &Path,
-        owner: Option<(u32, u32)>,
-    ) -> Result<Exported, GitError> {
         if !self.has(commit).await? {
             return Err(GitError::NoCommit {
                 commit: commit.clone(),
                 folder: self.folder().to_owned(),
             });
         }
+        self.export_known(commit, into, None).await
+    }
+
+    /// The same for a commit that is here; `owner` is whose it will be.
+    pub(crate) async fn export_known(
+        &self,
+        commit: &CommitId,
+        into: &Path,
+        owner: Option<(u32, u32)>,
+    ) -> Result<Exported, GitError> {
         self.make_fresh(into, owner).await?;
         let limits = self.git().limits;
         let unpacking = Unpacking::new(
@@ -111,7 +118,9 @@ impl Mirror {
         let program = program::archive(git, self.folder(), commit, paths);
         let (sender, receiver) = tokio::sync::oneshot::channel();
         let consumer = Box::new(move |tar: &mut dyn Read| {
-            let (refusal, outcome) = match unpacking.all(tar) {
+            // Headers are small; without this each is read from the pipe alone.
+            let mut tar = BufReader::with_capacity(PIPE, tar);
+            let (refusal, outcome) = match unpacking.all(&mut tar) {
                 Ok(()) => (Ok(()), Ok(unpacking.done())),
                 // No need to read on: git is ended by the closed pipe.
                 Err(error) if unpack::is_refusal(&error) => (Err(error), Ok(Exported::default())),

@@ -47,6 +47,8 @@ impl Mirror {
     /// file system's own clock says that nobody has touched it since it was laid out (with `hard_links`: that it has the same
     /// size, mode and time of writing).
     ///
+    /// `tree` is that of the commit, as [`Mirror::tree`] gives it.
+    ///
     /// # Errors
     /// As [`Mirror::export`].
     pub async fn lay_out(
@@ -63,7 +65,7 @@ impl Mirror {
             .await?;
         let exported = match &taken {
             Some(taken) => self.export_rest(commit, into, taken).await,
-            None => self.export_as(commit, into, laying.owner).await,
+            None => self.export_known(commit, into, laying.owner).await,
         };
         let exported = self.or_cleared(into, exported).await?;
         let laid = self.note(tree, into, &laying, ground, of_commit);
