@@ -28,7 +28,7 @@ pub use line::{Level, Line, RECORD_BYTES, Said};
 pub use ordered::{Ordered, Phase, Signature, Signed};
 pub use packages_refreshed::{Candidate, PackagesRefreshed};
 pub use packages_updated::{PackageUpdate, PackagesUpdated};
-pub use present::{Held, Present, ProjectState};
+pub use present::{Held, PREPARED, Prepared, Present, ProjectState};
 pub use pushed::{Commit, Pushed};
 pub use reported::{JournalHead, Reported, Running, State, Step, StepReport, StepState};
 pub use script_output::ScriptOutput;

@@ -7,6 +7,7 @@
 
 mod cut;
 mod envelope;
+mod facts;
 mod fetched;
 mod golden;
 mod lines;

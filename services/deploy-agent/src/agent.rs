@@ -19,6 +19,7 @@ use uuid::Uuid;
 use world::World;
 
 use crate::{
+    facts,
     local::{
         socket::{self, Door, Doors},
         stuck,
@@ -80,7 +81,7 @@ pub async fn serve(start: Start<Settings>) -> Result<(), Failure> {
         projects: doors(&settings, &projects),
         connected: bus.connected(),
     };
-    let control = settings.control();
+    let (control, outside) = (settings.control(), world.clone());
     let in_hand = settings.base.join(IN_HAND);
     let (nobody, _) = mpsc::channel(1);
     let desk = Desk {
@@ -104,6 +105,7 @@ pub async fn serve(start: Start<Settings>) -> Result<(), Failure> {
             speak(&bus, said, &stop),
             desk.serve(inbox, &bus, &stop),
             socket::serve(doors, &control, &stop),
+            facts::keep(&outside, &settings, &shared.presence, &stop),
         )
     };
     // A project without its task would neither hear nor answer, while presence looked fine: better to start anew.

@@ -2,6 +2,7 @@
 
 mod agent;
 pub mod checks;
+pub mod facts;
 pub mod in_use;
 pub mod journal;
 pub mod layout;

@@ -7,12 +7,13 @@ pub mod alone;
 mod asking;
 pub mod command;
 pub mod socket;
+mod verifying;
 pub mod who;
 pub mod words;
 
 use events::{
     CommitId, EnvironmentName, HostName, ProjectName, TagName,
-    message::{Ordered, ProjectState, Reported},
+    message::{JournalHead, Ordered, ProjectState, Reported},
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -84,6 +85,11 @@ pub enum Answer {
         /// The whole of it.
         report: Box<Reported>,
     },
+    /// What became of histories.
+    Verified {
+        /// Each project that was looked at.
+        projects: Vec<Verified>,
+    },
     /// Not done, for this reason.
     Refused {
         /// For people.
@@ -94,6 +100,17 @@ pub enum Answer {
         /// For people.
         reason: String,
     },
+}
+
+/// A history that was looked at.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Verified {
+    /// Whose.
+    pub project: ProjectName,
+    /// Where it ends, if it is as it was written.
+    pub head: Option<JournalHead>,
+    /// Why it is not to be believed.
+    pub finding: Option<String>,
 }
 
 /// How everything here stands.
@@ -149,6 +166,7 @@ pub(crate) fn stuck(project: &ProjectName, reason: &str) -> ProjectState {
         stuck: Some(reason.to_owned()),
         broken: None,
         held: None,
+        prepared: Vec::new(),
     }
 }
 

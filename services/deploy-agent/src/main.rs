@@ -11,7 +11,7 @@ use world::World;
 
 const SERVICE: Service = Service {
     about: "Carries out deploy orders on this host\n\nFor a person at the host: deploy-agent \
-            status|history|rollback|clear|apply --help",
+            status|history|verify|rollback|clear|apply --help",
     ..chassis::service!()
 };
 

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf};
 
-use events::{EnvironmentName, GroupName, ProjectName, RepoName};
+use events::{EnvironmentName, Facts, GroupName, ProjectName, RepoName};
 use git::Origin;
 use jiff::SignedDuration;
 use serde::Deserialize;
@@ -58,6 +58,15 @@ pub struct Settings {
     /// Output of one script that goes to the bus.
     #[serde(default = "output_kb")]
     pub output_kb: u64,
+    /// What this host says of itself.
+    #[serde(default)]
+    pub facts: Facts,
+    /// A command that says more, as one flat JSON object; its program is an absolute path.
+    #[serde(default)]
+    pub facts_command: Vec<String>,
+    /// How often it is asked.
+    #[serde(default = "facts_s")]
+    pub facts_s: u64,
     /// The projects that may be deployed here.
     #[serde(default)]
     pub projects: BTreeMap<ProjectName, Project>,
@@ -136,6 +145,9 @@ fn policy() -> PathBuf {
 fn host_scripts() -> PathBuf {
     PathBuf::from("/etc/deploykit/projects.d")
 }
+fn facts_s() -> u64 {
+    3600
+}
 fn presence_s() -> u64 {
     60
 }
@@ -190,17 +202,23 @@ impl chassis::Settings for Settings {
         let times = [
             ("presence_s", self.presence_s),
             ("retry_s", self.retry_s),
+            ("facts_s", self.facts_s),
             ("output_kb", self.output_kb),
         ];
         if let Some((key, _)) = times.iter().find(|(_, value)| *value == 0) {
             return Err(format!("{key}: 0 is too small"));
         }
-        if self
-            .step_command
-            .first()
-            .is_some_and(|program| !program.starts_with('/'))
-        {
-            return Err("step_command: the program is an absolute path".to_owned());
+        let commands = [
+            ("step_command", &self.step_command),
+            ("facts_command", &self.facts_command),
+        ];
+        let relative = |(_, command): &(_, &Vec<String>)| {
+            command
+                .first()
+                .is_some_and(|program| !program.starts_with('/'))
+        };
+        if let Some((key, _)) = commands.into_iter().find(relative) {
+            return Err(format!("{key}: the program is an absolute path"));
         }
         self.projects.iter().try_for_each(|(name, project)| {
             project

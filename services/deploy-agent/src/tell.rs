@@ -12,7 +12,7 @@ use chassis::{
     metrics::{Collector, ConstGauge, Counter, DescriptorEncoder, EncodeMetric, Unit},
 };
 use events::{
-    GroupName, HostName, ProjectName,
+    Facts, GroupName, HostName, ProjectName,
     message::{JournalHead, Level, Present, ProjectState, Reported, Said, ScriptOutput, State},
 };
 use tokio::{
@@ -250,6 +250,7 @@ pub struct Presence {
     instance: Uuid,
     groups: Vec<GroupName>,
     projects: Mutex<BTreeMap<ProjectName, ProjectState>>,
+    facts: Mutex<Facts>,
     changed: Notify,
 }
 
@@ -262,6 +263,7 @@ impl Presence {
             instance,
             groups,
             projects: Mutex::default(),
+            facts: Mutex::default(),
             changed: Notify::new(),
         }
     }
@@ -275,12 +277,22 @@ impl Presence {
         }
     }
 
+    /// Takes in the facts of this host; says so to the bus if they are new.
+    pub fn facts(&self, facts: Facts) {
+        let mut known = held(&self.facts);
+        if *known != facts {
+            *known = facts;
+            self.changed.notify_one();
+        }
+    }
+
     fn present(&self) -> Present {
         Present {
             host: self.host.clone(),
             instance: self.instance,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             groups: self.groups.clone(),
+            facts: held(&self.facts).clone(),
             projects: held(&self.projects).values().cloned().collect(),
         }
     }

@@ -6,6 +6,7 @@ mod deploying;
 mod frozen;
 mod gated;
 mod naming;
+mod presence;
 mod recovering;
 mod refusing;
 mod releases;

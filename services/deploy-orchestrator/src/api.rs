@@ -26,9 +26,9 @@ mod asked;
 pub use asked::{Action, DeployRequest, Plan, PlanRequest};
 
 use events::{
-    CommitId, EnvironmentName, GroupName, HostName, JobName, PageUrl, ProjectName, RepoName,
+    CommitId, EnvironmentName, Facts, GroupName, HostName, JobName, PageUrl, ProjectName, RepoName,
     TagName,
-    message::{BuildResult, Held, Running, Step, StepReport, Verdict},
+    message::{BuildResult, Held, Prepared, Running, Step, StepReport, Verdict},
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -101,6 +101,12 @@ pub struct HostView {
     pub groups: Vec<GroupName>,
     /// The projects that its agent knows, with what is live.
     pub projects: Vec<HostProject>,
+    /// What it says of itself.
+    #[serde(default, skip_serializing_if = "Facts::is_empty")]
+    pub facts: Facts,
+    /// How far its clock is ahead of the orchestrator's, less what its messages take; negative: behind, or they take so long.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock_offset_ms: Option<i64>,
     /// What is wrong, such as two agents under one name.
     pub trouble: Option<String>,
 }
@@ -112,6 +118,12 @@ pub struct HostProject {
     pub project: ProjectName,
     /// What is live.
     pub live: Option<Running>,
+    /// Releases that lie there complete beside it, newest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub prepared: Vec<Prepared>,
+    /// Where its journal ended when it last reported: for `deploy-agent verify --head`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub journal: Option<String>,
 }
 
 /// A tag that can be deployed.

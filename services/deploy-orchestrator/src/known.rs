@@ -1,5 +1,6 @@
 //! What is known of the fleet, from hints and reports: who is there, what runs, which refs have come. Pure.
 
+mod clocks;
 mod journals;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -49,6 +50,9 @@ pub struct HostKnown {
     pub instances: Vec<(Uuid, Timestamp)>,
     /// When two agents were last seen to take turns under this name.
     pub doubled: Option<Timestamp>,
+    /// How far its clock was ahead when its last presences came, in milliseconds.
+    #[serde(default)]
+    pub offsets_ms: Vec<i64>,
 }
 
 /// What a host said of a project.
@@ -77,8 +81,9 @@ impl Known {
         now: Timestamp,
         limit: SignedDuration,
     ) {
-        let sent = believable(sent, now);
         let known = self.hosts.entry(present.host.clone()).or_default();
+        known.clock(sent, now);
+        let sent = believable(sent, now);
         known.met(present.instance, now, limit);
         known.seen = Some(now);
         for state in &present.projects {
@@ -122,6 +127,7 @@ impl Known {
             stuck,
             broken,
             held: before.and_then(|before| before.held.clone()),
+            prepared: before.map_or(Vec::new(), |before| before.prepared.clone()),
         };
         known.told(sent, state);
     }
@@ -275,7 +281,8 @@ impl HostKnown {
             )
         });
         let journals = self.journal_troubles().map(str::to_owned);
-        let all: Vec<String> = doubled.into_iter().chain(journals).collect();
+        let all = doubled.into_iter().chain(self.clock_trouble());
+        let all: Vec<String> = all.chain(journals).collect();
         (!all.is_empty()).then(|| all.join("; "))
     }
 }

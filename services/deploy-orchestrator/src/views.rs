@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::{
     api::{DeployView, HostProject, HostView, ProjectHost, ProjectView, Status, TagView},
-    known::Known,
+    known::{HostKnown, Known},
     settings::{Project, Settings},
 };
 
@@ -117,8 +117,16 @@ impl Scene<'_> {
                 .map(|(project, told)| HostProject {
                     project: project.clone(),
                     live: told.state.live.clone(),
+                    prepared: told.state.prepared.clone(),
+                    journal: known
+                        .and_then(|known| known.journals.get(project))
+                        .map(|ended| ended.head.to_string()),
                 })
                 .collect(),
+            facts: known
+                .and_then(|known| Some(known.present.as_ref()?.facts.clone()))
+                .unwrap_or_default(),
+            clock_offset_ms: known.and_then(HostKnown::clock_offset_ms),
             trouble: known.and_then(|known| known.trouble(self.now, self.limit())),
         }
     }

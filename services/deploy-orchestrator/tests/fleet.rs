@@ -372,6 +372,7 @@ fn present(name: &str, live: &str) -> Present {
         instance: Uuid::from_u128(1),
         version: "0.1.0".to_owned(),
         groups: Vec::new(),
+        facts: events::Facts::default(),
         projects: vec![ProjectState {
             project: "shop".parse().expect("a project"),
             live: Some(running(live)),
@@ -380,6 +381,7 @@ fn present(name: &str, live: &str) -> Present {
             stuck: None,
             broken: None,
             held: None,
+            prepared: Vec::new(),
         }],
     }
 }

@@ -15,6 +15,7 @@ fn present(instance: u128, live: &str) -> Present {
         instance: Uuid::from_u128(instance),
         version: "0.1.0".to_owned(),
         groups: Vec::new(),
+        facts: events::Facts::default(),
         projects: vec![ProjectState {
             project: "shop".parse().expect("a project"),
             live: Some(running(live)),
@@ -23,6 +24,7 @@ fn present(instance: u128, live: &str) -> Present {
             stuck: None,
             broken: None,
             held: None,
+            prepared: Vec::new(),
         }],
     }
 }
@@ -208,4 +210,29 @@ fn a_journal_that_went_back_is_noticed_and_a_late_report_is_not_taken_for_that()
         }
         assert_eq!(found.1.is_some(), shown, "{sent} {entries}");
     }
+}
+
+#[test]
+fn a_clock_that_is_off_is_told_from_messages_that_were_late() {
+    let limit = SignedDuration::from_secs(90);
+    let mut known = Known::default();
+    let mut seen = |sent: i64, now: i64| {
+        known.present(present(1, "v1"), at(sent), at(now), limit);
+        let host = &known.hosts[&host("web1")];
+        (host.clock_offset_ms(), host.trouble(at(now), limit))
+    };
+    assert_eq!(seen(0, 1), (Some(-1000), None));
+    assert_eq!(seen(10, 52), (Some(-1000), None), "one was late");
+    let ahead = "its clock is 60 s ahead of this host's".to_owned();
+    assert_eq!(seen(120, 60), (Some(60_000), Some(ahead)));
+    // It was put right: the old ones are forgotten.
+    for time in 0..8 {
+        seen(200 + time, 200 + time);
+    }
+    assert_eq!(seen(300, 300), (Some(0), None));
+    for time in 0..8 {
+        seen(400 + time, 430 + time);
+    }
+    let behind = "its clock is 30 s behind this host's, or its messages take so long".to_owned();
+    assert_eq!(seen(500, 530), (Some(-30_000), Some(behind)));
 }

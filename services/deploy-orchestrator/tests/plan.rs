@@ -105,12 +105,14 @@ impl Fleet {
             stuck: broken.map(|_| "start: exit 1".to_owned()),
             broken,
             held: self.held.clone().filter(|_| name == "web3"),
+            prepared: Vec::new(),
         };
         let present = Present {
             host: host(name),
             instance: Uuid::from_u128(1),
             version: "0.1.0".to_owned(),
             groups: Vec::new(),
+            facts: events::Facts::default(),
             projects: vec![state],
         };
         self.known
@@ -506,6 +508,7 @@ fn a_host_that_nobody_admitted_gets_nothing() {
         instance: Uuid::from_u128(4),
         version: "0.1.0".to_owned(),
         groups: vec!["new".parse().expect("a group")],
+        facts: events::Facts::default(),
         projects: Vec::new(),
     };
     fleet

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::{GroupName, HostName, Payload, ProjectName, Topic, message::Running};
+use crate::{CommitId, Facts, GroupName, HostName, Payload, ProjectName, Topic, message::Running};
 
 /// A hint from `deploy-agent`: at start, on change and slowly.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,6 +20,9 @@ pub struct Present {
     /// The groups that its settings name.
     #[serde(default)]
     pub groups: Vec<GroupName>,
+    /// What it says of itself: from its settings, and from a command there.
+    #[serde(default, skip_serializing_if = "Facts::is_empty")]
+    pub facts: Facts,
     /// What runs, per project.
     pub projects: Vec<ProjectState>,
 }
@@ -47,6 +50,21 @@ pub struct ProjectState {
     /// Set after a rollback that a person made at the host, until a deploy is good there or somebody clears it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held: Option<Held>,
+    /// Releases that lie there complete beside the live one, newest first; at most [`PREPARED`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub prepared: Vec<Prepared>,
+}
+
+/// More prepared releases are not said.
+pub const PREPARED: usize = 8;
+
+/// A complete release that is not live.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Prepared {
+    /// The release folder's name.
+    pub release: String,
+    /// The commit that it was made from.
+    pub revision: CommitId,
 }
 
 /// A rollback that a person made at the host: nothing moves it on but a person.

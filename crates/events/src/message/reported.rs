@@ -66,7 +66,7 @@ impl FromStr for JournalHead {
         let wrong = || {
             let text: String = text.chars().take(80).collect();
             format!(
-                "{text:?} is not the end of a journal: write ENTRIES:HASH, as `deploykit hosts` shows it"
+                "{text:?} is not the end of a journal: write ENTRIES:HASH, as `deploykit hosts --json` has it"
             )
         };
         let (entries, hash) = text.split_once(':').ok_or_else(wrong)?;

@@ -144,30 +144,33 @@ impl Here<'_> {
         Ok(history(&state, &whose, most))
     }
 
-    fn known(&self, project: &ProjectName) -> Result<(), String> {
+    pub(super) fn known(&self, project: &ProjectName) -> Result<(), String> {
         match self.settings.projects.contains_key(project) {
             true => Ok(()),
             false => Err(unknown(project, self.settings.projects.keys())),
         }
     }
 
-    /// Reading takes no lock: a journal only grows.
     async fn state(&self, project: &ProjectName) -> Result<(State, Whose), String> {
-        let path = Layout::new(&self.settings.base, project).journal();
-        let file = path.clone();
-        let read = self.world.on_disk(move |disk| match disk.read(&file) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
-            read => read,
-        });
-        let bytes = read
-            .await
-            .map_err(|error| format!("{}: {error}", path.display()))?;
+        let bytes = self.journal(project).await?;
         let replayed = journal::replay(&bytes).map_err(|damage| causes(&damage))?;
         let whose = Whose {
             host: self.host.clone(),
             project: project.clone(),
         };
         Ok((State::replay(&replayed.records), whose))
+    }
+
+    /// Reading takes no lock: a journal only grows. One that is not there is empty.
+    pub(super) async fn journal(&self, project: &ProjectName) -> Result<Vec<u8>, String> {
+        let path = Layout::new(&self.settings.base, project).journal();
+        let file = path.clone();
+        let read = self.world.on_disk(move |disk| match disk.read(&file) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+            read => read,
+        });
+        read.await
+            .map_err(|error| format!("{}: {error}", path.display()))
     }
 }
 

@@ -13,7 +13,7 @@ use clap::{Args, Parser, Subcommand};
 use command::Program;
 use events::{
     Envelope, HostName, ProjectName,
-    message::{Ordered, Reported, State},
+    message::{JournalHead, Ordered, Reported, State},
 };
 use world::{World, own_uid};
 
@@ -27,7 +27,7 @@ use super::{
 use crate::settings::Settings;
 
 /// The commands: everything else is the service.
-pub const NAMES: [&str; 5] = ["status", "history", "rollback", "clear", "apply"];
+pub const NAMES: [&str; 6] = ["status", "history", "verify", "rollback", "clear", "apply"];
 
 /// It did not come to what was asked for, or a project needs a person.
 const FAILED: u8 = 1;
@@ -42,6 +42,7 @@ const EXAMPLES: &str = "\
 Examples:
   deploy-agent status                      what is live here, and what needs a person
   deploy-agent history shop --limit 5      what was ordered, by whom, and how it ended
+  deploy-agent verify                      whether the histories here are as they were written
   deploy-agent rollback shop --reason 'checkout is broken'
                                            back to the release before, now; no broker, no orchestrator
   deploy-agent clear shop                  end the hold of such a rollback; take deploys again after a broken one
@@ -52,7 +53,7 @@ lock of the project's journal, as the user whose the folder is. What is done is 
 
 Exit codes:
   0  done
-  1  it failed, or (status) a project needs a person
+  1  it failed, or (status) a project needs a person, or (verify) a history was changed
   2  the command line was not understood
   3  refused, with the reason: unknown, busy, nothing to go back to, not rightly signed
   69 an agent is there and does not answer
@@ -83,6 +84,16 @@ enum Command {
         /// How many; the newest 64 are known
         #[arg(long, value_name = "N", default_value_t = 20)]
         limit: usize,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Look whether histories are as they were written: edited, removed or reordered entries, and with --head a cut end
+    Verify {
+        /// Only this project
+        project: Option<ProjectName>,
+        /// Where its journal ended when that was last told, as `deploykit hosts --json` has it
+        #[arg(long, value_name = "ENTRIES:HASH", requires = "project")]
+        head: Option<JournalHead>,
         #[command(flatten)]
         common: Common,
     },
@@ -138,6 +149,7 @@ impl Command {
         match self {
             Self::Status { common, .. }
             | Self::History { common, .. }
+            | Self::Verify { common, .. }
             | Self::Rollback { common, .. }
             | Self::Clear { common, .. }
             | Self::Apply { common, .. } => common,
@@ -195,6 +207,17 @@ async fn run(command: Command, arguments: &[OsString]) -> Result<bool, Trouble> 
     let host = general.host_name();
     let host = host.map_err(|wrong| Trouble::Settings(format!("host: {wrong}")))?;
     let (json, asked_by) = (common.json, common.asked_by);
+    let here = Here {
+        host: &host,
+        settings: &settings,
+        world: &world,
+        uid: asked_by.unwrap_or_else(own_uid),
+    };
+    if let Command::Verify { project, head, .. } = &command {
+        let looked = here.verify(project.as_ref(), head.as_ref()).await;
+        let projects = looked.map_err(Trouble::Refused)?;
+        return show(&Answer::Verified { projects }, json, &host);
+    }
     let request = request(command, &world, &variables).await?;
     let mut told = 0;
     let each = |report: &Reported| {
@@ -211,12 +234,6 @@ async fn run(command: Command, arguments: &[OsString]) -> Result<bool, Trouble> 
             if changes && let Some(owner) = owner(&settings.base, &world) {
                 return Err(become_owner(owner, &settings, arguments, &variables));
             }
-            let here = Here {
-                host: &host,
-                settings: &settings,
-                world: &world,
-                uid: asked_by.unwrap_or_else(own_uid),
-            };
             let answered = here.answer(request, each).await;
             answered.map_err(|failure| match failure {
                 Failure::Settings(why) => Trouble::Settings(why),
@@ -247,6 +264,7 @@ async fn request(
             project,
             note: note(why),
         },
+        Command::Verify { project, .. } => Request::Status { project },
         Command::Apply { file, .. } => Request::Apply {
             ordered: Box::new(order(&file, world).await?),
         },
@@ -314,10 +332,14 @@ fn show(answer: &Answer, json: bool, host: &HostName) -> Result<bool, Trouble> {
         },
         Answer::Status(status) => words::status(status).iter().for_each(|line| say(line)),
         Answer::History { entries } => words::history(entries).iter().for_each(|line| say(line)),
+        Answer::Verified { projects } => {
+            words::verified(projects).iter().for_each(|line| say(line));
+        }
         Answer::Report { report } => say(&words::end(report)),
     }
     Ok(match answer {
         Answer::Status(status) => { status.projects.iter() }.all(|it| it.state.stuck.is_none()),
+        Answer::Verified { projects } => projects.iter().all(|it| it.finding.is_none()),
         Answer::Report { report } => match &report.state {
             State::Refused { reason } => return Err(Trouble::Refused(format!("{host}: {reason}"))),
             State::Live | State::Cleared | State::Prepared { .. } => true,

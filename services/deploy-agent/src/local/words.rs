@@ -3,7 +3,7 @@
 use events::message::{Reported, Running, State, StepState};
 use jiff::Timestamp;
 
-use super::{Entry, Standing, Status};
+use super::{Entry, Standing, Status, Verified};
 use crate::tell::sentence;
 
 /// How everything here stands.
@@ -74,6 +74,17 @@ pub fn history(entries: &[Entry]) -> Vec<String> {
         return vec!["nothing was ordered yet".to_owned()];
     }
     entries.iter().map(about).collect()
+}
+
+/// What became of histories.
+#[must_use]
+pub fn verified(projects: &[Verified]) -> Vec<String> {
+    let line = |it: &Verified| match (&it.finding, &it.head) {
+        (Some(finding), _) => format!("{}  NOT AS IT WAS WRITTEN: {finding}", it.project),
+        (None, Some(head)) => format!("{}  as it was written, up to {head}", it.project),
+        (None, None) => format!("{}  empty", it.project),
+    };
+    projects.iter().map(line).collect()
 }
 
 /// `2026-11-21 11:54:15Z  activate v2  live (deploy 0e2d4c62), by ann`

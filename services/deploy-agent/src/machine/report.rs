@@ -2,7 +2,7 @@
 
 use events::{
     HostName, ProjectName,
-    message::{self, ProjectState, Reported, StepReport, StepState},
+    message::{self, PREPARED, Prepared, ProjectState, Reported, StepReport, StepState},
 };
 use uuid::Uuid;
 
@@ -70,7 +70,22 @@ pub fn presence(state: &State, project: &ProjectName) -> ProjectState {
         stuck: state.stuck.as_ref().map(|stuck| stuck.reason.clone()),
         broken: state.stuck.as_ref().map(|stuck| stuck.deploy),
         held: state.held.clone(),
+        prepared: prepared(state),
     }
+}
+
+/// Complete releases beside the live one, newest first.
+fn prepared(state: &State) -> Vec<Prepared> {
+    let live = state.live.as_ref().map(|live| &live.release);
+    let beside = state.releases.iter().rev();
+    beside
+        .filter(|(release, _)| Some(*release) != live)
+        .take(PREPARED)
+        .map(|(release, revision)| Prepared {
+            release: release.clone(),
+            revision: revision.clone(),
+        })
+        .collect()
 }
 
 fn stands(state: &State, known: &Known) -> message::State {

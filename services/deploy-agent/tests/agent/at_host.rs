@@ -278,3 +278,26 @@ async fn who_says_nothing_or_nonsense_holds_up_nobody() {
     nonsense.read_to_string(&mut said).await.expect("answered");
     assert!(said.contains("the request is not understood"), "{said}");
 }
+
+#[tokio::test]
+async fn a_history_that_was_changed_or_cut_is_found_at_the_host() {
+    let mut rig = two_releases().await;
+    let said = rig.at_host(&["verify"]).await.out_of(0);
+    let (whole, head) = said.trim().rsplit_once(' ').expect("words");
+    assert_eq!(whole, "shop  as it was written, up to");
+    let told = ["verify", "shop", "--head", head];
+    rig.at_host(&told).await.out_of(0);
+    rig.kill();
+    let path = rig.shop("journal/journal.jsonl");
+    let journal = fs::read_to_string(&path).expect("read");
+    let cut: Vec<&str> = journal.lines().collect();
+    fs::write(&path, cut[..cut.len() - 3].join("\n") + "\n").expect("cut");
+    rig.at_host(&["verify", "shop"]).await.out_of(0);
+    let said = rig.at_host(&told).await.out_of(1);
+    assert!(said.contains("the end of the journal is missing"), "{said}");
+    fs::write(&path, journal.replacen("alice", "mallo", 1)).expect("edited");
+    let said = rig.at_host(&["verify", "--json"]).await.out_of(1);
+    assert!(said.contains("line 1 of the journal is damaged"), "{said}");
+    rig.at_host(&["verify", "--head", head]).await.err_of(2);
+    rig.at_host(&["verify", "blog"]).await.err_of(3);
+}

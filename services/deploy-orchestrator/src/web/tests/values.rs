@@ -217,7 +217,11 @@ fn host(host: &str, live: Option<Running>) -> HostView {
         projects: vec![HostProject {
             project: name("shop"),
             live,
+            prepared: Vec::new(),
+            journal: None,
         }],
+        facts: events::Facts::default(),
+        clock_offset_ms: None,
         trouble: None,
     }
 }

@@ -47,6 +47,7 @@ fn row(host: &HostView) -> Row {
         |HostProject {
              project: name,
              live,
+             ..
          }: &HostProject| { (name.to_string(), words::version(live.as_ref())) };
     Row {
         name: host.host.to_string(),
