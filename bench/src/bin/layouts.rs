@@ -222,9 +222,10 @@ impl Place {
         };
         let commit = &self.commits[commit];
         let tree = self.mirror.tree(commit).await.map_err(said)?;
-        let laid = self.mirror.lay_out(commit, &tree, into, laying).await;
+        let files = tree.files();
+        let laid = self.mirror.lay_out(commit, tree, into, laying).await;
         let laid = laid.map_err(said)?;
-        if beside && tree.files() > 100 && laid.taken_over == 0 {
+        if beside && files > 100 && laid.taken_over == 0 {
             return Err("nothing was taken over".to_owned());
         }
         serde_json::to_vec(&laid.laid).map_err(said)

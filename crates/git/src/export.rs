@@ -144,7 +144,7 @@ impl Mirror {
     }
 }
 
-fn unwrap_refusal(error: RunError, into: &Path) -> GitError {
+pub(crate) fn unwrap_refusal(error: RunError, into: &Path) -> GitError {
     match error {
         RunError::Output { source, .. } => match source.downcast::<Refusal>() {
             Ok(Refusal { path, reason }) => GitError::Refused { path, reason },

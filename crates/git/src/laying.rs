@@ -54,14 +54,14 @@ impl Mirror {
     pub async fn lay_out(
         &self,
         commit: &CommitId,
-        tree: &Tree,
+        tree: Tree,
         into: &Path,
         laying: Laying,
     ) -> Result<LaidOut, GitError> {
-        let (ground, of_commit) = self.ground(tree, &laying).await?;
+        let (ground, of_commit) = self.ground(&tree, &laying).await?;
         let laying = Arc::new(laying);
         let taken = self
-            .take_over(tree, into, &laying, &ground, of_commit)
+            .take_over(&tree, into, &laying, &ground, of_commit)
             .await?;
         let exported = match &taken {
             Some(taken) => self.export_rest(commit, into, taken).await,
@@ -195,13 +195,13 @@ impl Mirror {
     /// Gives all of it to its owner, and notes how each path was left.
     async fn note(
         &self,
-        tree: &Tree,
+        tree: Tree,
         into: &Path,
         laying: &Arc<Laying>,
         ground: String,
         of_commit: bool,
     ) -> Result<Option<Laid>, GitError> {
-        let (tree, made, owner) = (tree.clone(), into.to_owned(), laying.owner);
+        let (made, owner) = (into.to_owned(), laying.owner);
         let noted = self.git().world.on_disk(move |disk| {
             let mut laid = Laid {
                 ground,

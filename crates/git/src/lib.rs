@@ -57,6 +57,8 @@ pub struct Limits {
     pub export_bytes: u64,
     /// The most files, links and folders that an exported tree may have. Default 1 million.
     pub export_files: u64,
+    /// The most memory that the list of what is in a tree may take, whoever made it. Default `256 << 20`: a million paths of 100 bytes.
+    pub export_list_bytes: u64,
 }
 
 impl Default for Limits {
@@ -71,6 +73,7 @@ impl Default for Limits {
             stale: 30 * MINUTE,
             export_bytes: 16 << 30,
             export_files: 1_000_000,
+            export_list_bytes: 256 << 20,
         }
     }
 }

@@ -333,6 +333,13 @@ pub(crate) fn tree(caller: &Git, mirror: &Path, commit: &CommitId) -> Program {
         .arg(commit.as_str())
 }
 
+/// What has a name at the root of a tree. No name is a pattern here.
+pub(crate) fn at_root(caller: &Git, mirror: &Path, commit: &CommitId, name: &str) -> Program {
+    local(caller, mirror)
+        .args(["ls-tree", "-l", "-z", "--full-tree"])
+        .args([commit.as_str(), "--", name])
+}
+
 /// What is in a file of a tree. `object` is git's own answer.
 pub(crate) fn blob(caller: &Git, mirror: &Path, object: &str) -> Program {
     local(caller, mirror).args(["cat-file", "blob", object])

@@ -10,7 +10,15 @@ use std::{
 use events::CommitId;
 use serde::{Deserialize, Serialize};
 
-use crate::{GitError, Mirror, error::shortened, program};
+use command::Program;
+
+use crate::{
+    GitError, Limits, Mirror,
+    error::shortened,
+    export::unwrap_refusal,
+    program,
+    unpack::{self, refuse},
+};
 
 /// The longest line of git's answer that is read: the longest path there is, and room for the rest.
 const LONGEST: u64 = 8192;
@@ -52,6 +60,13 @@ pub struct TreeEntry {
     pub bytes: u64,
 }
 
+impl TreeEntry {
+    /// What it takes in memory.
+    fn memory(&self) -> u64 {
+        (size_of::<Self>() + self.path.as_os_str().len() + self.object.len()) as u64
+    }
+}
+
 /// All that is in the tree of a commit, folders before what is in them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tree {
@@ -63,12 +78,6 @@ pub struct Tree {
 const BLOCK: u64 = 4096;
 
 impl Tree {
-    /// What is at a path.
-    #[must_use]
-    pub fn at(&self, path: &Path) -> Option<&TreeEntry> {
-        self.entries.iter().find(|entry| entry.path == path)
-    }
-
     /// How many bytes it takes on a disk, nearly. What the tree leaves out of exports is counted too.
     #[must_use]
     pub fn disk_bytes(&self) -> u64 {
@@ -90,33 +99,51 @@ impl Mirror {
     /// All that is in the tree of a commit.
     ///
     /// # Errors
-    /// [`GitError::Refused`] when it has more entries than [`crate::Limits::export_files`]; any other of [`GitError`].
+    /// [`GitError::Refused`] when it has more than [`Limits::export_files`], [`Limits::export_bytes`] or [`Limits::export_list_bytes`]
+    /// allow, or a path that is none inside; any other of [`GitError`].
     pub async fn tree(&self, commit: &CommitId) -> Result<Tree, GitError> {
+        let program = program::tree(self.git(), self.folder(), commit);
+        let entries = self.list(&program).await?;
+        Ok(Tree { entries })
+    }
+
+    /// What has this name at the root of the tree of a commit. Nothing else of the tree is looked at, however large it is.
+    ///
+    /// # Errors
+    /// Any of [`GitError`].
+    pub async fn at_root(
+        &self,
+        commit: &CommitId,
+        name: &str,
+    ) -> Result<Option<TreeEntry>, GitError> {
+        let program = program::at_root(self.git(), self.folder(), commit, name);
+        Ok(self.list(&program).await?.into_iter().next())
+    }
+
+    async fn list(&self, program: &Program) -> Result<Vec<TreeEntry>, GitError> {
         self.must_exist().await?;
         let git = self.git();
-        let program = program::tree(git, self.folder(), commit);
         let (sender, receiver) = tokio::sync::oneshot::channel();
-        let most = git.limits.export_files;
+        let most = git.limits;
         let consumer = Box::new(move |listing: &mut dyn Read| {
-            let read = entries(listing, most);
+            let read = entries(listing, &most);
+            if read.as_ref().is_err_and(unpack::is_refusal) {
+                // No need to read on, however long it is: git is ended by the closed pipe.
+                return read.map(drop);
+            }
             let _nobody = sender.send(read);
             Ok(())
         });
         let limits = command::Limits::of(git.limits.read);
-        let ran = git.world.processes.pipe(&program, limits, consumer).await;
-        let output = ran.map_err(|error| GitError::Run(shortened(error, &program)))?;
+        let ran = git.world.processes.pipe(program, limits, consumer).await;
+        let output =
+            ran.map_err(|error| unwrap_refusal(shortened(error, program), self.folder()))?;
         if !output.success() {
-            return Err(GitError::failed(&program, &output));
+            return Err(GitError::failed(program, &output));
         }
-        let half = |_| GitError::answer(&program, "half a list");
+        let half = |_| GitError::answer(program, "half a list");
         let read = receiver.await.map_err(half)?;
-        match read.map_err(|error| GitError::answer(&program, &error.to_string()))? {
-            Some(entries) => Ok(Tree { entries }),
-            None => Err(GitError::Refused {
-                path: ".".to_owned(),
-                reason: format!("it has more than {most} files and folders"),
-            }),
-        }
+        read.map_err(|error| GitError::answer(program, &error.to_string()))
     }
 
     /// What is in a file of a tree of this mirror.
@@ -140,23 +167,39 @@ impl Mirror {
     }
 }
 
-/// `MODE SP TYPE SP OBJECT SP+ SIZE TAB PATH NUL` and so on; `None` if there are more than `most`.
-fn entries(listing: &mut dyn Read, most: u64) -> io::Result<Option<Vec<TreeEntry>>> {
+/// `MODE SP TYPE SP OBJECT SP+ SIZE TAB PATH NUL` and so on. More than `most` allows is refused.
+fn entries(listing: &mut dyn Read, most: &Limits) -> io::Result<Vec<TreeEntry>> {
     let mut listing = BufReader::with_capacity(64 << 10, listing);
     let mut entries = Vec::new();
     let mut line = Vec::new();
+    let (mut bytes, mut list_bytes) = (0_u64, 0_u64);
     loop {
         line.clear();
         (&mut listing).take(LONGEST).read_until(0, &mut line)?;
         if line.is_empty() {
-            return Ok(Some(entries));
-        }
-        if entries.len() as u64 >= most {
-            return Ok(None);
+            return Ok(entries);
         }
         let read = line.strip_suffix(&[0]).and_then(entry);
         let wrong = || io::Error::other(String::from_utf8_lossy(&line).into_owned());
-        entries.push(read.ok_or_else(wrong)?);
+        let entry = read.ok_or_else(wrong)?;
+        unpack::exactly_inside(&entry.path)?;
+        if matches!(entry.kind, TreeKind::File { .. }) {
+            bytes = bytes.saturating_add(entry.bytes);
+        }
+        list_bytes += entry.memory();
+        entries.push(entry);
+        let limits = [
+            (entries.len() as u64, most.export_files, "files and folders"),
+            (bytes, most.export_bytes, "bytes"),
+            (
+                list_bytes,
+                most.export_list_bytes,
+                "bytes of names, and what is kept with each",
+            ),
+        ];
+        if let Some((_, most, what)) = limits.iter().find(|(found, most, _)| found > most) {
+            return refuse(Path::new("."), format!("it has more than {most} {what}"));
+        }
     }
 }
 
@@ -195,9 +238,8 @@ mod tests {
     fn a_list_that_is_not_understood_is_an_error_and_no_shorter_tree() {
         let id = "0123456789012345678901234567890123456789";
         let good = format!("100755 blob {id}      12\ta b\0");
-        let read = |text: &str| entries(&mut text.as_bytes(), 2);
-        assert_eq!(read(&good).unwrap().unwrap()[0].bytes, 12);
-        assert_eq!(read(&good.repeat(3)).unwrap(), None);
+        let read = |text: &str| entries(&mut text.as_bytes(), &Limits::default());
+        assert_eq!(read(&good).unwrap()[0].bytes, 12);
         for bad in [
             good.replace("100755", "100664"),
             good.replace('\t', " "),
@@ -206,7 +248,66 @@ mod tests {
             format!("{good}{}", good.replace('\0', "")),
             "\0".to_owned(),
         ] {
-            assert!(read(&bad).is_err(), "{bad:?}");
+            let error = read(&bad).expect_err(&bad);
+            assert!(!unpack::is_refusal(&error), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn more_than_the_limits_allow_is_refused() {
+        let line = "100755 blob 0123456789012345678901234567890123456789      12\ta b\0".repeat(3);
+        let limits = Limits::default();
+        for (limits, wanted) in [
+            (
+                Limits {
+                    export_files: 2,
+                    ..limits
+                },
+                "it has more than 2 files and folders",
+            ),
+            (
+                Limits {
+                    export_bytes: 35,
+                    ..limits
+                },
+                "it has more than 35 bytes",
+            ),
+            (
+                Limits {
+                    export_list_bytes: 300,
+                    ..limits
+                },
+                "it has more than 300 bytes of names, ",
+            ),
+        ] {
+            let error = entries(&mut line.as_bytes(), &limits).expect_err(wanted);
+            let refusal = unpack::refusal(error).expect(wanted);
+            assert!(refusal.reason.starts_with(wanted), "{}", refusal.reason);
+        }
+    }
+
+    #[test]
+    fn a_path_that_is_none_inside_is_refused() {
+        for path in [
+            "..",
+            "../..",
+            "a/..",
+            "a/../b",
+            "../../../../etc",
+            "/etc",
+            "//etc",
+            "a//b",
+            "a/",
+            ".",
+            "a/./b",
+            "",
+            ".git",
+            "a/.GIT/hooks",
+        ] {
+            let line =
+                format!("040000 tree 0123456789012345678901234567890123456789       -\t{path}\0");
+            let error = entries(&mut line.as_bytes(), &Limits::default()).expect_err(path);
+            assert!(unpack::is_refusal(&error), "{path}: {error}");
         }
     }
 }

@@ -22,7 +22,7 @@ pub(crate) struct Refusal {
     pub(crate) reason: String,
 }
 
-fn refuse<T>(path: &Path, reason: impl Into<String>) -> io::Result<T> {
+pub(crate) fn refuse<T>(path: &Path, reason: impl Into<String>) -> io::Result<T> {
     Err(io::Error::other(Refusal {
         path: path.display().to_string(),
         reason: reason.into(),
@@ -192,6 +192,14 @@ fn inside(path: &Path) -> io::Result<PathBuf> {
         return refuse(path, "it has no name");
     }
     Ok(clean)
+}
+
+/// Refused when the path is not below the root, in a `.git`, or could be written shorter.
+pub(crate) fn exactly_inside(path: &Path) -> io::Result<()> {
+    match inside(path)?.as_os_str() == path.as_os_str() {
+        true => Ok(()),
+        false => refuse(path, "it has an empty name or one that is . in it"),
+    }
 }
 
 /// A link may climb with `..` only at the beginning of its target: there each one leads to the real folder above. After

@@ -114,10 +114,27 @@ async fn a_tree_lists_what_an_export_lays_out() {
     }
     assert_eq!(found, Vec::<String>::new());
     assert_eq!(tree.disk_bytes(), 4096 * (tree.files() - 1), "one is empty");
-    let long = tree.at(Path::new("deep/er/still/file")).unwrap();
+    let at = |path| {
+        tree.entries
+            .iter()
+            .find(|entry| entry.path == Path::new(path))
+    };
+    let long = at("deep/er/still/file").unwrap();
     let error = place.mirror().read(long, 3).await.unwrap_err();
     assert!(matches!(error, GitError::Refused { .. }), "{error}");
-    let folder = tree.at(Path::new("deep")).unwrap();
+    let folder = at("deep").unwrap();
+    let mirror = place.mirror();
+    assert_eq!(
+        mirror.at_root(&commit, "deep").await.unwrap().as_ref(),
+        Some(folder)
+    );
+    for none in ["dee*", "deep/er", "no"] {
+        let found = mirror.at_root(&commit, none).await.unwrap();
+        assert!(
+            found.is_none_or(|found| found.path == Path::new(none)),
+            "{none}"
+        );
+    }
     assert!(place.mirror().read(folder, 3).await.is_err());
     let few = place.git.clone().with_limits(Limits {
         export_files: tree.files() - 1,

@@ -19,7 +19,7 @@ async fn lay_out(place: &Place, commit: &CommitId, into: &str, laying: Laying) -
     let mirror = place.mirror();
     let tree = mirror.tree(commit).await.unwrap();
     let into = place.path(into);
-    let laid = mirror.lay_out(commit, &tree, &into, laying);
+    let laid = mirror.lay_out(commit, tree, &into, laying);
     let laid = laid.await.unwrap();
     // What is touched from now on has a later time than what was laid out.
     let probe = place.path("probe");
@@ -270,7 +270,7 @@ async fn the_limits_hold_for_what_is_taken_over_too() {
             let mirror = Mirror::at(place.mirror().folder(), &git);
             let laying = beside(&place, "one", &known);
             let into = place.path("two");
-            let error = mirror.lay_out(commit, &tree, &into, laying).await;
+            let error = mirror.lay_out(commit, tree.clone(), &into, laying).await;
             let error = error.unwrap_err();
             assert!(matches!(error, GitError::Refused { .. }), "{error}");
             assert!(!into.exists());

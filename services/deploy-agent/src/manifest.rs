@@ -199,7 +199,8 @@ impl Terms {
         for path in &self.shared {
             let within = |other: &str| Path::new(path).starts_with(other);
             let doubled = |other: &String| other != path && within(other);
-            if !is_inside(path) || within(&self.scripts) || self.shared.iter().any(doubled) {
+            let scripts = within(&self.scripts) || Path::new(&self.scripts).starts_with(path);
+            if !is_inside(path) || scripts || self.shared.iter().any(doubled) {
                 return Err(format!(
                     "shared: {path:?} must be a path inside the release, outside {:?} and the other shared paths",
                     self.scripts

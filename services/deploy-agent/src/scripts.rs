@@ -292,10 +292,10 @@ impl Scripts {
         Ok(OnDisk { refresh, missing })
     }
 
-    /// What is on the disk: the complete releases, and what each has of the scripts.
+    /// What is on the disk: the complete releases, and what each has of the scripts, or why that is not known.
     ///
     /// # Errors
-    /// The system's.
+    /// The system's, where the releases cannot be listed.
     pub fn ground(
         &self,
         disk: &dyn Disk,
@@ -305,17 +305,23 @@ impl Scripts {
     ) -> io::Result<Ground> {
         let mut ground = Ground::new();
         for name in layout.complete_releases(disk)? {
-            let there = match Terms::of_release(disk, layout, host, &name)? {
-                Ok(terms) => {
-                    let (tree, plan) = (layout.release(&name), plans.get(&name));
-                    self.under(&terms).on_disk(disk, &tree, plan)?
-                }
-                Err(reason) => OnDisk {
-                    refresh: false,
-                    missing: Some(reason),
-                },
+            let (tree, plan) = (layout.release(&name), plans.get(&name));
+            let unread = |path: &Path| {
+                let path = path.display().to_string();
+                move |error: io::Error| format!("{path}: {error}")
             };
-            ground.insert(name, there);
+            let terms = Terms::of_release(disk, layout, host, &name);
+            let terms = terms.map_err(unread(&layout.manifest(&name)));
+            let there = terms.and_then(|terms| terms).and_then(|terms| {
+                let found = self.under(&terms).on_disk(disk, &tree, plan);
+                found.map_err(unread(&tree))
+            });
+            // What is wrong with one release keeps nobody from another.
+            let wrong = |reason| OnDisk {
+                refresh: false,
+                missing: Some(reason),
+            };
+            ground.insert(name, there.unwrap_or_else(wrong));
         }
         Ok(ground)
     }

@@ -134,6 +134,27 @@ fn a_shared_file_that_nobody_put_there_is_named() {
 }
 
 #[test]
+fn a_link_of_the_owner_does_not_lead_a_shared_path_out() {
+    let (base, layout) = project();
+    let outside = base.path().join("outside");
+    fs::create_dir_all(&outside).expect("made");
+    release(&layout, "one", &[("a", "x")]);
+    let storage = base.path().join("shop/shared/storage");
+    fs::create_dir_all(&storage).expect("made");
+    symlink(&outside, storage.join("framework")).expect("made");
+    for owner in [None, Some((65_534, 65_534))] {
+        let error = layout
+            .share(&RealDisk, "one", "storage/framework/cache", owner)
+            .expect_err("it leads out");
+        assert!(
+            error.ends_with("shared/storage/framework is no folder"),
+            "{error}"
+        );
+        assert_eq!(fs::read_dir(&outside).expect("read").count(), 0);
+    }
+}
+
+#[test]
 fn a_link_of_the_revision_does_not_lead_a_shared_path_out() {
     let (base, layout) = project();
     let outside = base.path().join("outside");

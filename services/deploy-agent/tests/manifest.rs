@@ -99,6 +99,8 @@ fn what_is_not_understood_is_refused_with_file_line_and_key() {
     for (text, key) in [
         ("shared = ['../x']", "shared: "),
         ("shared = ['a', 'a/b']", "shared: "),
+        ("shared = ['.deploy']", "shared: "),
+        ("scripts = 'ops/deploy'\nshared = ['ops']", "shared: "),
         ("scripts = '/etc'", "scripts: "),
         ("script_limit_s = 0", "script_limit_s: "),
         ("script.build.file = '../x'", "script.build.file: "),

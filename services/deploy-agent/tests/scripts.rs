@@ -176,6 +176,22 @@ fn what_went_since_it_was_prepared_is_missing_and_what_never_was_is_not() {
 }
 
 #[test]
+fn a_release_of_which_nothing_can_be_read_is_missing_alone() {
+    let case = Case::new("");
+    case.release(".deploy/start", 0o755);
+    let two = case.layout().release("two");
+    fs::create_dir_all(&two).expect("made");
+    // A folder cannot be read as a file, whoever asks.
+    fs::create_dir_all(case.layout().manifest("two")).expect("made");
+    assert_eq!(case.missing(None), None);
+    let ground = case
+        .scripts
+        .ground(&RealDisk, &case.layout(), &case.project, &[].into());
+    let missing = ground.expect("read")["two"].missing.clone().expect("it is");
+    assert!(missing.contains("laid-out/two.toml: "), "{missing}");
+}
+
+#[test]
 fn arguments_have_places_for_what_is_known_when_they_run() {
     let fill = |text: &str, tag: &str| {
         let argument = Argument::try_from(text.to_owned()).map_err(|error| error.to_string())?;

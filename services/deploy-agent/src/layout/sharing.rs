@@ -61,6 +61,22 @@ impl Layout {
         .map_err(failed)
     }
 
+    /// Whose a release is already, if not this process's: nothing in it is safe from them any more.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn handed_over(&self, disk: &dyn Disk, release: &str) -> io::Result<Option<Owner>> {
+        let own = rustix::process::geteuid().as_raw();
+        match disk.stamp(&self.release(release)) {
+            Ok(stamp) => Ok(stamp
+                .map(|stamp| stamp.owner)
+                .filter(|owner| owner.0 != own)),
+            // Such a disk gives nothing away either.
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Lets the owner of a release into it, once all that the agent changes there is done. Repeatable.
     ///
     /// # Errors
@@ -84,16 +100,21 @@ impl Layout {
         for part in parts {
             let above = folder.clone();
             folder.push(part);
-            match owner {
-                _ if disk.look(&folder)?.is_some() => {}
-                Some(owner) => {
+            match (disk.look(&folder)?.map(|there| there.kind), owner) {
+                (Some(Kind::Folder), _) => {}
+                // A link of its owner's, say, to where only root may make anything.
+                (Some(_), _) => {
+                    let wrong = format!("{} is no folder", folder.display());
+                    return Err(io::Error::other(wrong));
+                }
+                (None, Some(owner)) => {
                     let beside = self.folder().join(".shared.new");
                     disk.remove_tree(&beside)?;
                     disk.create_folders(&beside, 0o755)?;
                     disk.set_owner(&beside, owner)?;
                     disk.rename(&beside, &folder)?;
                 }
-                None => disk.create_folders(&folder, 0o755)?,
+                (None, None) => disk.create_folders(&folder, 0o755)?,
             }
             disk.sync_folder(&above)?;
         }

@@ -1,10 +1,6 @@
 //! The steps that make a release: laid out beside the others, checked, flushed, named; then what is shared is linked in.
 
-use std::{
-    io,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{io, path::PathBuf, time::Duration};
 
 use events::CommitId;
 use git::{Exported, GitError, Laid, Laying, Mirror, Tree};
@@ -66,27 +62,23 @@ async fn make_release(site: &Site, work: &Work, end: &CancellationToken) -> Done
         return Ok(None);
     }
     let mirror = mirror(site);
-    let planned = until(end, async {
-        let tree = mirror.tree(commit).await.map_err(of_git)?;
-        let said = said_by(&mirror, &tree).await?;
-        Ok((tree, said))
-    });
-    let (tree, said) = planned.await?;
+    let said = until(end, said_by(&mirror, commit)).await?;
     let terms = terms(site, commit, &said)?;
-    room(site, &tree).await?;
-    let laying = Laying {
-        owner: owner(site, &terms).await?,
-        hard_links: terms.hard_links,
-        earlier: earlier(site).await?,
-    };
     let limited = site.git.clone().with_limits(git::Limits {
         export_bytes: terms.release_mb.saturating_mul(1 << 20),
         export_files: terms.release_files,
         ..site.git.limits()
     });
     let mirror = Mirror::at(mirror.folder(), &limited);
+    let tree = until(end, async { mirror.tree(commit).await.map_err(of_git) }).await?;
+    room(site, &tree).await?;
+    let laying = Laying {
+        owner: owner(site, &terms).await?,
+        hard_links: terms.hard_links,
+        earlier: earlier(site).await?,
+    };
     let lay_out = async {
-        let laid_out = mirror.lay_out(commit, &tree, &partial, laying);
+        let laid_out = mirror.lay_out(commit, tree, &partial, laying);
         laid_out.await.map_err(of_git)
     };
     let laid_out = until(end, lay_out).await?;
@@ -189,11 +181,12 @@ async fn keep(site: &Site, release: &str, laid: Option<Laid>) -> Result<(), Trou
     Ok(())
 }
 
-/// What is in the `deploy.toml` of a tree; nothing without one.
-async fn said_by(mirror: &Mirror, tree: &Tree) -> Result<Vec<u8>, Trouble> {
-    match tree.at(Path::new(manifest::FILE)) {
+/// What is in the `deploy.toml` of a commit; nothing without one. It is read first: it says how large the rest may be.
+async fn said_by(mirror: &Mirror, commit: &CommitId) -> Result<Vec<u8>, Trouble> {
+    let file = mirror.at_root(commit, manifest::FILE).await;
+    match file.map_err(of_git)? {
         Some(file) => mirror
-            .read(file, manifest::MOST_BYTES)
+            .read(&file, manifest::MOST_BYTES)
             .await
             .map_err(of_git),
         None => Ok(Vec::new()),
@@ -216,6 +209,10 @@ pub(super) async fn share(site: &Site, work: &Work) -> Done {
     let terms = site.world.on_disk(terms).await?.map_err(Trouble::Failed)?;
     let (layout, owner) = (site.layout.clone(), owner(site, &terms).await?);
     let link = move |disk: &dyn Disk| {
+        if let Some(already) = layout.handed_over(disk, &release)? {
+            // A crash came behind it: all else was done, and is not looked at again in a folder that is somebody else's.
+            return layout.hand_over(disk, &release, already).map(Ok);
+        }
         let mut links = terms.shared.iter();
         let shared = links.try_for_each(|path| layout.share(disk, &release, path, owner));
         if let (Ok(()), Some(owner)) = (&shared, owner) {
