@@ -143,7 +143,8 @@ impl Admitted {
     /// long the rollout took.
     ///
     /// # Errors
-    /// [`Refusal::ClockSkew`], [`Refusal::NotYetValid`], [`Refusal::Expired`], [`Refusal::Frozen`], [`Refusal::StaleEpoch`], [`Refusal::Repeated`].
+    /// [`Refusal::ClockSkew`], [`Refusal::NotYetValid`], [`Refusal::Expired`], [`Refusal::Frozen`], [`Refusal::BeyondTime`],
+    /// [`Refusal::StaleEpoch`], [`Refusal::Repeated`].
     pub fn timely(
         &self,
         marks: Marks,
@@ -171,6 +172,9 @@ impl Admitted {
         if let Some(frozen) = self.frozen.clone().filter(|_| self.makes_live()) {
             return Err(Refusal::Frozen(frozen));
         }
+        let latest = latest(now, skew);
+        not_beyond("epoch", order.epoch, latest.as_second(), now)?;
+        not_beyond("sequence", order.sequence, latest.as_millisecond(), now)?;
         if order.epoch < marks.epoch {
             return Err(Refusal::StaleEpoch {
                 epoch: order.epoch,
@@ -248,6 +252,33 @@ fn not_over(
         now,
         late: late.as_secs(),
         skew: skew.as_secs(),
+    })
+}
+
+/// Orders that are made, and starts, faster than the clock counts: one a millisecond, one a second.
+const AHEAD: SignedDuration = SignedDuration::from_mins(1);
+
+fn latest(now: Timestamp, skew: SignedDuration) -> Timestamp {
+    let ahead = skew.saturating_add(AHEAD);
+    now.saturating_add(ahead).unwrap_or(Timestamp::MAX)
+}
+
+/// Both counts begin at the time. Whoever could raise a mark far above it would lock the rightful orchestrator out for as long.
+fn not_beyond(
+    what: &'static str,
+    found: u64,
+    most: i64,
+    now: Timestamp,
+) -> Result<(), Refusal> {
+    let most = u64::try_from(most).unwrap_or_default();
+    if found <= most {
+        return Ok(());
+    }
+    Err(Refusal::BeyondTime {
+        what,
+        found,
+        most,
+        now,
     })
 }
 

@@ -132,6 +132,21 @@ pub enum Refusal {
         /// Seconds of difference that the settings allow.
         skew: i64,
     },
+    /// The orchestrator counts from the time on, and this is far above it: it would lock out whoever counts rightly.
+    #[error(
+        "the order has the {what} {found}, but here it is {now}, and {most} is the most that is taken: compare the clocks; an \
+         orchestrator that counted ahead is taken again once the time has come there"
+    )]
+    BeyondTime {
+        /// Epoch (of seconds) or sequence (of milliseconds).
+        what: &'static str,
+        /// The order's.
+        found: u64,
+        /// The most that is taken now.
+        most: u64,
+        /// The time here.
+        now: Timestamp,
+    },
     /// Repeated or overtaken: this host has accepted an order as new as this or newer.
     #[error("the order has the sequence {sequence}, but this host has accepted {mark} already")]
     Repeated {

@@ -143,6 +143,34 @@ fn a_rule_may_be_for_rollbacks_only() {
 }
 
 #[test]
+fn a_deploy_that_clears_broken_hosts_needs_a_rule_that_lets_clear() {
+    let clearing = Grant {
+        clears: vec![grant().id],
+        ..grant()
+    };
+    for (actions, clears) in [
+        ("['deploy']", false),
+        ("['clear']", false),
+        ("['deploy', 'clear']", true),
+    ] {
+        let policy = policy(&format!(
+            "[[allow]]\nproject='*'\nenvironment='*'\nprincipals=['ann']\nactions={actions}"
+        ));
+        let found = stands(&policy, &verified(&file(), &clearing, &[ann()]));
+        assert_eq!(found.is_ok(), clears, "{actions}: {found:?}");
+        let plain = stands(&policy, &verified(&file(), &grant(), &[ann()]));
+        assert_eq!(plain.is_ok(), actions.contains("deploy"), "{plain:?}");
+    }
+    let policy =
+        policy("[[allow]]\nproject='*'\nenvironment='*'\nprincipals=['ann']\nactions=['deploy']");
+    let found = stands(&policy, &verified(&file(), &clearing, &[ann()]));
+    assert_eq!(
+        found.expect_err("not to clear").to_string(),
+        "the policy lets nobody clear shop in prod"
+    );
+}
+
+#[test]
 fn another_project_or_environment_is_not_covered() {
     for allow in [
         "project='blog'\nenvironment='prod'",

@@ -113,6 +113,34 @@ fn what_was_seen_is_not_taken_again() {
     }
 }
 
+/// The skew is 30 s, and a minute beside it is for counting faster than the clock.
+#[test]
+fn nobody_raises_a_mark_far_above_the_time() {
+    let (second, millisecond) = (
+        now().as_second().unsigned_abs(),
+        now().as_millisecond().unsigned_abs(),
+    );
+    for (sequence, epoch, beyond) in [
+        (millisecond, second, None),
+        (millisecond + 90_000, second + 90, None),
+        (millisecond, second + 91, Some("epoch")),
+        (millisecond + 90_001, second, Some("sequence")),
+        (u64::MAX, 3, Some("sequence")),
+        (7, u64::MAX, Some("epoch")),
+    ] {
+        let ordered = ordered(&grant(), |order| {
+            order.sequence = sequence;
+            order.epoch = epoch;
+        });
+        let found = match admit_at(&ordered, Marks::default(), now()) {
+            Ok(_) => None,
+            Err(Refusal::BeyondTime { what, .. }) => Some(what),
+            Err(other) => panic!("{other:?}"),
+        };
+        assert_eq!(found, beyond, "sequence {sequence}, epoch {epoch}");
+    }
+}
+
 #[test]
 fn once_taken_an_order_is_not_taken_again() {
     let ordered = ordered(&grant(), |_| {});
