@@ -264,12 +264,7 @@ fn latest(now: Timestamp, skew: SignedDuration) -> Timestamp {
 }
 
 /// Both counts begin at the time. Whoever could raise a mark far above it would lock the rightful orchestrator out for as long.
-fn not_beyond(
-    what: &'static str,
-    found: u64,
-    most: i64,
-    now: Timestamp,
-) -> Result<(), Refusal> {
+fn not_beyond(what: &'static str, found: u64, most: i64, now: Timestamp) -> Result<(), Refusal> {
     let most = u64::try_from(most).unwrap_or_default();
     if found <= most {
         return Ok(());

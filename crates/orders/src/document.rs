@@ -1,6 +1,9 @@
 //! The two documents that are signed.
 
-use events::{CommitId, EnvironmentName, HostName, ProjectName, TagName, message::Phase};
+use events::{
+    CommitId, EnvironmentName, HostName, ProjectName, TagName,
+    message::{Ordered, Phase},
+};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
@@ -222,6 +225,12 @@ pub fn targets_digest(targets: &[HostName]) -> String {
 }
 
 /// `sha256:` and 64 hex digits.
+/// The digest of a whole message that brings an order: by it a host says which copy of the order it does not believe.
+#[must_use]
+pub fn copy_digest(ordered: &Ordered) -> String {
+    digest(&serde_json::to_vec(ordered).unwrap_or_default())
+}
+
 pub(crate) fn digest(bytes: &[u8]) -> String {
     use std::fmt::Write;
     let mut text = String::from("sha256:");

@@ -15,7 +15,7 @@ mod standing;
 
 pub use admit::{Admitted, Marks, admit, authentic};
 pub use allowed_signers::AllowedSignersError;
-pub use document::{Action, Document, Grant, MAX_CLEARS, Order, targets_digest};
+pub use document::{Action, Document, Grant, MAX_CLEARS, Order, copy_digest, targets_digest};
 pub use freeze::{Edge, Freeze, Frozen, Zone};
 pub use key::{Key, KeyError};
 pub use keyring::{Keyring, Signer, Verified, VerifyError};

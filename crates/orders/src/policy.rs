@@ -171,8 +171,7 @@ impl Policy {
         let (mut action, project, environment) = (*action, project.clone(), environment.clone());
         if needed.is_empty() {
             let but_for_clearing = |allow: &Allow| {
-                allow.break_glass == break_glass
-                    && allow.is_about_but_for_clearing(&grant.document)
+                allow.break_glass == break_glass && allow.is_about_but_for_clearing(&grant.document)
             };
             if self.allow.iter().any(but_for_clearing) {
                 action = Action::Clear;

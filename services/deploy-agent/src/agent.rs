@@ -7,7 +7,7 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use chassis::{Bus, Delivery, Failure, Inbox, Listen, Start};
 use events::{
     EnvironmentName, HostName, ProjectName, Topic,
-    message::{Ordered, Signed},
+    message::{Ordered, Reported, Signed},
 };
 use serde::Deserialize;
 use tokio::{
@@ -222,14 +222,15 @@ impl Desk {
             }
             (Ok(admitted), Some(Place::Stuck(reason))) => {
                 let (order, reason) = (&admitted.order, reason.clone());
-                self.refuse(&ordered, order.id, order.deploy, reason);
+                self.refuse(&ordered, order.id, order.deploy, reason, None);
                 acknowledge(delivery, None, answers);
             }
             (Ok(admitted), None) => {
                 let names: Vec<&str> = self.projects.keys().map(ProjectName::as_str).collect();
                 let known = names.join(", ");
                 let reason = format!("{} is not deployed here, only: {known}", ordered.project);
-                self.refuse(&ordered, admitted.order.id, admitted.order.deploy, reason);
+                let order = &admitted.order;
+                self.refuse(&ordered, order.id, order.deploy, reason, None);
                 acknowledge(delivery, None, answers);
             }
             (Err(reason), place) => {
@@ -239,14 +240,24 @@ impl Desk {
         }
     }
 
-    fn refuse(&self, ordered: &Ordered, order: Uuid, deploy: Uuid, reason: String) {
+    fn refuse(
+        &self,
+        ordered: &Ordered,
+        order: Uuid,
+        deploy: Uuid,
+        reason: String,
+        unbelieved: Option<String>,
+    ) {
         let project = ordered.project.clone();
         tracing::warn!(%project, %order, reason, "order refused");
         let whose = Whose {
             host: self.host.clone(),
             project,
         };
-        let report = refused(&whose, order, deploy, ordered.phase, reason);
+        let report = Reported {
+            unbelieved,
+            ..refused(&whose, order, deploy, ordered.phase, reason)
+        };
         self.reports.tell(report, &self.nobody);
     }
 
@@ -260,6 +271,7 @@ impl Desk {
         let project = ordered.project.as_str();
         tracing::warn!(project, phase = %ordered.phase, reason, "order not believed");
         let Claim { id: order, deploy } = claim(&ordered.order)?;
+        let copy = orders::copy_digest(ordered);
         match place {
             Some(Place::AtWork(project)) => {
                 let claimed = Claimed {
@@ -267,13 +279,14 @@ impl Desk {
                     deploy,
                     phase: ordered.phase,
                     reason,
+                    copy,
                 };
                 let (settled, wait) = oneshot::channel();
                 let _unheard = project.try_send(Mail::Unbelieved(Box::new(claimed), settled));
                 Some(wait)
             }
             Some(Place::Stuck(_)) | None => {
-                self.refuse(ordered, order, deploy, reason);
+                self.refuse(ordered, order, deploy, reason, Some(copy));
                 None
             }
         }

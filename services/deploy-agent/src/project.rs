@@ -63,6 +63,8 @@ pub struct Claimed {
     pub phase: Phase,
     /// Why it is not believed.
     pub reason: String,
+    /// The digest of the message that brought it.
+    pub copy: String,
 }
 
 /// Why a project cannot be opened.

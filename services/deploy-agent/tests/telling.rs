@@ -23,6 +23,7 @@ fn report(order: u128, number: u64) -> Reported {
         previous: None,
         broke_glass: None,
         head: None,
+        unbelieved: None,
     }
 }
 

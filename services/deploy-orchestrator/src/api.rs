@@ -7,6 +7,7 @@
 //! | `GET /api/v1/status` | | [`Status`] |
 //! | `GET /api/v1/hosts` | | `[HostView]` |
 //! | `POST /api/v1/hosts/{host}/admit` | | [`HostView`] |
+//! | `POST /api/v1/hosts/{host}/looked` | | [`HostView`]; somebody has looked at what was wrong with its journals |
 //! | `GET /api/v1/projects/{project}/tags` | | `[TagView]` |
 //! | `GET /api/v1/ci/{repository}?revision=&limit=` | | `[CiView]`, what CI said last first; also by a project's name |
 //! | `POST /api/v1/plans` | [`PlanRequest`] | [`Plan`] with the grant to sign |
@@ -109,6 +110,20 @@ pub struct HostView {
     pub clock_offset_ms: Option<i64>,
     /// What is wrong, such as two agents under one name.
     pub trouble: Option<String>,
+    /// Where its journals ended on the last days, the newest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub heads: Vec<HeadView>,
+}
+
+/// Where a project's journal ended on a host.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HeadView {
+    /// The project.
+    pub project: ProjectName,
+    /// When that was heard.
+    pub heard: Timestamp,
+    /// Its end then: entries and hash, as `deploy-agent verify --head` takes it.
+    pub head: String,
 }
 
 /// A project that a host's agent knows.

@@ -37,6 +37,7 @@ pub enum Request {
     Status(oneshot::Sender<Answer<Status>>),
     Hosts(oneshot::Sender<Answer<Vec<HostView>>>),
     Admit(HostName, oneshot::Sender<Answer<HostView>>),
+    Looked(HostName, oneshot::Sender<Answer<HostView>>),
     Ci(
         RepoName,
         Option<String>,
@@ -112,6 +113,14 @@ impl App {
     /// When nothing was ever heard of it.
     pub async fn admit(&self, host: HostName) -> Answer<HostView> {
         self.ask(|answer| Request::Admit(host, answer)).await
+    }
+
+    /// Says that what was wrong with the journals of a host was looked at.
+    ///
+    /// # Errors
+    /// When nothing was ever heard of it.
+    pub async fn looked(&self, host: HostName) -> Answer<HostView> {
+        self.ask(|answer| Request::Looked(host, answer)).await
     }
 
     /// What can be deployed, newest first.

@@ -37,6 +37,7 @@ type Fields = Query<HashMap<String, String>>;
 pub fn api(app: App, feed: Feed) -> Router {
     routes()
         .route("/api/v1/hosts/{host}/admit", post(admit))
+        .route("/api/v1/hosts/{host}/looked", post(looked))
         .route("/api/v1/plans", post(plan))
         .route("/api/v1/deploys", post(deploy))
         .route("/api/v1/deploys/{id}/{control}", post(control))
@@ -137,6 +138,10 @@ async fn hosts(State(app): State<App>) -> Answer<Response> {
 
 async fn admit(State(app): State<App>, Path(host): Path<String>) -> Answer<Response> {
     Ok(Json(app.admit(name(&host)?).await?).into_response())
+}
+
+async fn looked(State(app): State<App>, Path(host): Path<String>) -> Answer<Response> {
+    Ok(Json(app.looked(name(&host)?).await?).into_response())
 }
 
 async fn tags(State(app): State<App>, Path(project): Path<String>) -> Answer<Response> {

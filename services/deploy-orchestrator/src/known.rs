@@ -13,7 +13,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-pub use journals::Ended;
+pub use journals::{Ended, Older};
 
 use crate::{
     ci::Ci,
@@ -43,7 +43,7 @@ pub struct HostKnown {
     pub seen: Option<Timestamp>,
     /// What it said of each project, with the time of that.
     pub projects: BTreeMap<ProjectName, Told>,
-    /// Where the journal of each project ended when it last reported.
+    /// Where the journal of each project ended when it last reported; kept as long as the host is.
     #[serde(default)]
     pub journals: BTreeMap<ProjectName, Ended>,
     /// The newest starts of its agent, with when each was last heard.

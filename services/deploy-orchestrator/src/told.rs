@@ -104,6 +104,20 @@ pub fn journal(report: &Reported, trouble: &str) -> Said {
         .with("head", report.head.as_ref().map(ToString::to_string))
 }
 
+/// A host was sent a message with an order that is not what was sent from here.
+#[must_use]
+pub fn forged(report: &Reported) -> Said {
+    let text = format!(
+        "{} was sent a forged order for {}; it did not believe it",
+        report.host, report.project
+    );
+    Said::new("forged-order", text)
+        .level(Level::Alarm)
+        .with("on", &report.host)
+        .with("project", &report.project)
+        .with("order", report.order)
+}
+
 /// What happened to it since it stood there.
 #[must_use]
 pub fn went_on(stood: Stood, deploy: &Deploy) -> Vec<Said> {

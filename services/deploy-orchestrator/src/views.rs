@@ -128,6 +128,9 @@ impl Scene<'_> {
                 .unwrap_or_default(),
             clock_offset_ms: known.and_then(HostKnown::clock_offset_ms),
             trouble: known.and_then(|known| known.trouble(self.now, self.limit())),
+            heads: known
+                .map(crate::known::HostKnown::heads)
+                .unwrap_or_default(),
         }
     }
 

@@ -115,6 +115,21 @@ async fn a_bad_release_is_put_back_and_the_view_says_what_a_person_needs() {
 }
 
 #[tokio::test]
+async fn what_a_host_says_of_a_forged_copy_is_no_answer_to_the_order() {
+    for (does, ends) in [
+        (Does::HearsAForgery, DeployState::Succeeded),
+        (Does::Disbelieves, DeployState::Failed),
+    ] {
+        let fleet = Fleet::of(&["web1"]).await;
+        fleet.does("web1", Phase::Activate, does);
+        let begun = fleet.deploy(v("v3")).await;
+        let ended = fleet.watch_to_the_end(begun.id).await;
+        assert_eq!(ended.state, ends, "{does:?}: {ended:#?}");
+        fleet.stop().await;
+    }
+}
+
+#[tokio::test]
 async fn killed_in_the_middle_it_goes_on_where_it_was() {
     let mut fleet = Fleet::of(&["web1", "web2"]).await;
     fleet.does("web1", Phase::Activate, Does::Holds);
@@ -508,6 +523,7 @@ async fn over_tcp_the_api_only_reads_and_only_as_localhost() {
         "/api/v1/plans",
         "/api/v1/deploys",
         "/api/v1/hosts/web1/admit",
+        "/api/v1/hosts/web1/looked",
     ] {
         let (status, _) = fleet.browse("POST", path, "localhost").await;
         assert!((400..500).contains(&status), "{path}: {status}");

@@ -40,6 +40,10 @@ pub(crate) enum Does {
     FailsItsCheck,
     /// Says nothing until the test lets it.
     Holds,
+    /// Refuses a forged copy, then works.
+    HearsAForgery,
+    /// Does not believe what was sent to it.
+    Disbelieves,
 }
 
 type Behaviour = Arc<Mutex<BTreeMap<(HostName, Phase), Does>>>;
@@ -418,6 +422,15 @@ impl FakeAgent {
                 None => format!("{} {}", self.name, order.phase),
             });
         self.held(order.phase).await;
+        match self.behaviour(order.phase) {
+            Does::HearsAForgery => {
+                let mut forged = ordered.clone();
+                forged.order.signatures.clear();
+                self.disbelieve(&order, &forged).await;
+            }
+            Does::Disbelieves => return self.disbelieve(&order, &ordered).await,
+            Does::Works | Does::FailsItsCheck | Does::Holds => {}
+        }
         let before = self.live.clone();
         self.say(&order, 1, State::Accepted, Vec::new()).await;
         let fails = self.behaviour(order.phase) == Does::FailsItsCheck;
@@ -480,6 +493,24 @@ impl FakeAgent {
     }
 
     async fn say(&self, order: &orders::Order, number: u64, state: State, steps: Vec<StepReport>) {
+        self.report(order, number, state, steps, None).await;
+    }
+
+    async fn disbelieve(&self, order: &orders::Order, copy: &Ordered) {
+        let reason = "the order is not to be believed".to_owned();
+        let copy = orders::copy_digest(copy);
+        self.report(order, 1, State::Refused { reason }, Vec::new(), Some(copy))
+            .await;
+    }
+
+    async fn report(
+        &self,
+        order: &orders::Order,
+        number: u64,
+        state: State,
+        steps: Vec<StepReport>,
+        unbelieved: Option<String>,
+    ) {
         let report = Reported {
             host: self.name.clone(),
             project: order.project.clone(),
@@ -493,6 +524,7 @@ impl FakeAgent {
             previous: self.past.last().cloned(),
             broke_glass: None,
             head: None,
+            unbelieved,
         };
         self.member
             .bus

@@ -64,6 +64,7 @@ fn what_was_said_earlier_does_not_undo_what_was_said_later() {
         previous: Some(running("v1")),
         broke_glass: None,
         head: None,
+        unbelieved: None,
     };
     known.reported(&report, at(10), at(11));
     assert!(known.hosts.is_empty(), "a report makes no host known");
@@ -144,48 +145,75 @@ fn hosts_that_nobody_admitted_are_bounded_and_forgotten_after_a_week() {
     assert!(meet(&mut known, "new500", WEEK));
 }
 
-/// Each report with when it was sent, its entries and the first digit of its hash, and whether something is wrong.
-#[test]
-fn a_journal_that_went_back_is_noticed_and_a_late_report_is_not_taken_for_that() {
+/// A report of shop on `name`, whose journal ended so.
+fn ending(name: &str, entries: u64, digit: &str) -> Reported {
+    Reported {
+        host: host(name),
+        project: "shop".parse().expect("a project"),
+        order: Uuid::from_u128(1),
+        deploy: DEPLOY,
+        phase: Phase::Activate,
+        number: 3,
+        state: State::Live,
+        steps: Vec::new(),
+        live: None,
+        previous: None,
+        broke_glass: None,
+        head: Some(JournalHead {
+            entries,
+            hash: digit.repeat(64).parse().expect("a hash"),
+        }),
+        unbelieved: None,
+    }
+}
+
+/// web1 is admitted, and shop is deployed.
+fn with_web1() -> (Known, Settings) {
     let mut known = Known::default();
     known.present(present(1, "v1"), at(0), at(0), LIMIT);
-    let mut hear = |sent, entries, digit: &str| {
-        let report = Reported {
-            host: host("web1"),
-            project: "shop".parse().expect("a project"),
-            order: Uuid::from_u128(1),
-            deploy: DEPLOY,
-            phase: Phase::Activate,
-            number: 3,
-            state: State::Live,
-            steps: Vec::new(),
-            live: None,
-            previous: None,
-            broke_glass: None,
-            head: Some(JournalHead {
-                entries,
-                hash: digit.repeat(64).parse().expect("a hash"),
-            }),
-        };
-        known.reported(&report, at(sent), at(sent));
-        let found = known.journal(&report, at(sent), at(sent));
-        let settings = Settings::default();
-        let scene = Scene {
-            settings: &settings,
-            known: &known,
-            now: at(sent),
-        };
-        let shown = scene.host(&host("web1")).trouble;
-        (found, shown)
+    let settings = crate::plan::fleet().settings;
+    (known, settings)
+}
+
+fn trouble(known: &Known, settings: &Settings, now: i64) -> Option<String> {
+    let scene = Scene {
+        settings,
+        known,
+        now: at(now),
     };
-    for (sent, entries, digit, wrong, shown) in [
-        (10, 100, "a", None, false),
-        (11, 120, "b", None, false),
+    scene.host(&host("web1")).trouble
+}
+
+/// When it was sent and heard, its entries and the first digit of its hash, what is said, and whether anything is shown.
+type Heard<'a> = (i64, i64, u64, &'a str, Option<&'a str>, bool);
+
+fn hear_all(all: &[Heard<'_>]) {
+    let (mut known, settings) = with_web1();
+    for (sent, heard, entries, digit, wrong, shown) in all {
+        let report = ending("web1", *entries, digit);
+        known.reported(&report, at(*sent), at(*heard));
+        let found = known.journal(&report, at(*sent), at(*heard), &settings);
+        match (&found, wrong) {
+            (None, None) => {}
+            (Some(said), Some(wrong)) if said.contains(wrong) => {}
+            _ => panic!("{sent} {entries} {digit}: {found:?}"),
+        }
+        let trouble = trouble(&known, &settings, *heard);
+        assert_eq!(trouble.is_some(), *shown, "{sent} {entries}");
+    }
+}
+
+#[test]
+fn a_journal_that_went_back_is_noticed_and_a_late_report_is_not_taken_for_that() {
+    hear_all(&[
+        (10, 10, 100, "a", None, false),
+        (11, 11, 120, "b", None, false),
         // The first one again, as after a lost acknowledgement, and another that was overtaken.
-        (10, 100, "a", None, false),
-        (10, 110, "c", None, false),
-        (12, 120, "b", None, false),
+        (10, 12, 100, "a", None, false),
+        (10, 12, 110, "c", None, false),
+        (12, 12, 120, "b", None, false),
         (
+            13,
             13,
             119,
             "d",
@@ -193,23 +221,122 @@ fn a_journal_that_went_back_is_noticed_and_a_late_report_is_not_taken_for_that()
             true,
         ),
         // Said once, shown until somebody has looked.
-        (14, 121, "e", None, true),
+        (14, 14, 121, "e", None, true),
         (
+            14,
             14,
             121,
             "f",
             Some("was written anew: its entry 121 is another one"),
             true,
         ),
-    ] {
-        let found = hear(sent, entries, digit);
-        match (&found.0, wrong) {
-            (None, None) => {}
-            (Some(said), Some(wrong)) if said.contains(wrong) => {}
-            _ => panic!("{sent} {entries} {digit}: {found:?}"),
-        }
-        assert_eq!(found.1.is_some(), shown, "{sent} {entries}");
+    ]);
+}
+
+#[test]
+fn a_host_whose_clock_is_ahead_is_not_accused_when_reports_come_again() {
+    hear_all(&[
+        (3600, 10, 8, "a", None, false),
+        (3601, 11, 10, "b", None, false),
+        // The orchestrator was killed before it acknowledged them.
+        (3600, 20, 8, "a", None, false),
+        (3601, 21, 10, "b", None, false),
+        // The clock was put right; a longer journal is the newer.
+        (30, 30, 12, "c", None, false),
+        (
+            31,
+            31,
+            11,
+            "d",
+            Some("went back from 12 entries to 11"),
+            true,
+        ),
+    ]);
+    // Who says a time of next year hides nothing for longer than a day.
+    const DAY: i64 = 24 * 3600;
+    hear_all(&[
+        (365 * DAY, 10, 8, "a", None, false),
+        (
+            10 + DAY + 1,
+            10 + DAY + 1,
+            7,
+            "b",
+            Some("went back from 8 entries to 7"),
+            true,
+        ),
+    ]);
+}
+
+#[test]
+fn ends_of_earlier_days_are_kept_and_nothing_that_comes_later_takes_their_place() {
+    const DAY: i64 = 24 * 3600;
+    let (mut known, settings) = with_web1();
+    let mut hear = |when, entries, digit| {
+        let report = ending("web1", entries, digit);
+        let found = known.journal(&report, at(when), at(when), &settings);
+        let heads = known.hosts[&host("web1")].heads();
+        let heads = heads.into_iter().map(|view| {
+            let (entries, hash) = view.head.split_once(':').expect("two parts");
+            format!("{entries}{}", &hash[..1])
+        });
+        (found, heads.collect::<Vec<_>>().join(" "))
+    };
+    assert_eq!(hear(10, 100, "a").1, "100a");
+    assert_eq!(hear(20, 101, "b").1, "101b 100a");
+    // Written anew from some entry on, and one entry longer: nothing here shows that, but the end before it does.
+    assert_eq!(hear(30, 102, "c"), (None, "102c 100a".to_owned()));
+    assert_eq!(hear(30 + DAY, 103, "d").1, "103d 100a");
+    assert_eq!(hear(40 + DAY, 104, "e").1, "104e 103d 100a");
+    let (found, heads) = hear(50 + DAY, 103, "f");
+    let found = found.expect("an older end is another one");
+    assert!(found.contains("its entry 103 is another one"), "{found}");
+    assert!(found.contains("--head 103:dddd"), "{found}");
+    assert_eq!(heads, "103f 104e 103d 100a");
+    for day in 2..60 {
+        hear(day * DAY, 200 + day as u64, "0");
     }
+    let (_, heads) = hear(61 * DAY, 300, "1");
+    assert_eq!(heads.split(' ').count(), 31);
+}
+
+#[test]
+fn ends_are_kept_of_admitted_hosts_and_known_projects_as_long_as_the_host_is() {
+    let (mut known, settings) = with_web1();
+    let stranger = Present {
+        host: host("web9"),
+        ..present(9, "v1")
+    };
+    known.present(stranger, at(0), at(0), LIMIT);
+    let elsewhere = Reported {
+        project: "toys".parse().expect("a project"),
+        ..ending("web1", 8, "a")
+    };
+    for report in [
+        ending("web9", 8, "a"),
+        ending("web9", 7, "b"),
+        elsewhere,
+        ending("web1", 8, "a"),
+    ] {
+        assert_eq!(known.journal(&report, at(5), at(5), &settings), None);
+    }
+    assert!(known.hosts[&host("web9")].journals.is_empty());
+    assert_eq!(known.hosts[&host("web1")].journals.len(), 1);
+    // Its presence leaves the project out.
+    let silent = Present {
+        projects: Vec::new(),
+        ..present(1, "v1")
+    };
+    known.present(silent, at(6), at(6), LIMIT);
+    let found = known.journal(&ending("web1", 7, "b"), at(7), at(7), &settings);
+    assert!(found.is_some(), "what was kept is forgotten");
+    let shown = trouble(&known, &settings, 8).expect("it is shown");
+    assert!(shown.ends_with("`deploykit hosts looked web1`"), "{shown}");
+    known
+        .hosts
+        .get_mut(&host("web1"))
+        .expect("web1")
+        .looked_at();
+    assert_eq!(trouble(&known, &settings, 8), None);
 }
 
 #[test]

@@ -22,7 +22,7 @@ use uuid::Uuid;
 use crate::support::{Story, at, commit, host, hosts, running};
 
 pub(crate) struct Fleet {
-    settings: Settings,
+    pub(crate) settings: Settings,
     known: Known,
     running: Vec<Deploy>,
     /// What is said of the grant that is checked.

@@ -89,6 +89,7 @@ impl Agent {
             previous: None,
             broke_glass: None,
             head: None,
+            unbelieved: None,
         });
     }
 

@@ -234,6 +234,7 @@ impl Story {
             previous: None,
             broke_glass: None,
             head: None,
+            unbelieved: None,
         };
         self.feed(Input::Report(Box::new(report)))
     }

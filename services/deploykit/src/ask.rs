@@ -3,10 +3,12 @@
 
 mod ci;
 mod clear;
+mod consented;
+mod hosts;
 
 use deploy_orchestrator::api::{
-    Action, ApiError, DeployRequest, DeployState, DeployView, HostView, OutputView, Plan,
-    PlanRequest, Status, TagView,
+    Action, ApiError, DeployRequest, DeployState, DeployView, OutputView, Plan, PlanRequest,
+    Status, TagView,
 };
 use events::{HostName, ProjectName};
 use serde::{Serialize, de::DeserializeOwned};
@@ -15,12 +17,8 @@ use world::World;
 use std::path::Path;
 
 use crate::{
-    cli::{
-        Ask, Control, Deploy, History, HostAction, Hosts, Logs, Rollback, Show,
-        Status as StatusArgs, Tags,
-    },
+    cli::{Ask, Control, Deploy, History, Logs, Rollback, Show, Status as StatusArgs, Tags},
     client::Client,
-    consent,
     failure::Failure,
     home::Home,
     own_name,
@@ -144,11 +142,7 @@ impl<'a> Session<'a> {
         ask: &Ask,
         each: impl FnMut(&DeployView),
     ) -> Result<DeployView, Failure> {
-        consent::agrees(request, plan, self.world.clock.now()).map_err(|why| {
-            Failure::Failed(format!(
-                "not signed: the orchestrator's grant is not what was asked for: {why}"
-            ))
-        })?;
+        self.consent(request, plan, ask)?;
         let key_file = ask.key.as_ref().unwrap_or(&self.home.key_file);
         let key = trust::read_key(key_file, &*self.world.disk)?;
         let grant =
@@ -173,24 +167,6 @@ impl<'a> Session<'a> {
             status.projects.retain(|project| project.project == *wanted);
         }
         show(args.json, &status, words::status);
-        Ok(())
-    }
-
-    /// `deploykit hosts`
-    ///
-    /// # Errors
-    /// When nobody answers, or the host is unknown.
-    pub async fn hosts(&self, args: &Hosts) -> Result<(), Failure> {
-        if let Some(HostAction::Admit { host, json }) = &args.action {
-            let view: HostView = self
-                .client
-                .post(&format!("/api/v1/hosts/{host}/admit"), &())
-                .await?;
-            show(args.json || *json, &[view], |views| words::hosts(views));
-            return Ok(());
-        }
-        let hosts: Vec<HostView> = self.client.get("/api/v1/hosts").await?;
-        show(args.json, &hosts, |hosts| words::hosts(hosts));
         Ok(())
     }
 

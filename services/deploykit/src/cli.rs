@@ -383,9 +383,7 @@ impl Command {
             Self::Rollback(args) => args.ask.json,
             Self::Clear(args) => args.ask.json,
             Self::Status(args) => args.json,
-            Self::Hosts(args) => {
-                matches!(args.action, Some(HostAction::Admit { json: true, .. })) || args.json
-            }
+            Self::Hosts(args) => args.json || args.action.as_ref().is_some_and(HostAction::json),
             Self::Tags(args) => args.json,
             Self::Show(args) => args.json,
             Self::Logs(args) => args.json,

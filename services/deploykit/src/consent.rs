@@ -2,23 +2,37 @@
 //!
 //! The plan comes from the orchestrator, which is not trusted with this: a grant that says more than was typed is not signed.
 
+use std::collections::BTreeSet;
+
 use deploy_orchestrator::api::{Action, Plan, PlanRequest};
 use events::{CommitId, HostName};
 use jiff::{SignedDuration, Timestamp};
+
+use crate::home::Home;
 
 /// The longest that a grant may be good for.
 const LONGEST: SignedDuration = SignedDuration::from_hours(24);
 /// How far the orchestrator's clock may be off.
 const SKEW: SignedDuration = SignedDuration::from_mins(5);
 
-/// True only if the plan's grant says what was asked for, and no more.
+/// Whether the plan's grant says what was asked for, and no more. `home` is what the person's own settings know. Where that is not
+/// enough, gives the question that the person has to say yes to first.
 ///
 /// # Errors
 /// What it says otherwise.
-pub fn agrees(request: &PlanRequest, plan: &Plan, now: Timestamp) -> Result<(), String> {
+pub fn agrees(
+    request: &PlanRequest,
+    plan: &Plan,
+    home: &Home,
+    now: Timestamp,
+) -> Result<Option<String>, String> {
     let grant = &plan.grant;
     if grant.project != request.project {
         return Err(format!("it is for the project {}", grant.project));
+    }
+    let environment = home.environments.get(&request.project);
+    if environment.is_some_and(|known| *known != grant.environment) {
+        return Err(format!("it is for the environment {}", grant.environment));
     }
     let action = Action::from(grant.action);
     if action != request.action {
@@ -34,14 +48,14 @@ pub fn agrees(request: &PlanRequest, plan: &Plan, now: Timestamp) -> Result<(), 
         return Err("it clears broken hosts, and --clear was not typed".to_owned());
     }
     revision(request, plan)?;
-    targets(request.on.as_deref(), &plan.targets)?;
+    let question = targets(request, &plan.targets, home)?;
     if grant.expires > now + LONGEST + SKEW || grant.not_before > now + SKEW {
         return Err(format!(
             "it is good from {} to {}",
             grant.not_before, grant.expires
         ));
     }
-    Ok(())
+    Ok(question)
 }
 
 /// The tag or branch is named as it was typed, a commit begins as it was typed. That the name leads to the commit, each host
@@ -98,20 +112,38 @@ fn meant(plan: &Plan) -> String {
     }
 }
 
-/// A host that was not named may only come from a group: if all that was typed are hosts, they are all.
-fn targets(on: Option<&[String]>, targets: &[HostName]) -> Result<(), String> {
-    let Some(on) = on else {
-        return Ok(());
+/// A host that was not named may only come from a group. What hosts a group has, the person's settings say, or else the person.
+fn targets(
+    request: &PlanRequest,
+    targets: &[HostName],
+    home: &Home,
+) -> Result<Option<String>, String> {
+    let Some(on) = &request.on else {
+        return Ok(None);
     };
-    let is_target = |name: &String| targets.iter().any(|target| target.as_str() == name);
-    if !on.iter().all(is_target) {
-        return Ok(());
-    }
-    match targets
+    let own = |name: &String| home.groups.iter().find(|(group, _)| group.as_str() == name);
+    let own_hosts = on.iter().filter_map(own).flat_map(|(_, hosts)| hosts);
+    let own_hosts: BTreeSet<&HostName> = own_hosts.collect();
+    let is_typed = |target: &HostName| on.iter().any(|name| name == target.as_str());
+    let others = targets
         .iter()
-        .find(|target| !on.iter().any(|name| name == target.as_str()))
-    {
-        Some(other) => Err(format!("it names {other} too")),
-        None => Ok(()),
+        .filter(|target| !is_typed(target) && !own_hosts.contains(target));
+    let others: Vec<&str> = others.map(HostName::as_str).collect();
+    let is_target = |name: &String| targets.iter().any(|target| target.as_str() == name);
+    let unknown = on
+        .iter()
+        .filter(|name| !is_target(name) && own(name).is_none());
+    let unknown: Vec<&str> = unknown.map(String::as_str).collect();
+    match (others.as_slice(), unknown.as_slice()) {
+        ([], []) => Ok(None),
+        // Of the named hosts those are left out where there is nothing to clear.
+        ([], _) if request.action == Action::Clear => Ok(None),
+        ([], [name, ..]) => Err(format!("it leaves out {name}")),
+        ([other, ..], []) => Err(format!("it names {other} too")),
+        (others, unknown) => Ok(Some(format!(
+            "Is {} a group, and does it mean {}?",
+            unknown.join(" or "),
+            others.join(", ")
+        ))),
     }
 }

@@ -3,8 +3,12 @@
 //! `--at DIR` (or `DEPLOYKIT_AT`) names the data folder of an `up` or a `demo`. Without it, the first of these that
 //! exists: `/etc/deploykit/deploykit.toml`, `$XDG_CONFIG_HOME/deploykit/deploykit.toml`, the default folder of `up`.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+};
 
+use events::{EnvironmentName, GroupName, HostName, ProjectName};
 use serde::{Deserialize, Serialize};
 use world::Disk;
 
@@ -21,6 +25,12 @@ pub struct Home {
     /// The broker that the services use, for `doctor`.
     #[serde(default)]
     pub broker: Option<String>,
+    /// Where each project is deployed: a grant for another environment is not signed.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub environments: BTreeMap<ProjectName, EnvironmentName>,
+    /// The hosts that a group may mean: a grant for others is not signed, and for these without a question.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub groups: BTreeMap<GroupName, BTreeSet<HostName>>,
 }
 
 /// The folders of this user.

@@ -3,7 +3,7 @@
 //!
 //! `demo` and `up` both start this. The agents are processes of their own (see [`crate::agents`]); the rest shares this one.
 
-use std::{future::Future, net::SocketAddr, path::Path, time::Duration};
+use std::{collections::BTreeMap, future::Future, net::SocketAddr, path::Path, time::Duration};
 
 use broker::Broker;
 use chassis::{BusSettings, Settings, Start, bus::passcode};
@@ -71,6 +71,8 @@ impl Pipeline {
                 Place::Embedded(listen) => Some(listen.clone()),
                 Place::Elsewhere(bus) => bus.brokers.first().cloned(),
             },
+            environments: BTreeMap::new(),
+            groups: BTreeMap::new(),
         };
         home.write(&layout.data, &*world.disk)?;
 

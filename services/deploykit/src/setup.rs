@@ -4,7 +4,10 @@
 
 mod bus;
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use chassis::Settings as _;
 use world::World;
@@ -64,6 +67,8 @@ fn make(
         socket: PathBuf::from("/run/deploykit/orchestrator.sock"),
         key_file: std::path::absolute(&trust.operator_key)?,
         broker: Some(bus.broker.clone()),
+        environments: BTreeMap::new(),
+        groups: BTreeMap::new(),
     };
     let path = folder.join("deploykit.toml");
     let new = world.disk.look(&path)?.is_none();

@@ -4,7 +4,8 @@ pub mod ci;
 mod plan;
 
 use deploy_orchestrator::api::{
-    Action, DeployState, DeployView, HostProgress, HostState, HostView, OutputView, Status, TagView,
+    Action, DeployState, DeployView, HeadView, HostProgress, HostState, HostView, OutputView,
+    Status, TagView,
 };
 use deploy_orchestrator::texts;
 use events::message::{Running, Step, StepState};
@@ -307,6 +308,21 @@ pub fn hosts(hosts: &[HostView]) -> Vec<String> {
             runs.collect::<Vec<_>>().join(", "),
             host.trouble.clone().or(new).unwrap_or_default(),
         ]);
+    }
+    table.lines()
+}
+
+/// Where journals ended.
+#[must_use]
+pub fn heads(heads: &[HeadView]) -> Vec<String> {
+    if heads.is_empty() {
+        return vec!["it has not said yet where a journal ended".to_owned()];
+    }
+    let mut table = Table::new();
+    table.row(["PROJECT", "HEARD", "ENDED AT"].map(str::to_owned));
+    for known in heads {
+        let heard = when(known.heard);
+        table.row([known.project.to_string(), heard, known.head.clone()]);
     }
     table.lines()
 }

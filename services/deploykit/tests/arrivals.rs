@@ -1,7 +1,7 @@
 //! Everything in front of a deploy, together and wired as its `main`s wire it: a push builds, and what CI has found good, and
 //! nothing else, reaches the servers; a package that is uploaded is what their apt would install; and through all of it the broker is killed.
 
-use std::{path::PathBuf, process::Output, time::Instant};
+use std::{collections::BTreeMap, path::PathBuf, process::Output, time::Instant};
 
 use chassis::{Listen, settings::parse};
 use deploy_orchestrator::api::CiView;
@@ -311,6 +311,8 @@ impl Site {
             socket: self.socket(),
             key_file: PathBuf::new(),
             broker: None,
+            environments: BTreeMap::new(),
+            groups: BTreeMap::new(),
         };
         let client = Client::new(&home).unwrap();
         let path = format!("/api/v1/ci/shop?revision={commit}");

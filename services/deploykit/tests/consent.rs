@@ -1,7 +1,7 @@
 //! What a person's key signs: each way in which a grant can say more than was asked for is tried once.
 
 use deploy_orchestrator::api::{Action, Plan, PlanRequest};
-use deploykit::consent::agrees;
+use deploykit::{consent::agrees, home::Home};
 use events::HostName;
 use jiff::{SignedDuration, Timestamp};
 
@@ -48,8 +48,22 @@ fn plan() -> Plan {
     }
 }
 
+/// What the person's own settings know.
+fn home() -> Home {
+    let own = "socket = \"/s\"\nkey_file = \"/k\"\n[environments]\nshop = \"prod\"\n[groups]\nown = [\"web1\", \"web2\"]";
+    toml::from_str(own).unwrap()
+}
+
+fn asked(request: &PlanRequest, plan: &Plan) -> Result<Option<String>, String> {
+    agrees(request, plan, &home(), Timestamp::UNIX_EPOCH)
+}
+
+/// That it is signed without a question.
 fn check(request: &PlanRequest, plan: &Plan) -> Result<(), String> {
-    agrees(request, plan, Timestamp::UNIX_EPOCH)
+    match asked(request, plan)? {
+        None => Ok(()),
+        Some(question) => Err(question),
+    }
 }
 
 /// The plan with one change must not be signed for what was asked.
@@ -90,22 +104,68 @@ fn targets_that_are_not_the_ones_shown_are_not() {
     refused(&request(), |plan| plan.targets = hosts(&["web1"]));
 }
 
+/// What was typed, the targets of the answer, and what comes of it: signed, refused, or asked.
 #[test]
-fn a_host_beside_the_named_ones_is_not() {
-    let on = |names: &[&str]| PlanRequest {
-        on: Some(names.iter().map(|&name| name.to_owned()).collect()),
+fn a_host_that_was_not_named_comes_from_a_group_that_the_person_knows() {
+    const ASKED: &str = "?";
+    for (action, on, targets, expected) in [
+        (Action::Deploy, "web1 web2", "web1 web2", ""),
+        (
+            Action::Deploy,
+            "web1 web2",
+            "db1 web1 web2",
+            "it names db1 too",
+        ),
+        (Action::Deploy, "web1 web2", "web1", "it leaves out web2"),
+        (Action::Deploy, "own", "web1 web2", ""),
+        (Action::Deploy, "own", "web1", ""),
+        (Action::Deploy, "own", "db1 web1", "it names db1 too"),
+        (Action::Deploy, "own db1", "db1 web1", ""),
+        // A host that the orchestrator takes for a group; only the person knows that it is none.
+        (Action::Deploy, "web1", "db1", ASKED),
+        (Action::Deploy, "web", "web1 web2", ASKED),
+        (Action::Deploy, "own web", "db1 web1", ASKED),
+        (Action::Rollback, "web1", "db1", ASKED),
+        (Action::Clear, "web1 web2", "web2", ""),
+        (Action::Clear, "web1 web2", "db1", ASKED),
+        (Action::Clear, "own", "db1", "it names db1 too"),
+    ] {
+        let names = |text: &str| text.split(' ').map(str::to_owned).collect();
+        let mut asking = PlanRequest {
+            action,
+            on: Some(names(on)),
+            ..request()
+        };
+        let mut plan = plan();
+        plan.grant.action = action.into();
+        if action != Action::Deploy {
+            (plan.grant.tag, plan.grant.commit) = (None, None);
+            asking.revision = None;
+        }
+        retarget(&mut plan, &targets.split(' ').collect::<Vec<_>>());
+        let found = match asked(&asking, &plan) {
+            Ok(None) => String::new(),
+            Ok(Some(_)) => ASKED.to_owned(),
+            Err(why) => why,
+        };
+        assert_eq!(found, expected, "{action:?} {on}: {targets}");
+    }
+    let asking = PlanRequest {
+        on: Some(vec!["web".to_owned()]),
         ..request()
     };
-    assert_eq!(check(&on(&["web1", "web2"]), &plan()), Ok(()));
     assert_eq!(
-        check(&on(&["web"]), &plan()),
-        Ok(()),
-        "a group may hold any hosts"
+        asked(&asking, &plan()).unwrap().unwrap(),
+        "Is web a group, and does it mean web1, web2?"
     );
-    let why = refused(&on(&["web1", "web2"]), |plan| {
-        retarget(plan, &["web1", "web2", "db1"])
+}
+
+#[test]
+fn an_environment_that_is_not_the_one_of_the_settings_is_not() {
+    let why = refused(&request(), |plan| {
+        plan.grant.environment = "dev".parse().unwrap();
     });
-    assert_eq!(why, "it names db1 too");
+    assert_eq!(why, "it is for the environment dev");
 }
 
 /// What was typed, the tag, the branch and the commit of the answer, and whether that is signed.

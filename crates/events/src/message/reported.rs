@@ -42,6 +42,10 @@ pub struct Reported {
     /// Where the project's journal ended when this was sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub head: Option<JournalHead>,
+    /// Set where the order is refused because the message that brought it is not believed: the digest of that message. It may have been
+    /// a forged copy, which says nothing of the true one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unbelieved: Option<String>,
 }
 
 /// The end of a project's journal on its host. Whoever keeps one can tell later whether any entry up to it was edited, removed

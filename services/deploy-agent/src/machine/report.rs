@@ -44,6 +44,7 @@ pub fn report(state: &State, known: &Known, whose: &Whose) -> Reported {
         previous,
         broke_glass: known.asked.broke_glass.clone(),
         head: None,
+        unbelieved: None,
     }
 }
 

@@ -28,8 +28,9 @@ impl Project {
                         deploy,
                         phase,
                         reason,
+                        copy,
                     } = *claimed;
-                    self.answer(order, deploy, phase, reason);
+                    self.answer(order, deploy, phase, reason, Some(copy));
                 }
                 let _gone = settled.send(());
                 Ok(())
@@ -45,12 +46,20 @@ impl Project {
     }
 
     /// Refuses without a trace in the journal.
-    fn answer(&mut self, order: Uuid, deploy: Uuid, phase: Phase, reason: String) {
+    fn answer(
+        &mut self,
+        order: Uuid,
+        deploy: Uuid,
+        phase: Phase,
+        reason: String,
+        unbelieved: Option<String>,
+    ) {
         let refused = refused(&self.whose, order, deploy, phase, reason);
         let live = self.state.live.clone();
         let previous = self.state.previous().cloned();
         let report = Reported {
             head: Some(self.journal.head()),
+            unbelieved,
             live,
             previous,
             ..refused
@@ -83,7 +92,8 @@ impl Project {
                     .await;
             }
             Err(refusal) => {
-                self.answer(asked.order, asked.deploy, asked.phase, refusal.to_string());
+                let reason = refusal.to_string();
+                self.answer(asked.order, asked.deploy, asked.phase, reason, None);
                 return Ok(());
             }
         }
@@ -211,5 +221,6 @@ pub fn refused(whose: &Whose, order: Uuid, deploy: Uuid, phase: Phase, reason: S
         previous: None,
         broke_glass: None,
         head: None,
+        unbelieved: None,
     }
 }

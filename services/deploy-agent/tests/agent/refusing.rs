@@ -85,6 +85,7 @@ async fn a_forged_order_does_nothing() {
     forged.order.signatures = forged.grant.signatures.clone();
     rig.send(&forged).await;
     let report = rig.answer(id_of(&forged)).await;
+    assert_eq!(report.unbelieved, Some(orders::copy_digest(&forged)));
     let State::Refused { reason } = report.state else {
         panic!("{report:#?}");
     };

@@ -34,6 +34,7 @@ impl Orchestrator {
             Request::Status(to) => reply(to, Ok(self.status())),
             Request::Hosts(to) => reply(to, Ok(self.scene().hosts())),
             Request::Admit(host, to) => reply(to, self.admit(host).await?),
+            Request::Looked(host, to) => reply(to, self.looked(host).await?),
             Request::Ci(repository, revision, limit, to) => {
                 reply(to, self.scene().ci(&repository, revision.as_deref(), limit))
             }
@@ -102,9 +103,24 @@ impl Orchestrator {
             ));
         };
         known.admitted = true;
-        known.looked_at();
         tracing::info!(%host, "admitted");
         self.said.push(told::admitted(&host));
+        self.met.insert(host.clone());
+        self.commit().await?;
+        self.bump();
+        Ok(Ok(self.scene().host(&host)))
+    }
+
+    /// What was wrong with the journals of a host was looked at. It admits nobody.
+    async fn looked(&mut self, host: HostName) -> Result<Answer<HostView>, Failure> {
+        let Some(known) = self.known.hosts.get_mut(&host) else {
+            let error = format!("nothing was ever heard of {host}");
+            return Ok(Err(
+                Refused::new(Kind::Unknown, error).exists(self.known.hosts.keys())
+            ));
+        };
+        known.looked_at();
+        tracing::info!(%host, "its journals were looked at");
         self.met.insert(host.clone());
         self.commit().await?;
         self.bump();

@@ -40,8 +40,16 @@ impl Orchestrator {
             tracing::warn!(deploy = %report.deploy, host = %report.host, "a host reports on a deploy that it is no target of");
             return Ok(());
         }
+        if let Some(copy) = &report.unbelieved
+            && !self.was_sent(&report, copy)
+        {
+            tracing::warn!(host = %report.host, order = %report.order, "a host does not believe a copy of an order that was not sent from here");
+            self.said.push(told::forged(&report));
+            return Ok(());
+        }
         self.known.reported(&report, sent, now);
-        if let Some(trouble) = self.known.journal(&report, sent, now) {
+        let settings = &self.parts.settings;
+        if let Some(trouble) = self.known.journal(&report, sent, now, settings) {
             tracing::error!(host = %report.host, project = %report.project, "{trouble}");
             self.said.push(told::journal(&report, &trouble));
         }
@@ -72,6 +80,14 @@ impl Orchestrator {
             self.changes.rollouts.push(deploy.rollout);
         }
         Ok(())
+    }
+
+    /// True if the message that the host does not believe is the one that was sent, whole, and no forged copy.
+    fn was_sent(&self, report: &Reported, copy: &str) -> bool {
+        let key = (report.deploy, report.host.clone(), report.phase);
+        self.orders.get(&key).is_some_and(|stored| {
+            stored.id == report.order && orders::copy_digest(&stored.ordered) == *copy
+        })
     }
 
     /// Hints change what is known; they may wait a moment for being stored.

@@ -59,6 +59,9 @@ pub struct Ask {
     /// The ssh key to sign with; default: the one that the settings name
     #[arg(long, value_name = "FILE", env = "DEPLOYKIT_KEY")]
     pub key: Option<PathBuf>,
+    /// Take a group for the hosts that the plan shows, without a question
+    #[arg(long)]
+    pub yes: bool,
     /// Only say what would be done
     #[arg(long)]
     pub dry_run: bool,
@@ -100,6 +103,34 @@ pub enum HostAction {
         #[arg(long)]
         json: bool,
     },
+    /// Say that somebody has looked at what was wrong with its journals
+    Looked {
+        /// Its name
+        host: HostName,
+        /// For machines
+        #[arg(long)]
+        json: bool,
+    },
+    /// Where its journals ended on the last days: what its history is verified by
+    Heads {
+        /// Its name
+        host: HostName,
+        /// For machines
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+impl HostAction {
+    /// True if what it prints is for machines.
+    #[must_use]
+    pub fn json(&self) -> bool {
+        match self {
+            Self::Admit { json, .. } | Self::Looked { json, .. } | Self::Heads { json, .. } => {
+                *json
+            }
+        }
+    }
 }
 
 /// `deploykit tags`

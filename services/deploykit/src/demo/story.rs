@@ -3,7 +3,7 @@
 mod killed;
 mod red;
 
-use std::{path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use deploy_orchestrator::api::{Action, DeployState, DeployView, HostView, PlanRequest, TagView};
 use events::HostName;
@@ -45,6 +45,8 @@ pub async fn tell(pipeline: &Pipeline, source: &Source, world: &World) -> Result
         socket: pipeline.layout.socket(),
         key_file: pipeline.layout.trust().operator_key,
         broker: None,
+        environments: BTreeMap::new(),
+        groups: BTreeMap::new(),
     };
     let session = Session::new(home, Some(&pipeline.layout.data), world)?;
     let mut story = Story {
@@ -313,6 +315,7 @@ impl Story<'_> {
             on: Vec::new(),
             reason: None,
             key: None,
+            yes: false,
             dry_run: false,
             json: false,
         };

@@ -223,6 +223,7 @@ fn host(host: &str, live: Option<Running>) -> HostView {
         facts: events::Facts::default(),
         clock_offset_ms: None,
         trouble: None,
+        heads: Vec::new(),
     }
 }
 
