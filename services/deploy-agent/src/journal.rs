@@ -4,7 +4,8 @@
 //! {"v":1,"seq":7,"prev":"<sha256 of the line before, hex>","record":{…},"crc":"<crc32 of all before it, hex>"}
 //! ```
 //!
-//! A torn last line was never acted on and is dropped. Any other damage stops the project: see [`Damage`].
+//! A torn last line was never acted on and is dropped, which is logged. One that was edited looks the same, but ends in a line feed, as few
+//! torn ones do: [`mod@crate::verify`] tells. Any other damage stops the project: see [`Damage`].
 
 use std::{
     io,
@@ -266,6 +267,10 @@ impl Journal {
             Err(error) => return Err(failed(error)),
         };
         let replayed = replay(&bytes)?;
+        if replayed.torn > 0 {
+            let (path, bytes) = (path.display(), replayed.torn);
+            tracing::warn!(%path, bytes, "the last line of the journal is torn, and is dropped");
+        }
         let journal = Self {
             path: path.to_owned(),
             end: replayed.end,

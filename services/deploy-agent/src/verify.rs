@@ -24,6 +24,17 @@ pub enum Finding {
     /// It is not whole in itself.
     #[error(transparent)]
     Damage(#[from] Damage),
+    /// Its last line is whole, but for its sum.
+    #[error(
+        "the last line of the journal, of {bytes} bytes after entry {entries}, has a wrong sum: it was edited, or torn by a \
+         power loss; nothing is done on it"
+    )]
+    Unsure {
+        /// How many entries are before it.
+        entries: u64,
+        /// Its length.
+        bytes: usize,
+    },
     /// It was longer.
     #[error(
         "the end of the journal is missing: it has {has} entries, and had {} when {} was told",
@@ -61,9 +72,20 @@ pub fn verify(journal: &[u8], told: Option<&JournalHead>) -> Result<Whole, Findi
         head,
         torn: replayed.torn,
     };
-    let Some(told) = told else {
-        return Ok(whole);
-    };
+    if let Some(told) = told {
+        still_there(journal, &whole, told)?;
+    }
+    // A tear seldom leaves the line feed.
+    if whole.torn > 0 && journal.ends_with(b"\n") {
+        return Err(Finding::Unsure {
+            entries: whole.head.entries,
+            bytes: whole.torn,
+        });
+    }
+    Ok(whole)
+}
+
+fn still_there(journal: &[u8], whole: &Whole, told: &JournalHead) -> Result<(), Finding> {
     if told.entries > whole.head.entries {
         return Err(Finding::Cut {
             told: told.clone(),
@@ -82,5 +104,5 @@ pub fn verify(journal: &[u8], told: Option<&JournalHead>) -> Result<Whole, Findi
             found: then.hash.to_string(),
         });
     }
-    Ok(whole)
+    Ok(())
 }

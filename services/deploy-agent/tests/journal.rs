@@ -213,6 +213,11 @@ fn verify_finds_any_change_up_to_the_end_that_was_told() {
     let torn = |lines: &mut Vec<Vec<u8>>| lines[2].truncate(9);
     assert_eq!(verified(2, torn), "2 entries, 9 bytes torn");
     assert!(verified(3, torn).contains("it has 2 entries"));
+    let edited = |lines: &mut Vec<Vec<u8>>| lines[2][40] ^= 1;
+    for told in 0..=2 {
+        let found = verified(told, edited);
+        assert!(found.contains("after entry 2, has a wrong sum"), "{found}");
+    }
     // The last entry edited, so that it looks torn; each entry edited, removed, put elsewhere, doubled.
     assert!(verified(3, |lines| lines[2][40] ^= 1).contains("it has 2 entries"));
     for at in 0..2 {

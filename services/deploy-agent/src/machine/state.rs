@@ -186,12 +186,15 @@ impl Known {
 }
 
 impl State {
-    /// What an order of this signer has to be above.
+    /// What an order of this signer has to be above. One that is new here may be a known one with another name: it begins
+    /// above all others, so that nothing is taken from it again.
     #[must_use]
     pub fn marks(&self, signer: &str) -> Marks {
-        let of = |name: &str| self.sequences.get(name).copied().unwrap_or_default();
+        let of = |name: &str| self.sequences.get(name).copied();
+        let highest = || self.sequences.values().copied().max();
+        let own = of(signer).or_else(highest).unwrap_or_default();
         Marks {
-            sequence: of(signer).max(of("")),
+            sequence: own.max(of("").unwrap_or_default()),
             epoch: self.epoch,
         }
     }
