@@ -17,7 +17,7 @@ use world::{Disk, UserName};
 use crate::{
     checks::Check,
     layout::Layout,
-    scripts::{Manner, Script, Source},
+    scripts::{Manner, Script, ScriptTable, Source},
     settings::Project,
 };
 
@@ -36,8 +36,8 @@ pub const MOST_BYTES: u64 = 64 << 10;
 pub struct Manifest {
     /// The folder of the scripts in a release.
     pub scripts: Option<String>,
-    /// Scripts that differ from the usual. A table that the host has for the same script takes its place.
-    pub script: BTreeMap<Script, Manner>,
+    /// Scripts that differ from the usual. What the host says of the same script goes above it, key by key.
+    pub script: BTreeMap<Script, ScriptTable>,
     /// Checks that need no script.
     pub check: Vec<Check>,
     /// Paths that outlive releases.
@@ -69,7 +69,7 @@ impl Manifest {
                 "{name}: check.ca_file: what a host believes is for the host to say"
             ));
         }
-        let hosts = |(_, manner): &(&Script, &Manner)| manner.from == Source::Host;
+        let hosts = |(_, table): &(&Script, &ScriptTable)| table.from == Some(Source::Host);
         match manifest.script.iter().find(hosts) {
             Some((script, _)) => Err(format!(
                 "{name}: script.{}.from: that a script is the host's is for the host to say",
@@ -114,13 +114,16 @@ impl Terms {
         let scripts = host.scripts.as_ref().or(manifest.scripts.as_ref());
         let shared = host.shared.as_ref().or(manifest.shared.as_ref());
         let mut script = manifest.script.clone();
-        script.extend(host.script.clone());
-        let check = match host.check.is_empty() {
-            true => &manifest.check,
-            false => &host.check,
-        };
+        for (name, table) in &host.script {
+            let below = script.entry(*name).or_default();
+            *below = table.above(below);
+        }
+        let manners = script
+            .into_iter()
+            .map(|(name, table)| (name, table.manner()));
+        let check = host.check.as_ref().unwrap_or(&manifest.check);
         let terms = Self {
-            script,
+            script: manners.collect(),
             check: check.clone(),
             scripts: scripts.cloned().unwrap_or_else(|| SCRIPTS.to_owned()),
             shared: shared.cloned().unwrap_or_default(),

@@ -1,6 +1,7 @@
 //! Which scripts a project has: their names, files and arguments, where each is from, and what a release has of them.
 
 mod argument;
+mod manner;
 
 use std::{
     collections::BTreeMap,
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use world::{Disk, Entry, Kind};
 
 pub use argument::{Argument, UnknownPlace};
+pub use manner::{Manner, ScriptTable};
 
 use crate::{
     layout::Layout,
@@ -94,28 +96,6 @@ pub enum Source {
     Host,
 }
 
-/// How a script differs from the usual.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Manner {
-    /// Its file in the folder of scripts; default: its name.
-    pub file: Option<String>,
-    /// What it is started with.
-    pub args: Vec<Argument>,
-    /// Where it is from.
-    pub from: Source,
-    /// True if a release without it is not taken.
-    pub required: bool,
-    /// How long one run may take; default: as the project's other scripts.
-    pub limit_s: Option<u64>,
-    /// True if it may be run again when nobody knows how far it came.
-    pub rerunnable: bool,
-    /// True if it is not run again for a revision once it was done.
-    pub once: bool,
-    /// True if it runs as root, not as the release's owner: only one that is from the host.
-    pub root: bool,
-}
-
 /// The scripts that a release had when it was prepared. They stay those, whatever the settings say later; but the file of
 /// one that is from the host is what the settings say now.
 pub type Plan = BTreeMap<Script, Planned>;
@@ -153,7 +133,11 @@ impl Scripts {
         Self {
             folder: folder.unwrap_or_else(|| manifest::SCRIPTS.to_owned()),
             host_folder,
-            manners: project.script.clone(),
+            manners: project
+                .script
+                .iter()
+                .map(|(script, table)| (*script, table.clone().manner()))
+                .collect(),
         }
     }
 

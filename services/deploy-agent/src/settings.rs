@@ -12,7 +12,7 @@ use crate::{
     checks::Check,
     machine::Rules,
     manifest::{Manifest, Terms},
-    scripts::{Manner, Script},
+    scripts::{Script, ScriptTable},
 };
 
 /// The agent's settings.
@@ -91,10 +91,10 @@ pub struct Project {
     pub scripts: Option<String>,
     /// Scripts that differ from the usual.
     #[serde(default)]
-    pub script: BTreeMap<Script, Manner>,
+    pub script: BTreeMap<Script, ScriptTable>,
     /// Checks that need no script.
     #[serde(default)]
-    pub check: Vec<Check>,
+    pub check: Option<Vec<Check>>,
     /// Paths that outlive releases.
     #[serde(default)]
     pub shared: Option<Vec<String>>,

@@ -46,7 +46,19 @@ fn the_host_s_settings_go_above_the_revision_s_key_by_key() {
     let manner = |script| terms.script[&script].clone();
     assert_eq!(manner(Script::Build).file.as_deref(), Some("a"));
     let start = manner(Script::Start);
-    assert_eq!((start.file.as_deref(), start.limit_s), (Some("b"), None));
+    assert_eq!((start.file.as_deref(), start.limit_s), (Some("b"), Some(5)));
+    // The host's own script is not led to another file, nor given other arguments, by a revision.
+    let host = host("check = []\n[script.start]\nfrom = 'host'\nroot = true");
+    let revision = said(
+        "script.start.file = 'evil'\nscript.start.args = ['x']\n[[check]]\ntcp = 'localhost:1'",
+    );
+    let terms = Terms::of(&host, &revision).expect("terms");
+    let start = &terms.script[&Script::Start];
+    assert!(
+        start.root && start.file.is_none() && start.args.is_empty(),
+        "{start:?}"
+    );
+    assert!(terms.check.is_empty(), "an empty list is one too");
 }
 
 #[test]
