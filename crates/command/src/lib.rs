@@ -11,7 +11,7 @@ use std::{future::Future, io, io::Read, path::Path, pin::Pin, time::Duration};
 pub use beside::RealBeside;
 pub use child::Running;
 pub use program::Program;
-pub use real::Real;
+pub use real::{Real, go_on_as};
 
 /// A boxed future, as the seams hand them out.
 pub type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

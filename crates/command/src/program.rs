@@ -41,6 +41,14 @@ impl Program {
         self
     }
 
+    /// The same, started by another program: that is given the name and the arguments behind these words.
+    #[must_use]
+    pub fn behind<T: Into<String>>(mut self, first: T, rest: impl IntoIterator<Item = T>) -> Self {
+        let name = std::mem::replace(&mut self.name, PathBuf::from(first.into()));
+        let args = std::mem::take(&mut self.args);
+        self.args(rest).arg(name.display().to_string()).args(args)
+    }
+
     /// Its arguments, in order.
     #[must_use]
     pub fn arguments(&self) -> &[String] {

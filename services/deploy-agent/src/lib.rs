@@ -6,6 +6,7 @@ pub mod facts;
 pub mod in_use;
 pub mod journal;
 pub mod layout;
+pub mod leftover;
 pub mod local;
 pub mod machine;
 pub mod manifest;
@@ -23,5 +24,5 @@ pub mod trust;
 pub mod verify;
 
 pub use agent::serve;
-pub use runner::step;
+pub use runner::{enter, step};
 pub use settings::Settings;

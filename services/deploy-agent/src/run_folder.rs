@@ -4,13 +4,16 @@
 //! spec.json    what to run; written whole before the runner is started
 //! lock         held by the runner as long as it lives
 //! started      written before the script starts: from then on it is not started again
+//! group        link without a target, which says who the script's process group is: made by the process that becomes the
+//!              script, before it does; or by a later runner, and then that process becomes nothing
+//! not-started  why that process could not become the script
 //! output       standard output and error, byte for byte
 //! end          written by the agent to have the script ended
 //! status.json  how it went; written whole at the end
 //! ```
 //!
-//! So a restarted agent knows: `status.json` there: over; else `lock` held: under way; else `started` there: interrupted;
-//! else it never ran, and may be started.
+//! So a restarted agent knows: `status.json` there: over; else `lock` held: under way; else `started` there: its runner was killed, and
+//! another one is started, which ends what is left of the group and writes `status.json`; else it never ran, and may be started.
 
 use std::{
     collections::BTreeMap,
@@ -20,6 +23,8 @@ use std::{
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use world::{Disk, User, UserName};
+
+use crate::leftover::Group;
 
 /// What to run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,7 +66,10 @@ pub struct Status {
     /// True if it was ended because `end` was there.
     #[serde(default)]
     pub ended: bool,
-    /// Why it could not be started.
+    /// True if its runner was killed: nobody knows how far it came. What was left of it was ended, unless `error` says otherwise.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub interrupted: bool,
+    /// Why it could not be started, or ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     /// How long it ran.
@@ -75,8 +83,8 @@ pub enum Found {
     Over(Status),
     /// Its runner lives.
     UnderWay,
-    /// It was started, and its runner is gone without a word.
-    Interrupted,
+    /// It was started, and its runner is gone without a word; the script may live. A runner that is started anew ends it.
+    Left,
     /// It was never started.
     Fresh,
 }
@@ -118,6 +126,14 @@ impl RunFolder {
         self.0.join("started")
     }
 
+    fn group(&self) -> PathBuf {
+        self.0.join("group")
+    }
+
+    fn not_started(&self) -> PathBuf {
+        self.0.join("not-started")
+    }
+
     fn end(&self) -> PathBuf {
         self.0.join("end")
     }
@@ -154,6 +170,18 @@ impl RunFolder {
         json(&disk.read(&self.0.join("spec.json"))?)
     }
 
+    /// The specification, if an agent has decided to run it: it may have been started.
+    ///
+    /// # Errors
+    /// The system's, or that it is not understood.
+    pub fn begun(&self, disk: &dyn Disk) -> io::Result<Option<Spec>> {
+        match self.spec(disk) {
+            Ok(spec) => Ok(Some(spec)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// What the folder says, without its lock: `None` if only the lock can tell.
     ///
     /// # Errors
@@ -185,7 +213,7 @@ impl RunFolder {
             return Ok(Found::Over(status));
         }
         match disk.look(&self.started())? {
-            Some(_) => Ok(Found::Interrupted),
+            Some(_) => Ok(Found::Left),
             None => Ok(Found::Fresh),
         }
     }
@@ -214,6 +242,43 @@ impl RunFolder {
     pub fn begin(&self, disk: &dyn Disk) -> io::Result<()> {
         disk.create(&self.started(), b"", 0o640)?;
         disk.sync_folder(&self.0)
+    }
+
+    /// Says which group the script is, before it is. Nothing is flushed: a group does not outlive the power.
+    ///
+    /// # Errors
+    /// The system's; `AlreadyExists` if a later runner has said that it becomes none.
+    pub fn claim(&self, disk: &dyn Disk, group: &Group) -> io::Result<()> {
+        disk.symlink(Path::new(&group.to_text()), &self.group())
+    }
+
+    /// Which group the script was; where that is not said, none is from now on.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn group_or_none(&self, disk: &dyn Disk) -> io::Result<Option<Group>> {
+        match disk.symlink(Path::new("none"), &self.group()) {
+            Ok(()) => return Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+        }
+        let said = disk.read_link(&self.group())?;
+        Ok(said.and_then(|said| Group::of_text(said.to_str()?)))
+    }
+
+    /// Says why the script could not be started.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn refuse(&self, disk: &dyn Disk, why: &str) -> io::Result<()> {
+        disk.create(&self.not_started(), why.as_bytes(), 0o640)
+    }
+
+    /// Why the script could not be started, if that is so.
+    #[must_use]
+    pub fn refused(&self, disk: &dyn Disk) -> Option<String> {
+        let why = disk.read(&self.not_started()).ok()?;
+        Some(String::from_utf8_lossy(&why).into_owned())
     }
 
     /// Says how it went.

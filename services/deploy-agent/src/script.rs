@@ -50,6 +50,7 @@ pub async fn run(world: &World, run: Run, end: &CancellationToken) -> Outcome {
         next_look: began,
         start_by: None,
         asked: false,
+        left: false,
         trouble: None,
     };
     let spec = &watch.run.spec;
@@ -86,6 +87,8 @@ struct Watch<'a> {
     start_by: Option<Instant>,
     /// True once it was asked to end.
     asked: bool,
+    /// True while its runner is gone without a word, and no other one has come.
+    left: bool,
     /// What the last error was.
     trouble: Option<String>,
 }
@@ -97,16 +100,17 @@ impl Watch<'_> {
         if Instant::now() >= self.next_look {
             match look(world, &folder).await? {
                 Found::Over(status) => return Ok(Some(self.over(&status).await)),
-                Found::Interrupted => {
-                    let detail = self.last_words().await;
-                    return Ok(Some(Outcome::of(End::Interrupted, detail)));
+                // Its rights may be others than this process's: a runner ends what the one before it left, and says so.
+                Found::Left => {
+                    self.left = true;
+                    start_runner(world, &self.run)?;
                 }
                 Found::Fresh => {
                     if let Some(outcome) = self.fresh().await? {
                         return Ok(Some(outcome));
                     }
                 }
-                Found::UnderWay => {}
+                Found::UnderWay => self.left = false,
             }
             self.next_look = Instant::now() + LOCK_LOOK;
         }
@@ -166,6 +170,10 @@ impl Watch<'_> {
     }
 
     async fn give_up(&mut self, why: &str) -> Outcome {
+        if self.left {
+            let why = "its runner is gone, and no other one came to end what it left";
+            return Outcome::of(End::Interrupted, Some(why.to_owned()));
+        }
         let folder = self.run.folder.clone();
         let asked = self.world.on_disk(move |disk| folder.ask_end(disk)).await;
         if let Err(error) = asked {
@@ -206,6 +214,10 @@ async fn forbid(world: &World, folder: &RunFolder) -> io::Result<bool> {
 async fn start(world: &World, run: &Run) -> io::Result<()> {
     let (folder, spec) = (run.folder.clone(), run.spec.clone());
     world.on_disk(move |disk| folder.make(disk, &spec)).await?;
+    start_runner(world, run)
+}
+
+fn start_runner(world: &World, run: &Run) -> io::Result<()> {
     let Some((program, args)) = run.runner.split_first() else {
         return Err(io::Error::other("no program is known that runs a script"));
     };
@@ -218,6 +230,9 @@ async fn start(world: &World, run: &Run) -> io::Result<()> {
 
 fn outcome(status: &Status, last: Option<String>) -> Outcome {
     let end = match status {
+        Status {
+            interrupted: true, ..
+        } => End::Interrupted,
         Status {
             timed_out: true, ..
         } => End::TimedOut,

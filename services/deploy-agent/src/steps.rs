@@ -115,6 +115,10 @@ pub async fn act(site: Arc<Site>, work: Work, end: CancellationToken) -> Outcome
 
 /// What needs no script comes first: there is not much to ask of a release that does not answer.
 async fn check(site: &Site, work: &Work, end: &CancellationToken) -> Outcome {
+    // Its script was begun: the rest was good by then.
+    if !matches!(scripts::begun(site, work).await, Ok(None)) {
+        return scripts::run(site, work, Script::Check, end).await;
+    }
     let Some(release) = &work.release else {
         return Outcome::of(End::Skipped, None);
     };

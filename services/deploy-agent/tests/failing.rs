@@ -189,6 +189,16 @@ async fn a_script_whose_output_cannot_be_read_ends_as_it_ends() {
 }
 
 #[tokio::test]
+async fn a_script_whose_runner_is_killed_is_over_before_it_is_interrupted() {
+    let script = "kill -9 $PPID; echo $$; sleep 60; echo late";
+    let (outcome, output) = run(script, Faulty::new(|_, _| Ok(())), Redactor::default()).await;
+    assert_eq!(outcome.end, End::Interrupted);
+    let said: String = output.iter().map(|piece| piece.text.as_str()).collect();
+    let stat = fs::read_to_string(format!("/proc/{}/stat", said.trim()));
+    assert!(!stat.is_ok_and(|stat| !stat.contains(") Z")), "it lives");
+}
+
+#[tokio::test]
 async fn a_script_that_never_could_be_started_says_why() {
     let disk = Faulty::new(|call, _| match call {
         "create_folders" => Err(io::Error::other("too many open files")),

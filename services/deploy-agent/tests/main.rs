@@ -14,6 +14,7 @@ mod laying_out;
 mod manifest;
 mod redact;
 mod releases;
+mod resuming;
 mod rig;
 mod runner;
 mod scripts;

@@ -17,7 +17,8 @@ use world::{Disk, RealDisk, World};
 
 /// A run of a shell script, made but not started.
 async fn step(folder: &Path) -> ExitCode {
-    deploy_agent::step(&World::real(), folder).await
+    let itself = [env!("CARGO_BIN_EXE_deploy-agent"), "step"];
+    deploy_agent::step(&World::real(), folder, &itself).await
 }
 
 fn run(script: &str, limit_s: u64) -> (TempDir, RunFolder) {
@@ -139,10 +140,63 @@ async fn a_script_that_cannot_be_started_says_why() {
 async fn a_run_whose_runner_died_is_interrupted_and_not_started_again() {
     let (_folder, run) = run("echo ran", 20);
     run.begin(&RealDisk).expect("begun");
-    assert_eq!(run.look(&RealDisk).expect("read"), Found::Interrupted);
+    assert_eq!(run.look(&RealDisk).expect("read"), Found::Left);
     step(run.path()).await;
-    assert_eq!(run.look(&RealDisk).expect("read"), Found::Interrupted);
+    let interrupted = Status {
+        interrupted: true,
+        ..Status::default()
+    };
+    assert_eq!(over(&run), interrupted);
+    // Nor by what that runner had started, and what comes late.
+    let late = Command::new(env!("CARGO_BIN_EXE_deploy-agent"))
+        .arg("step")
+        .arg(run.path())
+        .args(["sh", "-c", "echo ran"])
+        .output()
+        .expect("it runs");
+    assert_eq!((late.status.code(), late.stdout), (Some(1), Vec::new()));
     assert!(!run.output().exists());
+}
+
+#[tokio::test]
+async fn a_script_that_outlives_its_killed_runner_is_ended_before_it_counts_as_interrupted() {
+    let root = fs::metadata("/proc/self").expect("there").uid() == 0;
+    for user in [None, root.then_some("nobody")] {
+        // The leader ignores TERM, and so does what it started.
+        let script = "trap '' TERM; sleep 60 & echo $$ $!; kill -9 $PPID; wait";
+        let (folder, run) = run(script, 20);
+        let user = user.map(|user| user.to_owned().try_into().expect("a name"));
+        let spec = Spec {
+            user,
+            ..run.spec(&RealDisk).expect("read")
+        };
+        // Another user's script cannot kill the runner.
+        let kills = spec.user.is_none();
+        run.make(&RealDisk, &spec).expect("made");
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).expect("set");
+        let mut runner = Command::new(env!("CARGO_BIN_EXE_deploy-agent"))
+            .arg("step")
+            .arg(run.path())
+            .spawn()
+            .expect("it starts");
+        let ids = || fs::read_to_string(run.output()).unwrap_or_default();
+        within_limit("it began", || ids().contains('\n')).await;
+        if !kills {
+            runner.kill().expect("killed");
+        }
+        runner.wait().expect("it is gone");
+        let ids: Vec<u32> = ids()
+            .split_whitespace()
+            .filter_map(|id| id.parse().ok())
+            .collect();
+        assert_eq!(ids.len(), 2);
+        assert!(ids.iter().all(|id| !gone(*id)), "the script lives");
+        assert_eq!(run.look(&RealDisk).expect("read"), Found::Left);
+        step(run.path()).await;
+        let status = over(&run);
+        assert!(status.interrupted && status.error.is_none(), "{status:?}");
+        assert!(ids.iter().all(|id| gone(*id)), "nothing of it lives");
+    }
 }
 
 #[tokio::test]

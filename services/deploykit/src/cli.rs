@@ -8,7 +8,7 @@ mod on;
 mod tail;
 mod webhooks;
 
-use std::path::PathBuf;
+use std::{ffi::OsString, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
@@ -131,6 +131,9 @@ pub enum Command {
     Step {
         /// Its folder
         folder: PathBuf,
+        /// What this process becomes: a program with its arguments
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        script: Vec<OsString>,
     },
 }
 

@@ -34,25 +34,62 @@ pub(super) async fn run(
     script: Script,
     end: &CancellationToken,
 ) -> Outcome {
+    let began = match begun(site, work).await {
+        Ok(began) => began,
+        // It may run, or have run.
+        Err(error) => return Outcome::of(End::Interrupted, Some(error.to_string())),
+    };
+    let spec = match began {
+        // What an agent began goes on as it was meant then, whatever the settings and files are by now.
+        Some(spec) => spec,
+        None => match look_up(site, work, script).await {
+            Ok(Some(spec)) => spec,
+            Ok(None) => return Outcome::of(End::Skipped, None),
+            Err(reason) => return Outcome::of(End::Failed, Some(reason)),
+        },
+    };
+    let run = Run {
+        folder: folder(site, work, work.attempt),
+        spec,
+        runner: site.runner.clone(),
+        tail: Tail {
+            message: ScriptOutput {
+                host: site.host.clone(),
+                project: site.project.clone(),
+                deploy: work.asked.deploy,
+                step: work.step,
+                // What is passed on is best effort; `ask` has said what is wrong.
+                offset: said_before(site, work).await.unwrap_or_default(),
+                text: String::new(),
+                cut: false,
+            },
+            read: 0,
+            voice: site.voice.clone(),
+            redactor: Arc::clone(&site.redactor),
+            limit: site.output_bytes,
+        },
+    };
+    script::run(&site.world, run, end).await
+}
+
+/// What this try was begun with by an agent before this one, or earlier by this one; `None` if it was not.
+pub(super) async fn begun(site: &Site, work: &Work) -> io::Result<Option<Spec>> {
+    let folder = folder(site, work, work.attempt);
+    ask(site, move |disk| folder.begun(disk)).await
+}
+
+/// What is run, if there is something to run.
+async fn look_up(site: &Site, work: &Work, script: Script) -> Result<Option<Spec>, String> {
     let Some(release) = &work.release else {
-        return Outcome::of(End::Skipped, None);
+        return Ok(None);
     };
     let tree = site.layout.release(release);
-    let terms = match terms(site, release).await {
-        Ok(terms) => terms,
-        Err(reason) => return Outcome::of(End::Failed, Some(reason)),
-    };
+    let terms = terms(site, release).await?;
     let scripts = site.scripts.under(&terms);
     let manner = scripts.manner(script);
-    let path = match find(site, work, scripts, script, &tree).await {
-        Ok(Ok(Some(path))) => path,
-        Ok(Ok(None)) => return Outcome::of(End::Skipped, None),
-        Ok(Err(reason)) => return Outcome::of(End::Failed, Some(reason)),
-        Err(error) => return Outcome::of(End::Failed, Some(error.to_string())),
-    };
-    let offset = match said_before(site, work).await {
-        Ok(bytes) => bytes,
-        Err(error) => return Outcome::of(End::Failed, Some(error.to_string())),
+    let found = find(site, work, scripts, script, &tree).await;
+    let Some(program) = found.map_err(|error| error.to_string())?? else {
+        return Ok(None);
     };
     let user = terms.owner.clone().filter(|_| !manner.root);
     let mut env = environment(site, work, &tree);
@@ -64,41 +101,21 @@ pub(super) async fn run(
         .args
         .iter()
         .map(|arg| arg.fill(|place| named(&env, place)));
-    let run = Run {
-        folder: folder(site, work, work.attempt),
-        spec: Spec {
-            program: path,
-            args: args.collect(),
-            // Root is not led by a folder that is somebody else's.
-            folder: match manner.root {
-                true => PathBuf::from("/"),
-                false => tree,
-            },
-            user,
-            env,
-            limit_s: manner.limit_s.unwrap_or(terms.script_limit_s),
-            grace_s: terms.script_grace_s,
-            // What is built is a part of the release.
-            flush: work.step == Step::Build,
+    Ok(Some(Spec {
+        program,
+        args: args.collect(),
+        // Root is not led by a folder that is somebody else's.
+        folder: match manner.root {
+            true => PathBuf::from("/"),
+            false => tree,
         },
-        runner: site.runner.clone(),
-        tail: Tail {
-            message: ScriptOutput {
-                host: site.host.clone(),
-                project: site.project.clone(),
-                deploy: work.asked.deploy,
-                step: work.step,
-                offset,
-                text: String::new(),
-                cut: false,
-            },
-            read: 0,
-            voice: site.voice.clone(),
-            redactor: Arc::clone(&site.redactor),
-            limit: site.output_bytes,
-        },
-    };
-    script::run(&site.world, run, end).await
+        user,
+        env,
+        limit_s: manner.limit_s.unwrap_or(terms.script_limit_s),
+        grace_s: terms.script_grace_s,
+        // What is built is a part of the release.
+        flush: work.step == Step::Build,
+    }))
 }
 
 /// What applies to a release.
