@@ -2,6 +2,7 @@
 
 mod beside;
 mod child;
+mod go_on;
 mod group;
 mod program;
 mod real;
@@ -10,8 +11,9 @@ use std::{future::Future, io, io::Read, path::Path, pin::Pin, time::Duration};
 
 pub use beside::RealBeside;
 pub use child::Running;
+pub use go_on::go_on_as;
 pub use program::Program;
-pub use real::{Real, go_on_as};
+pub use real::Real;
 
 /// A boxed future, as the seams hand them out.
 pub type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

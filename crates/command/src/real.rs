@@ -1,7 +1,6 @@
 //! Programs run by the operating system. The only place in the workspace that starts one.
 
 use std::{
-    ffi::{OsStr, OsString},
     fs::{File, OpenOptions},
     io,
     os::{fd::OwnedFd, unix::process::ExitStatusExt},
@@ -90,18 +89,6 @@ impl Processes for Real {
         let log = output_file(log).map_err(|source| start_error(program, source))?;
         child::start(program, log)
     }
-}
-
-/// Goes on as another program, in the same process: returns only if that fails.
-#[must_use]
-pub fn go_on_as(name: &OsStr, args: &[OsString]) -> io::Error {
-    use std::os::unix::process::CommandExt;
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is the place that starts programs"
-    )]
-    let mut command = std::process::Command::new(name);
-    command.args(args).exec()
 }
 
 pub(crate) async fn run(

@@ -1,11 +1,16 @@
 //! The checks of a release that need no script: whether it answers, and as what.
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, ops::RangeInclusive, path::PathBuf, time::Duration};
 
 use exchange::Address;
 use serde::Deserialize;
 
 use crate::scripts::Argument;
+
+/// The most tries of one check.
+const MOST_TRIES: u64 = 1000;
+/// The longest that one check may take in all, and so each part of it: nothing ends it before when the release is being put back.
+const MOST_S: u64 = 3600;
 
 /// One check; it is tried again until it is good, up to its tries and its deadline.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -96,15 +101,11 @@ impl Check {
         if let Some(status) = self.status.filter(|status| !(100..600).contains(status)) {
             return Err(format!("check.status: {status} is no status"));
         }
-        let least = [
-            ("tries", u64::from(self.tries)),
-            ("limit_s", self.limit_s),
-            ("deadline_s", self.deadline_s),
-        ];
-        match least.iter().find(|(_, value)| *value == 0) {
-            Some((key, _)) => Err(format!("check.{key}: 0 is too small")),
-            None => Ok(asks),
-        }
+        bounded("check.tries", u64::from(self.tries), 1..=MOST_TRIES)?;
+        bounded("check.pause_s", self.pause_s, 0..=MOST_S)?;
+        bounded("check.limit_s", self.limit_s, 1..=MOST_S)?;
+        bounded("check.deadline_s", self.deadline_s, 1..=MOST_S)?;
+        Ok(asks)
     }
 
     /// How long to wait between two tries.
@@ -163,6 +164,21 @@ impl Check {
         }
         Ok(())
     }
+}
+
+/// A number within bounds.
+///
+/// # Errors
+/// One sentence that names the key and the bound.
+pub(crate) fn bounded(key: &str, value: u64, within: RangeInclusive<u64>) -> Result<(), String> {
+    if value < *within.start() {
+        return Err(format!("{key}: {value} is too small"));
+    }
+    if value > *within.end() {
+        let most = within.end();
+        return Err(format!("{key}: {value} is too large: at most {most}"));
+    }
+    Ok(())
 }
 
 /// A `host:port`.

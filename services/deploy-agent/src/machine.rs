@@ -13,5 +13,5 @@ pub mod state;
 
 pub use accept::{Ground, OnDisk, accept};
 pub use decide::{Decision, Facts, Rules, decide};
-pub use record::{Asked, AtHost, End, Outcome, Record, Task, What};
+pub use record::{Asked, AtHost, End, Outcome, Record, Task, What, cut};
 pub use state::{Known, State, Stuck, Taken};

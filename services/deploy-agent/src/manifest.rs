@@ -15,7 +15,7 @@ use serde::Deserialize;
 use world::{Disk, UserName};
 
 use crate::{
-    checks::Check,
+    checks::{Check, bounded},
     layout::Layout,
     scripts::{Manner, Script, ScriptTable, Source},
     settings::Project,
@@ -29,6 +29,14 @@ pub const SCRIPTS: &str = ".deploy";
 
 /// The largest such file that is read.
 pub const MOST_BYTES: u64 = 64 << 10;
+
+/// The longest that one run of a script may take, and the longest from TERM to KILL. While a release is put back, nothing ends a
+/// script before.
+const SCRIPT_MOST_S: u64 = 24 * 3600;
+const GRACE_MOST_S: u64 = 3600;
+
+/// The most checks without a script.
+const MOST_CHECKS: usize = 20;
 
 /// What a revision says. Each key is one that the host's settings of a project may have too.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -68,6 +76,9 @@ impl Manifest {
             return Err(format!(
                 "{name}: check.ca_file: what a host believes is for the host to say"
             ));
+        }
+        if manifest.check.iter().any(|check| check.pause_s == 0) {
+            return Err(format!("{name}: check.pause_s: 0 is too small"));
         }
         let hosts = |(_, table): &(&Script, &ScriptTable)| table.from == Some(Source::Host);
         match manifest.script.iter().find(hosts) {
@@ -114,6 +125,11 @@ impl Terms {
         let scripts = host.scripts.as_ref().or(manifest.scripts.as_ref());
         let shared = host.shared.as_ref().or(manifest.shared.as_ref());
         let mut script = manifest.script.clone();
+        // A revision takes no longer than its host gives it. Not refused: it may be what a rollback leads to.
+        for table in script.values_mut() {
+            let most = |limit: u64| limit.min(host.script_limit_s.unwrap_or(limit));
+            table.limit_s = table.limit_s.map(most);
+        }
         for (name, table) in &host.script {
             let below = script.entry(*name).or_default();
             *below = table.above(below);
@@ -171,9 +187,8 @@ impl Terms {
     }
 
     fn check(&self) -> Result<(), String> {
-        if self.script_limit_s == 0 {
-            return Err("script_limit_s: 0 is too small".to_owned());
-        }
+        bounded("script_limit_s", self.script_limit_s, 1..=SCRIPT_MOST_S)?;
+        bounded("script_grace_s", self.script_grace_s, 0..=GRACE_MOST_S)?;
         if !is_inside(&self.scripts) {
             return Err(format!("scripts: {:?} is no path inside", self.scripts));
         }
@@ -192,9 +207,15 @@ impl Terms {
                     "script.{name}.root: only a script with from = \"host\" can run as root"
                 ));
             }
-            if manner.limit_s == Some(0) {
-                return Err(format!("script.{name}.limit_s: 0 is too small"));
+            if let Some(limit) = manner.limit_s {
+                bounded(&format!("script.{name}.limit_s"), limit, 1..=SCRIPT_MOST_S)?;
             }
+        }
+        if self.check.len() > MOST_CHECKS {
+            return Err(format!(
+                "check: {} of them are too many: at most {MOST_CHECKS}",
+                self.check.len()
+            ));
         }
         for check in &self.check {
             check.asks()?;

@@ -246,12 +246,9 @@ fn outcome(status: &Status, last: Option<String>) -> Outcome {
         .flatten()
         .collect();
     Outcome {
-        end,
         exit: status.exit,
         duration_ms: status.duration_ms,
-        detail: (!parts.is_empty()).then(|| parts.join(": ")),
-        settled: false,
-        scripts: None,
+        ..Outcome::of(end, (!parts.is_empty()).then(|| parts.join(": ")))
     }
 }
 

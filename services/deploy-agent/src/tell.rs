@@ -22,7 +22,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::project::Mail;
+use crate::{machine::cut, project::Mail};
 
 /// How long to wait after a report that no broker took.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -94,6 +94,23 @@ impl Reports {
         self.more.notify_one();
     }
 
+    /// Puts a short report in place of this one, unless a newer one waits by now; false if it is short already.
+    fn shorten(&self, report: &Reported) -> bool {
+        let mut waiting = held(&self.waiting);
+        let waits = waiting
+            .iter_mut()
+            .find(|old| old.report.order == report.order);
+        waits.is_some_and(|waits| {
+            if waits.report.number > report.number {
+                return true;
+            }
+            let short = stub(&waits.report);
+            let is_short = waits.report == short;
+            waits.report = short;
+            !is_short
+        })
+    }
+
     /// Sends reports until the stop, each until the broker has it.
     pub async fn deliver(&self, bus: &Bus, stop: &CancellationToken) {
         let mut late = false;
@@ -115,8 +132,13 @@ impl Reports {
                 sent = bus.publish(&report) => sent,
                 () = stop.cancelled() => return,
             };
+            let told = sent.is_ok();
             if let Err(error @ PublishError::Unsendable(_)) = &sent {
-                tracing::error!(order = %report.order, error = chassis::causes(error), "a report cannot be sent");
+                let short = self.shorten(&report);
+                tracing::error!(order = %report.order, short, error = chassis::causes(error), "a report cannot be sent as it is");
+                if short {
+                    continue;
+                }
             } else if let Err(error) = sent {
                 let (order, error) = (report.order, chassis::causes(&error));
                 // Once for each time that the broker is away, not at each try.
@@ -135,13 +157,33 @@ impl Reports {
             held(&self.waiting).retain(|Waits { report: left, .. }| {
                 left.order != report.order || left.number > report.number
             });
-            if report.state.is_final() {
+            if told && report.state.is_final() {
                 // A project that does not hear it sends the report again when it starts.
                 let _unheard = project.try_send(Mail::Told(report.order));
                 bus.say(said(&report));
             }
         }
     }
+}
+
+/// How an order stands, without anything that may be long.
+fn stub(report: &Reported) -> Reported {
+    let mut stub = Reported {
+        steps: Vec::new(),
+        broke_glass: report.broke_glass.clone().map(cut),
+        ..report.clone()
+    };
+    if let State::PutBack { reason }
+    | State::Failed { reason }
+    | State::Broken { reason }
+    | State::Refused { reason }
+    | State::Waiting { reason } = &mut stub.state
+    {
+        *reason =
+            "the report of it was too long to be sent: the journal on the host has the reason"
+                .to_owned();
+    }
+    stub
 }
 
 /// What is worked out when somebody asks.

@@ -281,6 +281,16 @@ fn checks_that_cannot_be_meant_are_refused() {
         ("http = 'http://x/'\ntries = 0", "check.tries: 0"),
         ("http = 'http://x/'\nlimit_s = 0", "check.limit_s: 0"),
         ("http = 'http://x/'\ndeadline_s = 0", "check.deadline_s: 0"),
+        (
+            "http = 'http://x/'\ntries = 4294967295",
+            "check.tries: 4294967295 is too large: at most 1000",
+        ),
+        ("http = 'http://x/'\npause_s = 3601", "check.pause_s: 3601"),
+        ("http = 'http://x/'\nlimit_s = 3601", "check.limit_s: 3601"),
+        (
+            "http = 'http://x/'\ndeadline_s = 9223372036854775807",
+            "check.deadline_s: 9223372036854775807 is too large: at most 3600",
+        ),
         ("http = 'http://x/'\nbody = '{x}'", "between { and }"),
         ("http = 'http://x/'\nproxy = 'y'", "proxy"),
     ] {
@@ -290,6 +300,9 @@ fn checks_that_cannot_be_meant_are_refused() {
     let own = "[[check]]\nhttp = 'https://x/'\nca_file = '/etc/shadow'";
     let error = Manifest::parse(own.as_bytes(), "deploy.toml").expect_err("the host's");
     assert!(error.contains("check.ca_file"), "{error}");
+    let own = "[[check]]\ntcp = 'x:1'\npause_s = 0";
+    let error = Manifest::parse(own.as_bytes(), "deploy.toml").expect_err("it spins");
+    assert!(error.contains("check.pause_s: 0"), "{error}");
 }
 
 #[tokio::test]

@@ -62,6 +62,20 @@ fn the_host_s_settings_go_above_the_revision_s_key_by_key() {
 }
 
 #[test]
+fn a_revision_gives_a_script_no_longer_than_its_host_does() {
+    let revision = said("script.build.limit_s = 900\nscript.start.limit_s = 5");
+    for (host_says, build) in [
+        ("", 900),
+        ("script_limit_s = 60", 60),
+        ("script_limit_s = 60\nscript.build.limit_s = 300", 300),
+    ] {
+        let terms = Terms::of(&host(host_says), &revision).expect("terms");
+        assert_eq!(terms.script[&Script::Build].limit_s, Some(build));
+        assert_eq!(terms.script[&Script::Start].limit_s, Some(5));
+    }
+}
+
+#[test]
 fn a_revision_chooses_an_owner_only_where_the_host_lets_it() {
     let owner = |host_says: &str, revision: &str| {
         let terms = Terms::of(&host(host_says), &said(revision))?;
@@ -115,11 +129,23 @@ fn what_is_not_understood_is_refused_with_file_line_and_key() {
         ("scripts = 'ops/deploy'\nshared = ['ops']", "shared: "),
         ("scripts = '/etc'", "scripts: "),
         ("script_limit_s = 0", "script_limit_s: "),
+        (
+            "script_limit_s = 9223372036854775807",
+            "script_limit_s: 9223372036854775807 is too large: at most 86400",
+        ),
+        ("script_grace_s = 3601", "script_grace_s: 3601 is too large"),
+        (
+            "script.build.limit_s = 86401",
+            "script.build.limit_s: 86401 is too large",
+        ),
         ("script.build.file = '../x'", "script.build.file: "),
     ] {
         let wrong = Terms::of(&host(""), &said(text)).expect_err(text);
         assert!(wrong.starts_with(key), "{wrong}");
     }
+    let many = said(&"[[check]]\ntcp = 'x:1'\n".repeat(21));
+    let wrong = Terms::of(&host(""), &many).expect_err("too many");
+    assert!(wrong.starts_with("check: 21 "), "{wrong}");
     // The host's folder of scripts may be what the revision wants to share.
     let wrong = Terms::of(&host("scripts = 'ops'"), &said("shared = ['ops/log']"));
     assert!(wrong.expect_err("both").starts_with("shared: "));

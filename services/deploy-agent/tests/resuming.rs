@@ -13,11 +13,12 @@ use world::RealDisk;
 
 use crate::{laying_out::work, manifest::Place};
 
-/// A try of a step that an agent began and whose script is over; what is asked of it now, under other settings.
-async fn resumed(step: Step, settings: &str, status: &Status) -> Outcome {
-    let place = Place::with(settings);
+/// A try of a step that an agent began and whose script is over; what is asked of it now, when these terms apply.
+async fn resumed(step: Step, terms: &str, status: &Status) -> Outcome {
+    let place = Place::new();
     let commit = place.commit(&[("other", "x")]);
     assert_eq!(place.prepare(&commit, "one").await.end, End::Ok);
+    fs::write(place.layout().manifest("one"), terms).expect("written");
     let work = Work {
         step,
         ..work(&commit)
@@ -48,20 +49,20 @@ async fn a_script_that_was_begun_counts_as_it_ended_though_it_is_not_there_any_m
         exit: Some(0),
         ..Status::default()
     };
-    let required = "[script.start]\nfrom = 'host'";
+    let unknown = "later = 1";
     let bad_check = "[[check]]\ntcp = '127.0.0.1:1'\ntries = 1";
-    for (step, settings) in [
+    for (step, terms) in [
         (Step::Start, ""),
-        (Step::Start, required),
+        (Step::Start, unknown),
         (Step::Check, ""),
         (Step::Check, bad_check),
     ] {
-        let outcome = resumed(step, settings, &status).await;
+        let outcome = resumed(step, terms, &status).await;
         let detail = outcome.detail.as_deref();
         assert_eq!(
             (outcome.end, outcome.exit, detail),
             (End::Ok, Some(0), Some("it is up")),
-            "{step} {settings}"
+            "{step} {terms}"
         );
     }
     let failed = Status {

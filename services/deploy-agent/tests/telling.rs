@@ -3,9 +3,13 @@
 use std::{sync::Arc, time::Duration};
 
 use chassis::{Bus, BusSettings};
-use deploy_agent::tell::Reports;
+use deploy_agent::{
+    machine::{End, Outcome},
+    tell::Reports,
+};
 use events::message::{Phase, Reported, State};
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::timeout};
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 use world::World;
 
@@ -57,4 +61,33 @@ async fn reports_that_wait_are_counted_and_so_is_what_is_left_out() {
     // There is always room for what replaces another one.
     reports.tell(report(2, 2), &project);
     assert_eq!(value("left_out_total"), 2.0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_report_that_cannot_be_sent_does_not_count_as_told() {
+    let host = "web1".parse().unwrap();
+    let (bus, _connection) =
+        Bus::new("tester", &host, BusSettings::default(), World::real()).unwrap();
+    let (reports, stop) = (Reports::default(), CancellationToken::new());
+    let (project, mut mail) = mpsc::channel(1);
+    let reason = "x".repeat(1 << 20);
+    let long = Reported {
+        state: State::Failed { reason },
+        ..report(1, 1)
+    };
+    reports.tell(long, &project);
+    let heard = async {
+        let heard = timeout(Duration::from_secs(300), mail.recv()).await;
+        stop.cancel();
+        assert!(heard.is_err(), "no broker has taken it, not even in short");
+    };
+    tokio::join!(reports.deliver(&bus, &stop), heard);
+}
+
+#[test]
+fn what_a_step_failed_with_is_cut() {
+    let detail = |text: String| Outcome::of(End::Failed, Some(text)).detail;
+    assert_eq!(detail("ü".repeat(400)), Some("ü".repeat(400)));
+    let cut = "ü".repeat(399) + "…";
+    assert_eq!(detail("ü".repeat(1 << 20)), Some(cut));
 }

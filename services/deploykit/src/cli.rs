@@ -129,11 +129,9 @@ pub enum Command {
     /// One script of a deploy, as a child of the agent
     #[command(hide = true)]
     Step {
-        /// Its folder
-        folder: PathBuf,
-        /// What this process becomes: a program with its arguments
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-        script: Vec<OsString>,
+        /// Its folder; and what this process then becomes: a program with its arguments
+        #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<OsString>,
     },
 }
 

@@ -72,12 +72,16 @@ pub async fn run() -> ExitCode {
             }
             chassis::run_with_args(ANNOUNCE, args, announce::serve).await
         }
-        Command::Step { folder, script } if script.is_empty() => {
-            deploy_agent::step(&World::real(), folder, &["/proc/self/exe", "step"]).await
-        }
-        Command::Step { folder, script } => {
-            deploy_agent::enter(&World::real(), folder, script).await
-        }
+        Command::Step { words } => match &words[..] {
+            [folder] => {
+                let itself = ["/proc/self/exe", "step"];
+                deploy_agent::step(&World::real(), Path::new(folder), &itself).await
+            }
+            [folder, script @ ..] => {
+                deploy_agent::enter(&World::real(), Path::new(folder), script).await
+            }
+            [] => ExitCode::from(2),
+        },
         Command::On(args) => {
             let world = World::real();
             let ended = on::run(args, cli.at.as_deref(), &Folders::of_user(), &world).await;

@@ -204,15 +204,29 @@ pub struct Outcome {
     pub scripts: Option<Plan>,
 }
 
+/// The most characters of a detail: what a program or a server says may be long, and a report has to go out.
+const DETAIL_CHARS: usize = 400;
+
+/// A text with no more characters than a detail has; a longer one ends in `…`.
+#[must_use]
+pub fn cut(mut text: String) -> String {
+    if text.chars().nth(DETAIL_CHARS).is_some() {
+        let end = text.char_indices().nth(DETAIL_CHARS - 1);
+        text.truncate(end.map_or(0, |(end, _)| end));
+        text.push('…');
+    }
+    text
+}
+
 impl Outcome {
-    /// An outcome without a script behind it.
+    /// An outcome without a script behind it. A long detail is cut.
     #[must_use]
     pub fn of(end: End, detail: Option<String>) -> Self {
         Self {
             end,
             exit: None,
             duration_ms: 0,
-            detail,
+            detail: detail.map(cut),
             settled: false,
             scripts: None,
         }

@@ -7,7 +7,7 @@ use events::{
 use uuid::Uuid;
 
 use super::{
-    record::{End, Outcome},
+    record::{End, Outcome, cut},
     state::{Known, State, Taken},
 };
 
@@ -138,5 +138,5 @@ fn detail(outcome: &Outcome) -> Option<String> {
         _ => None,
     };
     let parts: Vec<&str> = how.into_iter().chain(outcome.detail.as_deref()).collect();
-    (!parts.is_empty()).then(|| parts.join(": "))
+    (!parts.is_empty()).then(|| cut(parts.join(": ")))
 }

@@ -53,9 +53,10 @@ impl Image {
                 self.take(root, &path, passed_over)?;
             } else if meta.is_symlink() {
                 self.add(&path, Thing::Link(fs::read_link(&at)?));
-            } else {
+            } else if meta.is_file() {
                 self.add(&path, Thing::File(fs::read(&at)?, mode));
             }
+            // Anything else is a socket: nobody listens there after a crash.
         }
         Ok(())
     }
