@@ -338,7 +338,9 @@ impl Project {
         self.journal.written(entry);
         self.state.apply(&record);
         let order = match &record.what {
-            What::Accepted { order, .. } | What::Refused { order, .. } => order.order,
+            What::Accepted { order, .. }
+            | What::Refused { order, .. }
+            | What::Untimely { order, .. } => order.order,
             What::Began { order, .. }
             | What::Ended { order, .. }
             | What::Finished { order, .. } => *order,

@@ -6,4 +6,5 @@ mod holding;
 mod host;
 mod interrupted;
 mod keeping;
+mod leaving;
 mod undoing;

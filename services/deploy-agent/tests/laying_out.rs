@@ -67,6 +67,7 @@ pub(crate) fn work(commit: &CommitId) -> Work {
             clears: Vec::new(),
             at_host: None,
             by: Vec::new(),
+            seen_until: None,
             expires: "2025-03-01T12:00:00Z".parse().expect("a time"),
         },
         release: Some("one".to_owned()),

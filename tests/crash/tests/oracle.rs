@@ -157,11 +157,17 @@ fn records(host: &Host) -> Vec<Record> {
 /// However often it was reported, an order ended one way.
 fn one_answer(order: &Sent, heard: &Heard) -> Vec<String> {
     let of_it = |report: &&Reported| report.order == order.id && report.state.is_final();
-    let mut ends: Vec<&Reported> = heard.reports.iter().filter(of_it).collect();
+    let ends = heard.reports.iter().filter(of_it);
+    // Where the journal ended is said once, by the agent that wrote it.
+    let ends = ends.map(|report| Reported {
+        head: None,
+        ..report.clone()
+    });
+    let mut ends: Vec<Reported> = ends.collect();
     ends.dedup();
-    match ends[..] {
-        [_] => Vec::new(),
-        [] => vec![format!("{} has no final report", order.ordered.phase)],
+    match ends.len() {
+        1 => Vec::new(),
+        0 => vec![format!("{} has no final report", order.ordered.phase)],
         _ => vec![format!(
             "{} ended in several ways: {ends:#?}",
             order.ordered.phase

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::{
     record::{Asked, Task},
     report::Whose,
-    state::{Known, State},
+    state::{Known, State, Stuck},
 };
 
 /// A time, for people.
@@ -46,10 +46,12 @@ pub fn accept(
     }
     match asked.phase {
         Phase::Prepare => {
+            unspent(state, asked)?;
             unbroken(state, asked, whose)?;
             prepare(state, asked, ground, now)
         }
         Phase::Activate => {
+            unspent(state, asked)?;
             unbroken(state, asked, whose)?;
             activate(state, asked, ground)
         }
@@ -87,10 +89,24 @@ fn same(state: &State, asked: &Asked) -> Option<Uuid> {
     }
 }
 
+/// A deploy is made live once, and not after it was aborted or taken back, however long its grant lasts.
+fn unspent(state: &State, asked: &Asked) -> Result<(), String> {
+    let deploy = asked.deploy;
+    if state.undone.contains(&deploy) {
+        return Err(format!(
+            "deploy {deploy} was aborted or rolled back here: ask for a new one"
+        ));
+    }
+    if asked.phase == Phase::Activate && state.activated.contains(&deploy) {
+        return Err(format!("deploy {deploy} was carried out here before"));
+    }
+    Ok(())
+}
+
 /// A broken host takes no deploy, unless its grant says that it clears just that.
 fn unbroken(state: &State, asked: &Asked, whose: &Whose) -> Result<(), String> {
     match &state.stuck {
-        Some(stuck) if !asked.clears.contains(&stuck.deploy) => {
+        Some(stuck) if !clears(asked, stuck) => {
             let Whose { host, project } = whose;
             let since = stuck.since.strftime(SINCE);
             Err(format!(
@@ -100,6 +116,12 @@ fn unbroken(state: &State, asked: &Asked, whose: &Whose) -> Result<(), String> {
         }
         _ => Ok(()),
     }
+}
+
+/// A grant clears what it names, as far as that was there to be seen when it was made.
+fn clears(asked: &Asked, stuck: &Stuck) -> bool {
+    let seen = asked.seen_until.is_none_or(|until| stuck.since <= until);
+    seen && asked.clears.contains(&stuck.deploy)
 }
 
 /// What is to be cleared is what is there: something newer nobody has looked at.
@@ -229,18 +251,21 @@ fn rollback(state: &State, asked: &Asked, ground: &Ground) -> Result<Task, Strin
     if let Some(other) = state.unfinished().find(rollback) {
         return Err(busy(other));
     }
-    // A preparation that is being given up holds up nobody.
-    let given_up =
-        |job: &&Known| job.cut.is_some() && matches!(job.task, Some(Task::Prepare { .. }));
-    let under_way = state.unfinished().find(|job| !given_up(job));
-    let undone = asked.undoes.or(asked.undo.then_some(asked.deploy));
+    // A preparation that is being given up holds up nobody, nor does what is over in a moment.
+    let holds = |job: &&Known| match job.task {
+        Some(Task::Prepare { .. }) => job.cut.is_none(),
+        Some(Task::Abort | Task::Clear | Task::Same { .. }) => false,
+        Some(Task::Activate { .. } | Task::Rollback { .. }) | None => true,
+    };
+    let under_way = state.unfinished().find(holds);
+    let undone = asked.undone();
     // Only a preparation of another deploy is ended by a person's rollback that is about one deploy.
     let gives_way = |job: &Known| !asked.undo && matches!(job.task, Some(Task::Prepare { .. }));
     match (under_way, undone) {
         (Some(job), Some(undone)) if job.asked.deploy != undone && !gives_way(job) => {
             Err(busy(job))
         }
-        (_, Some(undone)) => Ok(undo(state, undone)),
+        (_, Some(undone)) => undo(state, undone, ground),
         // A deploy that is going live is what is rolled back, whether it has come to its switch or not.
         (Some(job), None) if matches!(job.task, Some(Task::Activate { .. })) => Ok(back_from(job)),
         _ => release_before(state, ground),
@@ -257,18 +282,36 @@ fn back_from(activation: &Known) -> Task {
 }
 
 /// Takes back what one deploy did here; nothing, if that is not what is live.
-fn undo(state: &State, deploy: Uuid) -> Task {
+fn undo(state: &State, deploy: Uuid, ground: &Ground) -> Result<Task, String> {
     let live = state.live.as_ref().map(|live| live.release.clone());
-    let unfinished = |known: &Known| known.verdict.is_none();
+    // The same release may have become live by another deploy since.
+    let by_it = |known: &Known| {
+        let made = state.made_live().map(|made| made.asked.order);
+        made == Some(known.asked.order) && state.release_of(known, Step::Start) == live
+    };
     match state.activation(deploy) {
-        Some(known) if unfinished(known) || state.release_of(known, Step::Start) == live => {
-            back_from(known)
+        Some(known) if known.verdict.is_none() => Ok(back_from(known)),
+        Some(known) if by_it(known) => {
+            if let Some(past) = &known.before {
+                there(&past.release, ground)?;
+            }
+            Ok(back_from(known))
         }
-        _ => Task::Rollback {
+        _ => Ok(Task::Rollback {
             to: live,
             leaves: None,
-        },
+        }),
     }
+}
+
+/// A release that is gone back to is there, with its scripts.
+fn there(release: &str, ground: &Ground) -> Result<(), String> {
+    if !ground.contains_key(release) {
+        return Err(format!(
+            "the release before, {release}, is no longer on this host"
+        ));
+    }
+    whole(release, ground)
 }
 
 fn release_before(state: &State, ground: &Ground) -> Result<Task, String> {
@@ -276,17 +319,13 @@ fn release_before(state: &State, ground: &Ground) -> Result<Task, String> {
         return Err("nothing is live, so there is nothing to go back from".to_owned());
     };
     match state.previous() {
-        Some(past) if ground.contains_key(&past.release) => {
-            whole(&past.release, ground)?;
+        Some(past) => {
+            there(&past.release, ground)?;
             Ok(Task::Rollback {
                 to: Some(past.release.clone()),
                 leaves: Some(live),
             })
         }
-        Some(past) => Err(format!(
-            "the release before, {}, is no longer on this host",
-            past.release
-        )),
         None => Err(format!(
             "there is nothing to go back to: no release before {live} was live and good"
         )),

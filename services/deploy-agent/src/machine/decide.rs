@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::{
     record::{End, Outcome, Task},
-    state::{Known, State, Taken},
+    state::{Known, State, Stuck, Taken},
 };
 use crate::scripts::Planned;
 
@@ -260,7 +260,7 @@ fn back(state: &State, job: &Known, facts: &Facts, reason: String) -> Decision {
 fn rollback(state: &State, job: &Known, facts: &Facts, to: Option<&str>) -> Decision {
     let live = state.live.as_ref().map(|live| live.release.as_str());
     if job.steps.is_empty() {
-        if live == to && state.stuck.is_none() {
+        if live == to && !repairs(state, job) {
             return Decision::Finish(message::State::Live);
         }
         if job.cut.is_some() {
@@ -268,7 +268,9 @@ fn rollback(state: &State, job: &Known, facts: &Facts, to: Option<&str>) -> Deci
         }
     }
     let mut steps = Vec::new();
-    if job.step(Step::Stop).is_some() || (job.steps.is_empty() && live.is_some()) {
+    let stops = job.step(Step::Stop).is_some() || (job.steps.is_empty() && live.is_some());
+    // From the switch on another release is live, which has a `stop` of its own.
+    if stops && job.step(Step::Switch).is_none() {
         steps.push(Step::Stop);
     }
     steps.push(Step::Switch);
@@ -285,6 +287,19 @@ fn rollback(state: &State, job: &Known, facts: &Facts, to: Option<&str>) -> Deci
         }
     }
     Decision::Finish(message::State::Live)
+}
+
+/// True if a rollback starts and checks again what is live already: what it takes back has left that broken.
+fn repairs(state: &State, job: &Known) -> bool {
+    let leaves = matches!(
+        job.task,
+        Some(Task::Rollback {
+            leaves: Some(_),
+            ..
+        })
+    );
+    let broke = |stuck: &Stuck| leaves || job.asked.undone() == Some(stuck.deploy);
+    state.stuck.as_ref().is_some_and(broke)
 }
 
 /// How an order ended that is not done again. It was before this one in the queue.

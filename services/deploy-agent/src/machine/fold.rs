@@ -1,12 +1,14 @@
 //! How each record changes the state.
 
+use std::collections::VecDeque;
+
 use events::message::{self, Running, Step};
 use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::{
     record::{Asked, End, Outcome, Record, Task, What},
-    state::{Known, ONCE, REMEMBERED, ROLLBACKS, State, Stuck, Taken, Verdict},
+    state::{DEPLOYS, Known, ONCE, REMEMBERED, ROLLBACKS, State, Stuck, Taken, Verdict},
 };
 use crate::scripts::Script;
 
@@ -29,10 +31,17 @@ impl State {
                 self.cut(order, task);
                 self.use_up(order, task);
                 self.hold(order, task, at);
+                self.raise_marks(order);
                 self.queue.push_back(order.order);
                 self.remember(order, Some(task.clone()), at);
             }
             What::Refused { order, reason } => {
+                let reason = reason.clone();
+                self.raise_marks(order);
+                self.remember(order, None, at);
+                self.end(order.order, message::State::Refused { reason });
+            }
+            What::Untimely { order, reason } => {
                 let reason = reason.clone();
                 self.remember(order, None, at);
                 self.end(order.order, message::State::Refused { reason });
@@ -77,10 +86,13 @@ impl State {
             .find(|known| known.asked.order == order)
     }
 
-    fn remember(&mut self, asked: &Asked, task: Option<Task>, at: Timestamp) {
+    fn raise_marks(&mut self, asked: &Asked) {
         let mark = self.sequences.entry(asked.signer.clone()).or_default();
         *mark = asked.sequence.max(*mark);
         self.epoch = self.epoch.max(asked.epoch);
+    }
+
+    fn remember(&mut self, asked: &Asked, task: Option<Task>, at: Timestamp) {
         self.orders.push_back(Known {
             asked: asked.clone(),
             task,
@@ -100,13 +112,21 @@ impl State {
         }
     }
 
+    /// One grant is for one deploy: what was made live, aborted or taken back under it is not done under it again.
     fn use_up(&mut self, asked: &Asked, task: &Task) {
-        if asked.undo || !matches!(task, Task::Rollback { .. }) {
-            return;
-        }
-        self.rollbacks.push_back(asked.deploy);
-        if self.rollbacks.len() > ROLLBACKS {
-            self.rollbacks.pop_front();
+        match task {
+            Task::Rollback { leaves, .. } => {
+                let left = leaves.as_ref().and_then(|_| self.left_by_rollback());
+                for deploy in asked.undone().into_iter().chain(left) {
+                    keep(&mut self.undone, deploy, DEPLOYS);
+                }
+                if !asked.undo {
+                    keep(&mut self.rollbacks, asked.deploy, ROLLBACKS);
+                }
+            }
+            Task::Abort => keep(&mut self.undone, asked.deploy, DEPLOYS),
+            Task::Activate { .. } => keep(&mut self.activated, asked.deploy, DEPLOYS),
+            Task::Prepare { .. } | Task::Clear | Task::Same { .. } => {}
         }
     }
 
@@ -124,8 +144,7 @@ impl State {
 
     /// A deploy that ended a hold is taken back.
     fn hold_again(&mut self, job: &Known) {
-        let own = job.asked.undo.then_some(job.asked.deploy);
-        let undone = own.or(job.asked.undoes);
+        let undone = job.asked.undone();
         let taken_back = |(deploy, _): &mut (Uuid, _)| Some(*deploy) == undone;
         if let Some((_, held)) = self.lifted.take_if(taken_back) {
             self.held = Some(held);
@@ -137,6 +156,15 @@ impl State {
             .take_if(|stuck| asked.clears.contains(&stuck.deploy));
         self.held
             .take_if(|held| asked.clears.contains(&held.deploy));
+    }
+
+    /// The deploy that a rollback leaves: the one that is going live, or that made live what is.
+    fn left_by_rollback(&self) -> Option<Uuid> {
+        let activates = |known: &&Known| matches!(known.task, Some(Task::Activate { .. }));
+        let under_way = self.unfinished().find(activates);
+        under_way
+            .or_else(|| self.made_live().filter(activates))
+            .map(|known| known.asked.deploy)
     }
 
     /// Ends early what an accepted order takes the place of: the one under way, and preparations that wait behind it.
@@ -255,14 +283,12 @@ impl State {
                 self.good();
             }
             (Some(Task::Rollback { to, leaves }), message::State::Live) => {
-                self.bad.extend(leaves.clone());
                 self.hold_again(&job);
-                while let Some(last) = self.history.last() {
-                    if Some(&last.release) == to.as_ref() {
-                        break;
-                    }
-                    self.history.pop();
+                // There was nothing to do, and nothing was looked at.
+                if leaves.is_none() && job.steps.is_empty() {
+                    return;
                 }
+                self.leave(to.as_deref(), leaves.as_deref());
                 self.good();
             }
             (Some(Task::Clear), message::State::Cleared) => self.clear(&job.asked),
@@ -287,6 +313,12 @@ impl State {
                 Some(Task::Activate { .. } | Task::Rollback { .. }),
                 message::State::Broken { reason },
             ) => {
+                // It came as far as to leave it: the next rollback goes further back.
+                if let Some(Task::Rollback { to, leaves }) = &job.task
+                    && self.live.as_ref().map(|live| &live.release) == to.as_ref()
+                {
+                    self.leave(to.as_deref(), leaves.as_deref());
+                }
                 self.stuck = Some(Stuck {
                     reason: reason.clone(),
                     deploy: job.asked.deploy,
@@ -294,6 +326,18 @@ impl State {
                 });
             }
             _ => {}
+        }
+    }
+
+    /// A rollback has left a release: no other one goes there, nor to what became live between.
+    fn leave(&mut self, to: Option<&str>, leaves: Option<&str>) {
+        self.bad.extend(leaves.map(str::to_owned));
+        let place = |past: &Running| Some(past.release.as_str()) == to;
+        match self.history.iter().rposition(place) {
+            Some(place) => self.history.truncate(place + 1),
+            None => self
+                .history
+                .retain(|past| Some(past.release.as_str()) != leaves),
         }
     }
 
@@ -320,7 +364,6 @@ impl State {
                 tag: None,
                 since: at,
             });
-            self.good();
         }
     }
 
@@ -334,5 +377,15 @@ impl State {
                 previous,
             });
         }
+    }
+}
+
+/// Keeps the newest of them.
+fn keep(kept: &mut VecDeque<Uuid>, deploy: Uuid, most: usize) {
+    if !kept.contains(&deploy) {
+        kept.push_back(deploy);
+    }
+    if kept.len() > most {
+        kept.pop_front();
     }
 }

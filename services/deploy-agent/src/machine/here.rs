@@ -41,6 +41,7 @@ pub fn asked_here(
         clears: state.clearable(),
         broke_glass: None,
         at_host: Some(who),
+        seen_until: None,
         expires: now.checked_add(EXPIRES).unwrap_or(now),
     }
 }

@@ -37,6 +37,14 @@ pub enum What {
         /// Why.
         reason: String,
     },
+    /// An authentic order came before its time, or in a freeze. Kept as one that was refused, but it raises no mark: its
+    /// epoch and sequence may be of another time.
+    Untimely {
+        /// The order.
+        order: Asked,
+        /// Why it was refused.
+        reason: String,
+    },
     /// A step is about to act.
     Began {
         /// The order's id.
@@ -127,6 +135,9 @@ pub struct Asked {
     /// Set where a person at the host asked for it, without a signature.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at_host: Option<AtHost>,
+    /// What has broken here later than this, whoever signed the grant cannot have seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seen_until: Option<Timestamp>,
     /// Until when what cannot be done yet is tried again.
     pub expires: Timestamp,
 }
@@ -145,6 +156,14 @@ pub struct AtHost {
     /// Why, in their words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+}
+
+impl Asked {
+    /// For a rollback that is about one deploy: that deploy.
+    #[must_use]
+    pub fn undone(&self) -> Option<Uuid> {
+        self.undoes.or(self.undo.then_some(self.deploy))
+    }
 }
 
 /// What an accepted order comes to on this host.

@@ -20,6 +20,9 @@ pub const REMEMBERED: usize = 64;
 /// up stays so when its order is forgotten.
 pub const ROLLBACKS: usize = 256;
 
+/// How many deploys are remembered that were made live here, and as many that were aborted or taken back.
+pub const DEPLOYS: usize = 1024;
+
 /// How many scripts are remembered that are done once for a revision.
 pub const ONCE: usize = 1024;
 
@@ -54,6 +57,10 @@ pub struct State {
     pub orders: VecDeque<Known>,
     /// The deploys of the last rollbacks that people asked for, oldest first.
     pub rollbacks: VecDeque<Uuid>,
+    /// The last deploys that an order was taken to make live, oldest first.
+    pub activated: VecDeque<Uuid>,
+    /// The last deploys that were aborted or taken back here, oldest first.
+    pub undone: VecDeque<Uuid>,
     /// Scripts that are not to be run again for these revisions, the last that were done at the end.
     pub once: VecDeque<(Script, CommitId)>,
     /// Accepted orders that are not finished; the first is under way.
@@ -307,6 +314,18 @@ impl State {
             .rev()
             .find(named)
             .or_else(|| job.before.as_ref().filter(named))
+    }
+
+    /// The order that made live what is live: the newest one that has switched, and not back.
+    #[must_use]
+    pub fn made_live(&self) -> Option<&Known> {
+        self.orders.iter().rev().find(|known| {
+            let done = |step| {
+                let outcome = known.step(step).and_then(|taken| taken.outcome.as_ref());
+                outcome.is_some_and(|outcome| outcome.end == End::Ok)
+            };
+            done(Step::Switch) && !done(Step::SwitchBack)
+        })
     }
 
     /// The newest activation of a deploy.

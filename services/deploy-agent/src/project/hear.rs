@@ -1,6 +1,7 @@
 //! What a project hears: orders, and that its reports were confirmed.
 
 use events::message::{Phase, Reported, State as Stands};
+use jiff::SignedDuration;
 use orders::{Action, Admitted, Refusal};
 use uuid::Uuid;
 
@@ -68,9 +69,15 @@ impl Project {
     }
 
     pub(super) async fn order(&mut self, admitted: &Admitted) -> Result<(), Stopped> {
-        let asked = asked(admitted);
+        let asked = asked(admitted, self.skew);
         if self.state.known(asked.order).is_some() {
             self.tell(asked.order);
+            return Ok(());
+        }
+        let (here, found) = (&self.site.settings.environment, &admitted.order.environment);
+        if here != found {
+            let reason = format!("this host is {here}, the order is for {found}");
+            self.answer(asked.order, asked.deploy, asked.phase, reason, None);
             return Ok(());
         }
         let marks = self.state.marks(&admitted.signer);
@@ -85,7 +92,7 @@ impl Project {
             ) => {
                 let reason = refusal.to_string();
                 return self
-                    .record(What::Refused {
+                    .record(What::Untimely {
                         order: asked,
                         reason,
                     })
@@ -97,7 +104,7 @@ impl Project {
                 return Ok(());
             }
         }
-        let what = match self.decide_about(admitted, &asked).await? {
+        let what = match self.task_for(&asked).await? {
             Ok(task) => What::Accepted { order: asked, task },
             Err(reason) => What::Refused {
                 order: asked,
@@ -105,20 +112,6 @@ impl Project {
             },
         };
         self.record(what).await
-    }
-
-    async fn decide_about(
-        &mut self,
-        admitted: &Admitted,
-        asked: &Asked,
-    ) -> Result<Result<Task, String>, Stopped> {
-        let (here, found) = (&self.site.settings.environment, &admitted.order.environment);
-        if here != found {
-            return Ok(Err(format!(
-                "this host is {here}, the order is for {found}"
-            )));
-        }
-        self.task_for(asked).await
     }
 
     /// What it comes to here, or why not.
@@ -179,7 +172,7 @@ impl Project {
 }
 
 /// The parts of a believed order that are kept.
-fn asked(admitted: &Admitted) -> Asked {
+fn asked(admitted: &Admitted, skew: SignedDuration) -> Asked {
     let (order, grant) = (&admitted.order, &admitted.grant);
     Asked {
         order: order.id,
@@ -201,6 +194,7 @@ fn asked(admitted: &Admitted) -> Asked {
         broke_glass: admitted.broke_glass.clone(),
         clears: grant.clears.clone(),
         at_host: None,
+        seen_until: grant.not_before.checked_add(skew).ok(),
         expires: order.expires,
     }
 }

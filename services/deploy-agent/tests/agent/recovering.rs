@@ -98,7 +98,12 @@ async fn a_final_report_is_sent_again_until_it_was_confirmed() {
         (rig.reports(report.order).len() > count).then_some(())
     })
     .await;
-    assert_eq!(rig.reports(report.order).last(), Some(&&report));
+    let again = rig.reports(report.order).last().map(|again| Reported {
+        // Where the journal ended then is not known any more.
+        head: report.head.clone(),
+        ..(*again).clone()
+    });
+    assert_eq!(again, Some(report));
 }
 
 #[tokio::test]

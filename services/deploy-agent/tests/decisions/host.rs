@@ -33,6 +33,8 @@ pub(crate) struct Host {
     pub(crate) done: Vec<String>,
     /// The deploys that the next orders clear.
     pub(crate) clears: Vec<u64>,
+    /// Until when their grants' signers have seen what broke.
+    pub(crate) seen_until: Option<Timestamp>,
 }
 
 pub(crate) fn commit(number: u8) -> CommitId {
@@ -67,6 +69,7 @@ impl Host {
             undoes: None,
             done: Vec::new(),
             clears: Vec::new(),
+            seen_until: None,
         }
     }
 
@@ -147,6 +150,7 @@ impl Host {
                 .map(|deploy| deploy_id(*deploy))
                 .collect(),
             at_host: None,
+            seen_until: self.seen_until,
             expires: self.now + SignedDuration::from_mins(1),
         };
         let order = asked.order;
