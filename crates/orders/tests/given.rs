@@ -40,12 +40,17 @@ pub(crate) fn stranger() -> Key {
 }
 
 pub(crate) fn keyring() -> Keyring {
+    Keyring::parse(&keyring_text()).expect("a keyring")
+}
+
+/// An `allowed_signers` file.
+pub(crate) fn keyring_text() -> String {
     let lines = [
         ann().allowed_signer("ann@example.org", &["grant@deploykit"]),
         bo().allowed_signer("bo@example.org", &["grant@deploykit"]),
         orchestrator().allowed_signer("orchestrator", &["order@deploykit"]),
     ];
-    Keyring::parse(&lines.join("\n")).expect("a keyring")
+    lines.join("\n")
 }
 
 pub(crate) fn policy() -> Policy {

@@ -12,5 +12,6 @@ mod freezes;
 mod given;
 mod keys;
 mod openssh;
+mod page;
 mod policy;
 mod timely;

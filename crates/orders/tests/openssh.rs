@@ -5,7 +5,7 @@ use std::{
     io::Write,
     os::unix::fs::PermissionsExt,
     path::PathBuf,
-    process::{Command, Output, Stdio},
+    process::{Child, Command, Output, Stdio},
 };
 
 use orders::{Grant, Key, KeyError, Keyring};
@@ -13,26 +13,27 @@ use tempfile::TempDir;
 
 use crate::given::{ann, grant, now};
 
-struct Folder(TempDir);
+/// A folder of a test, where ssh-keygen works.
+pub(crate) struct Folder(TempDir);
 
 impl Folder {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(TempDir::new().expect("a folder"))
     }
 
-    fn file(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+    pub(crate) fn file(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
         let path = self.0.path().join(name);
         fs::write(&path, content).expect("a file is written");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("mode 0600");
         path
     }
 
-    fn read(&self, name: &str) -> String {
+    pub(crate) fn read(&self, name: &str) -> String {
         fs::read_to_string(self.0.path().join(name)).expect("a file is read")
     }
 
     /// Runs ssh-keygen in this folder with these words as arguments.
-    fn ssh_keygen(&self, args: &[&str], stdin: &[u8]) -> Output {
+    pub(crate) fn ssh_keygen(&self, args: &[&str], stdin: &[u8]) -> Output {
         let mut child = Command::new("ssh-keygen")
             .args(args)
             .current_dir(self.0.path())
@@ -50,7 +51,7 @@ impl Folder {
     }
 }
 
-fn text(output: &Output) -> String {
+pub(crate) fn text(output: &Output) -> String {
     let both = [&output.stdout[..], &output.stderr[..]].concat();
     String::from_utf8_lossy(&both).into_owned()
 }
@@ -176,4 +177,65 @@ fn a_signature_of_another_key_type_is_named_and_does_not_count() {
         .verify::<Grant>(&signed, now())
         .expect_err("rsa does not count");
     assert!(error.to_string().contains("ssh-rsa"), "{error}");
+}
+
+/// An ssh-agent of this test, ended with it.
+struct Agent(Child);
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        let _ended_already = self.0.kill();
+        let _status = self.0.wait();
+    }
+}
+
+/// The private key is in the agent only; neither ssh-keygen nor this program reads its file.
+#[test]
+fn what_an_ssh_agent_signs_is_verified_here_and_a_key_made_here_is_taken_by_it() {
+    let folder = Folder::new();
+    let socket = folder.0.path().join("agent");
+    let args = ["-D", "-a", &socket.display().to_string()];
+    let mut command = Command::new("ssh-agent");
+    command
+        .args(args)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    let agent = Agent(command.spawn().expect("ssh-agent is in openssh-client"));
+    folder.file("ann", ann().to_openssh());
+    folder.file("ann.pub", ann().public_line() + "\n");
+    let with_agent = |program: &str, args: &[&str]| {
+        let mut command = Command::new(program);
+        command.args(args).current_dir(folder.0.path());
+        command.env("SSH_AUTH_SOCK", &socket);
+        command.output().expect("it is in openssh-client")
+    };
+    let added = (0..200).any(|_| {
+        // waits for the agent to listen: ssh-add fails until then, at most 10 s
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        with_agent("ssh-add", &["-q", "ann"]).status.success()
+    });
+    assert!(added, "ssh-add adds the key");
+    fs::remove_file(folder.0.path().join("ann")).expect("removed");
+
+    let mut signed = orders::unsigned(&grant()).expect("an envelope");
+    let bytes = orders::to_be_signed::<Grant>(&signed).expect("bytes");
+    folder.file("grant", bytes);
+    let args = [
+        "-Y",
+        "sign",
+        "-f",
+        "ann.pub",
+        "-n",
+        "grant@deploykit",
+        "grant",
+    ];
+    let output = with_agent("ssh-keygen", &args);
+    assert!(output.status.success(), "{}", text(&output));
+    orders::add_armored(&mut signed, &folder.read("grant.sig")).expect("a signature");
+    assert_eq!(
+        signed,
+        orders::sign(&grant(), &ann()).expect("signed"),
+        "byte for byte what the key file signs"
+    );
+    drop(agent);
 }

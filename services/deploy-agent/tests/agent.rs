@@ -5,6 +5,7 @@ mod clearing;
 mod deploying;
 mod frozen;
 mod gated;
+mod hostile;
 mod naming;
 mod presence;
 mod recovering;

@@ -6,6 +6,7 @@ mod manifests;
 mod names;
 mod pages;
 mod settings;
+mod threats;
 mod tree;
 
 /// No complaint, or all of them at once, one a line.

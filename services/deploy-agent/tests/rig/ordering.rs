@@ -4,7 +4,7 @@ use events::{
     CommitId, HostName, TagName, Topic,
     message::{Ordered, Phase, Reported, Signed, State},
 };
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use orders::{Action, Document, Grant, Key, Order, targets_digest};
 use uuid::Uuid;
 
@@ -45,9 +45,20 @@ impl Rig {
 
     /// The same for some host.
     pub(crate) fn order_to(&mut self, host: &str, grant: &Grant, phase: Phase) -> Ordered {
+        let now = self.world.clock.now();
+        self.order_made(host, grant, phase, now)
+    }
+
+    /// The same, made at that time.
+    pub(crate) fn order_made(
+        &mut self,
+        host: &str,
+        grant: &Grant,
+        phase: Phase,
+        now: Timestamp,
+    ) -> Ordered {
         let signed_grant = Self::sign(grant, &self.alice);
         self.sequence += 1;
-        let now = self.world.clock.now();
         let host: HostName = host.parse().expect("a host");
         let order = Order {
             id: self.world.new_id(),
@@ -87,6 +98,14 @@ impl Rig {
         let envelope = self.bus.seal(ordered).expect("sealed");
         let sent = self.bus.publish_envelope(&topic, true, &envelope).await;
         sent.expect("published");
+    }
+
+    /// Brings any bytes to the agent, where its orders come.
+    pub(crate) async fn bring(&self, bytes: Vec<u8>) {
+        let topic = Topic::DeployOrders("web1".parse().expect("a host"));
+        let destination = self.bus.names().destination(&topic);
+        let sent = self.bus.publish_raw(&destination, true, bytes.into());
+        sent.await.expect("the broker takes it");
     }
 
     /// The final report of an order.
