@@ -88,6 +88,7 @@ impl Project {
             Err(
                 refusal @ (Refusal::NotYetValid { .. }
                 | Refusal::ClockSkew { .. }
+                | Refusal::BeyondTime { .. }
                 | Refusal::Frozen(_)),
             ) => {
                 let reason = refusal.to_string();
