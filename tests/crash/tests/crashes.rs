@@ -1,6 +1,6 @@
 //! `kill -9` before, within and after each change.
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
 use crash::{Kill, Logged, Plan, When};
 use tokio::{sync::Semaphore, task::JoinSet};
@@ -19,6 +19,8 @@ pub(crate) const AT_ONCE: usize = 6;
 pub(crate) struct Undisturbed {
     pub(crate) scene: Scene,
     pub(crate) image: crash::sim::Image,
+    /// Where it was.
+    pub(crate) folder: PathBuf,
     pub(crate) orders: Vec<Sent>,
     pub(crate) log: Vec<Logged>,
     pub(crate) ledger: Vec<u8>,
@@ -35,6 +37,7 @@ impl Undisturbed {
         Self {
             scene,
             image,
+            folder: host.path().to_owned(),
             orders,
             log: host.log(),
             ledger: host.ledger(),

@@ -3,7 +3,7 @@
 use std::{
     fs,
     os::unix::{fs::symlink, process::ExitStatusExt},
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -25,6 +25,9 @@ use crate::scene::{HOST, Sent, Site, Until};
 
 /// What is passed over of a host's disk: it does not crash, see the README.
 const BESIDE: &[&str] = &["mirrors"];
+
+/// How long a kill that is planned may take when all is quiet.
+const FIRE_LIMIT: Duration = Duration::from_secs(10);
 
 /// How often the state of the disk is looked at.
 const LOOK: Duration = Duration::from_millis(4);
@@ -73,9 +76,21 @@ impl Host {
     /// A host with this on its disk, and what scripts had written down by then.
     pub(crate) fn with(site: &Site, image: &Image, ledger: &[u8]) -> Self {
         let host = Self::new(site);
-        image.make(host.folder.path());
+        image.make(host.path());
         fs::write(host.folder.join(LEDGER), ledger).expect("written");
         host
+    }
+
+    /// The same, of a disk that was at another place.
+    pub(crate) fn with_moved(site: &Site, image: &Image, from: &Path, ledger: &[u8]) -> Self {
+        let host = Self::new(site);
+        image.moved(from, host.path()).make(host.path());
+        fs::write(host.folder.join(LEDGER), ledger).expect("written");
+        host
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.folder.path()
     }
 
     pub(crate) fn plan(&self, plan: &Plan) {
@@ -237,6 +252,15 @@ impl Play<'_> {
         while !orders.iter().all(|order| self.is_final(order)) || self.host.unquiet().is_some() {
             self.look().await;
         }
+        // The last change may be done, and its process not killed yet.
+        let kill = matches!(Plan::read(self.host.path()), Plan::Kill(_));
+        let fired = async {
+            while kill && (!self.host.fired() || self.host.unquiet().is_some()) {
+                self.look().await;
+            }
+        };
+        // A kill that never comes is found by who planned it.
+        let _never = timeout(FIRE_LIMIT, fired).await;
     }
 
     fn may_follow(&self, order: &Sent, before: &Sent) -> bool {

@@ -70,7 +70,12 @@ async fn lost(scene: Scene) {
     let points = left(&way).into_iter().map(|left| {
         let (site, way) = (Arc::clone(&site), Arc::clone(&way));
         async move {
-            let host = Host::with(&site, &left.image, &way.ledger[..left.ledger_bytes]);
+            let host = Host::with_moved(
+                &site,
+                &left.image,
+                &way.folder,
+                &way.ledger[..left.ledger_bytes],
+            );
             let mut wrong = crashed(&host);
             let heard = host.play(&way.orders).await;
             wrong.extend(judge(

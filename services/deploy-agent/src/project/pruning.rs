@@ -8,7 +8,9 @@ use world::Disk;
 use super::{JOURNAL_AGAIN, Project, Stopped};
 use crate::{in_use::in_use, machine::What};
 
-/// How long to wait before a release that was in use is looked at again.
+/// How long to wait before a release that was in use is looked at again: what used it may have been about to end.
+const SOON_AGAIN: Duration = Duration::from_secs(1);
+/// And from then on.
 const IN_USE_AGAIN: Duration = Duration::from_secs(60);
 
 /// Old releases that a process used when it was looked at.
@@ -72,9 +74,13 @@ impl Project {
                 "an old release is kept: a process uses it"
             );
         }
+        let again = match *used == before {
+            true => IN_USE_AGAIN,
+            false => SOON_AGAIN,
+        };
         self.spared = (!used.is_empty()).then(|| Spared {
             releases: used.clone(),
-            until: Instant::now() + IN_USE_AGAIN,
+            until: Instant::now() + again,
         });
     }
 }

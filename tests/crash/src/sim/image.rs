@@ -5,7 +5,10 @@ use std::{
     fs,
     hash::{Hash, Hasher},
     io,
-    os::unix::fs::{PermissionsExt, symlink},
+    os::unix::{
+        ffi::OsStrExt,
+        fs::{PermissionsExt, symlink},
+    },
     path::{Path, PathBuf},
 };
 
@@ -78,6 +81,37 @@ impl Image {
         let mut hasher = DefaultHasher::new();
         self.hash(&mut hasher);
         hasher.finish()
+    }
+
+    /// The same with another folder's name in its files, as long as the old one: what a process has written down of where it
+    /// is, is then true there too.
+    ///
+    /// # Panics
+    /// The names are not of one length, so a torn file could not be told from a whole one.
+    #[must_use]
+    pub fn moved(&self, from: &Path, to: &Path) -> Self {
+        let (from, to) = (from.as_os_str().as_bytes(), to.as_os_str().as_bytes());
+        assert_eq!(
+            from.len(),
+            to.len(),
+            "temporary folders have names of one length"
+        );
+        let mut moved = self.clone();
+        for thing in moved.0.values_mut() {
+            let Thing::File(bytes, _) = thing else {
+                continue;
+            };
+            let places: Vec<usize> = bytes
+                .windows(from.len())
+                .enumerate()
+                .filter(|(_, part)| *part == from)
+                .map(|(place, _)| place)
+                .collect();
+            for place in places {
+                bytes[place..place + to.len()].copy_from_slice(to);
+            }
+        }
+        moved
     }
 
     /// Makes all of it below `root`.
